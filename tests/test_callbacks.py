@@ -1,0 +1,57 @@
+import math
+
+import pytest
+
+from textgen.callbacks import RunClock, in_field_units, judged, learning_rate
+
+
+def test_learning_rate_by_hand() -> None:
+    # Steps 0 and 49 of the warm-up reach 1/100 and 50/100 of the peak; the cosine has not moved.
+    assert learning_rate(1.0, step=0, fraction=0) == pytest.approx(0.01)
+    assert learning_rate(1.0, step=49, fraction=0) == pytest.approx(0.5)
+    assert learning_rate(2.0, step=5000, fraction=0.5) == pytest.approx(1.0)
+    assert learning_rate(2.0, step=5000, fraction=1) == pytest.approx(0.0)
+
+
+def test_short_runs_warm_up_within_a_tenth() -> None:
+    # A run of 10 steps: at fraction 0.1 the warm-up is over, and cos(0.1 pi) = 0.9510565.
+    assert learning_rate(1.0, step=1, fraction=0.1) == pytest.approx((1 + 0.9510565) / 2)
+
+
+def test_a_clock_of_steps() -> None:
+    clock = RunClock(total_steps=4, total_seconds=None)
+    assert clock.fraction == 0
+    assert clock.seconds_left == math.inf
+    clock.count_step()
+    assert clock.fraction == 0.25
+    for _ in range(5):
+        clock.count_step()
+    assert clock.fraction == 1
+    assert clock.seconds_left == 0
+
+
+def test_a_clock_of_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("textgen.callbacks.time.perf_counter", lambda: now)
+    clock = RunClock(total_steps=None, total_seconds=60)
+    clock.restart()
+    now = 104.0
+    assert (clock.fraction, clock.seconds, clock.seconds_left) == (0, 4, 56)
+    clock.count_step()  # compiling took 4 of the 60 seconds; 56 are left for the schedule
+    now = 118.0
+    clock.count_step()
+    assert (clock.fraction, clock.seconds, clock.seconds_left) == (0.25, 18, 42)
+    clock.reserved = 28
+    assert clock.fraction == 0.5
+    now = 200.0
+    assert (clock.fraction, clock.seconds_left) == (1, 0)
+
+
+def test_models_are_judged_by_validation_where_there_is_one() -> None:
+    assert judged({"loss": 1.0, "val_loss": 2.0}) == 2.0
+    assert judged({"loss": 1.0}) == 1.0
+
+
+def test_losses_in_field_units() -> None:
+    assert in_field_units(math.log(2) * 2, "character") == "2.000 bits per character"
+    assert in_field_units(math.log(80), "word") == "perplexity 80.0"

@@ -1,0 +1,176 @@
+import contextlib
+import os
+import pickle
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from textgen import checkpoint
+from textgen.checkpoint import Metadata
+from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
+from textgen.errors import TextgenError
+from textgen.generator import Generator
+from textgen.model import build_model, get_weights
+from textgen.tokenizers import build_tokenizer
+
+CONFIG = ModelConfig(embedding_size=3, rnn_size=4, num_layers=1)
+
+
+def metadata(**results: float) -> Metadata:
+    tokenizer = build_tokenizer("abcd", TokenizerConfig())
+    return Metadata(CONFIG, tokenizer, TrainingConfig(), results, ["ab"])
+
+
+def save(directory: Path, random_seed: int = 0, **results: float) -> dict[str, np.ndarray]:
+    model = build_model(CONFIG, 5, batch_size=1, random_seed=random_seed)
+    checkpoint.save(directory, metadata(**results), model.save)
+    return get_weights(model)
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Path:
+    save(tmp_path, loss=1.5)
+    return tmp_path
+
+
+def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+    weights = save(tmp_path, loss=1.5)
+    loaded = checkpoint.load(tmp_path)
+    assert loaded.metadata.to_dict() == metadata(loss=1.5).to_dict()
+    assert loaded.weights.keys() == weights.keys()
+    for path, array in weights.items():
+        np.testing.assert_array_equal(loaded.weights[path], array)
+    assert sorted(os.listdir(tmp_path)) == ["model.h5", "model.pkl", "model.yaml"]
+
+
+def test_both_files_carry_the_same_id(pair: Path) -> None:
+    with h5py.File(pair / "model.h5") as file:
+        assert file.attrs["model_id"] == pickle.loads((pair / "model.pkl").read_bytes())["model_id"]
+
+
+def test_stock_keras_opens_the_model(trained_dir: Path, tmp_path: Path) -> None:
+    from tests.conftest import run_python
+
+    np.save(tmp_path / "ids.npy", np.array([[1, 2, 3, 4]], np.int32))
+    stock = (
+        "import sys, numpy, keras; folder, data = sys.argv[1:];"
+        "model = keras.models.load_model(folder + '/model.h5');"
+        "numpy.save(data + '/logits.npy', model(numpy.load(data + '/ids.npy')));"
+        "assert 'textgen' not in sys.modules"
+    )
+    result = run_python("-c", stock, trained_dir, tmp_path)
+    assert result.returncode == 0, result.stderr
+    generator = Generator.load(trained_dir)
+    network = generator.network
+    logits, _ = network.read(np.array([[1, 2, 3, 4]]), network.initial_state(1))
+    np.testing.assert_allclose(np.load(tmp_path / "logits.npy")[:, -1], logits, atol=1e-5)
+
+
+class Crash(Exception):
+    pass
+
+
+@pytest.mark.parametrize("survived", range(8))
+def test_a_crash_at_any_step_of_saving_leaves_a_whole_pair(
+    pair: Path, survived: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk stops working after `survived` renames, fsyncs and removals."""
+    left = iter(range(survived))
+
+    def failing(real):
+        def call(*arguments, **options):
+            if next(left, None) is None:
+                raise Crash
+            return real(*arguments, **options)
+
+        return call
+
+    monkeypatch.setattr(os, "fsync", failing(os.fsync))
+    monkeypatch.setattr(Path, "replace", failing(Path.replace))
+    with contextlib.suppress(Crash):
+        save(pair, random_seed=1, loss=0.5)
+    monkeypatch.undo()
+    loaded = checkpoint.load(pair)
+    seed = {1.5: 0, 0.5: 1}[loaded.metadata.results["loss"]]
+    expected = get_weights(build_model(CONFIG, 5, batch_size=1, random_seed=seed))
+    np.testing.assert_array_equal(loaded.weights["logits/kernel"], expected["logits/kernel"])
+
+
+def refused(directory: Path) -> str:
+    with pytest.raises(TextgenError) as error:
+        checkpoint.load(directory)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_missing_files_are_named(pair: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    empty = tmp_path_factory.mktemp("empty")
+    assert f"no model in {empty}. Train one: python train.py" in refused(empty)
+    (pair / "model.pkl").unlink()
+    assert f"{pair / 'model.pkl'} is missing" in refused(pair)
+
+
+def test_files_of_two_models_are_refused(
+    pair: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = tmp_path_factory.mktemp("other")
+    save(other)
+    shutil.copy(other / "model.h5", pair)
+    assert "belong to different models" in refused(pair)
+
+
+@pytest.mark.parametrize("name", ["model.h5", "model.pkl"])
+@pytest.mark.parametrize("content", [b"", b"garbage", b"\x80\x04\x95"])
+def test_broken_files_are_named(pair: Path, name: str, content: bytes) -> None:
+    (pair / name).write_bytes(content)
+    assert str(pair / name) in refused(pair)
+
+
+def test_a_pickle_that_would_run_code_is_refused(pair: Path) -> None:
+    class Exploit:
+        def __reduce__(self):
+            return os.mkdir, (str(pair / "broken-in"),)
+
+    (pair / "model.pkl").write_bytes(pickle.dumps(Exploit()))
+    assert "posix.mkdir" in refused(pair)
+    assert not (pair / "broken-in").exists()
+
+
+def test_a_newer_format_is_refused_by_version(pair: Path) -> None:
+    values = pickle.loads((pair / "model.pkl").read_bytes())
+    (pair / "model.pkl").write_bytes(pickle.dumps(values | {"format_version": 99}))
+    assert "has format 99" in refused(pair)
+
+
+def test_metadata_with_a_missing_part_is_refused(pair: Path) -> None:
+    values = pickle.loads((pair / "model.pkl").read_bytes())
+    del values["tokenizer"]
+    (pair / "model.pkl").write_bytes(pickle.dumps(values))
+    assert "model.pkl is damaged ('tokenizer')" in refused(pair)
+
+
+def test_arrays_of_the_wrong_shape_or_type_are_refused(pair: Path) -> None:
+    with h5py.File(pair / "model.h5", "a") as file:
+        group = file["model_weights/logits/logits"]
+        del group["bias"]
+        group["bias"] = np.zeros(5, np.float64)
+    assert "has no float32 array logits/bias of shape (5,)" in refused(pair)
+
+
+def test_arrays_in_other_files_are_not_followed(pair: Path) -> None:
+    np.zeros(5, np.float32).tofile(pair / "elsewhere")
+    with h5py.File(pair / "model.h5", "a") as file:
+        group = file["model_weights/logits/logits"]
+        del group["bias"]
+        group.create_dataset("bias", (5,), "f4", external=[(str(pair / "elsewhere"), 0, 20)])
+    assert "logits/bias" in refused(pair)
+
+
+def test_the_facts_for_people_leave_the_vocabulary_out(pair: Path) -> None:
+    text = (pair / "model.yaml").read_text()
+    assert "rnn_size: 4" in text
+    assert "vocabulary_size: 5" in text
+    assert "vocabulary:" not in text

@@ -1,0 +1,99 @@
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from textgen.config import (
+    ArgumentParser,
+    ModelConfig,
+    SamplingConfig,
+    TokenizerConfig,
+    TrainingConfig,
+)
+from textgen.errors import TextgenError
+
+ALL = (ModelConfig, SamplingConfig, TokenizerConfig, TrainingConfig)
+
+
+def parsed(*flags: str):
+    parser = ArgumentParser(prog="program")
+    for config in ALL:
+        config.add_flags(parser)
+    return parser.parse_args(flags)
+
+
+def test_defaults_are_the_documented_ones() -> None:
+    model, training = ModelConfig(), TrainingConfig()
+    assert (model.embedding_size, model.rnn_size, model.num_layers) == (64, 128, 2)
+    assert (training.batch_size, training.seq_length, training.seq_step) == (32, 50, 25)
+    assert (training.num_epochs, training.validation_split, training.minutes) == (50, 0, None)
+    assert SamplingConfig().temperature == 1
+
+
+@pytest.mark.parametrize("config", ALL)
+def test_flags_without_arguments_give_the_defaults(config) -> None:
+    assert config.from_flags(parsed()) == config()
+
+
+def test_flags_set_fields() -> None:
+    flags = parsed("--rnn-size", "7", "--word-tokens", "--minutes", "1.5", "--temperature", "0.2")
+    assert ModelConfig.from_flags(flags) == ModelConfig(rnn_size=7)
+    assert TokenizerConfig.from_flags(flags) == TokenizerConfig(word_tokens=True)
+    assert TrainingConfig.from_flags(flags) == TrainingConfig(minutes=1.5)
+    assert SamplingConfig.from_flags(flags) == SamplingConfig(temperature=0.2)
+
+
+@pytest.mark.parametrize(
+    ("config", "values", "message"),
+    [
+        (ModelConfig, {"rnn_size": 0}, "--rnn-size must be at least 1. Received: 0"),
+        (ModelConfig, {"num_layers": -2}, "--num-layers must be at least 1. Received: -2"),
+        (ModelConfig, {"dropout": 1.0}, "--dropout must be below 1. Received: 1.0"),
+        (ModelConfig, {"dropout": float("nan")}, "--dropout must be a finite number"),
+        (ModelConfig, {"rnn_size": 1.5}, "--rnn-size takes a value of type int. Received: 1.5"),
+        (ModelConfig, {"rnn_size": True}, "--rnn-size takes a value of type int"),
+        (TrainingConfig, {"minutes": 0}, "--minutes must be above 0. Received: 0"),
+        (TrainingConfig, {"learning_rate": "x"}, "--learning-rate takes a value of type float"),
+        (SamplingConfig, {"temperature": -1}, "--diversity must be at least 0. Received: -1"),
+    ],
+)
+def test_values_out_of_range_name_the_flag(config, values, message) -> None:
+    with pytest.raises(TextgenError) as error:
+        config(**values)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("flags", [["--rnn-size", "many"], ["--no-such-flag"], ["--rnn-size"]])
+def test_wrong_command_lines_raise_one_line(flags: list[str]) -> None:
+    with pytest.raises(TextgenError, match=r"^[^\n]*\(see program --help\)$"):
+        parsed(*flags)
+
+
+def test_help_shows_defaults_and_ranges_of_words() -> None:
+    parser = ArgumentParser()
+    ModelConfig.add_flags(parser)
+    assert "units per recurrent layer (H) (default: 128)" in " ".join(parser.format_help().split())
+
+
+@pytest.mark.parametrize("config", ALL)
+def test_every_setting_is_explained(config) -> None:
+    for field in dataclasses.fields(config):
+        assert field.metadata["help"], field.name
+
+
+@given(
+    st.builds(
+        TrainingConfig,
+        batch_size=st.integers(1, 99),
+        minutes=st.none() | st.floats(0.1, 1e6),
+        random_seed=st.none() | st.integers(0, 2**32 - 1),
+    )
+)
+def test_plain_dict_round_trip(config: TrainingConfig) -> None:
+    assert TrainingConfig.from_dict(config.to_dict()) == config
+
+
+def test_unknown_settings_are_refused() -> None:
+    with pytest.raises(TextgenError, match=r"unknown setting 'rnn_sise'; known: .*rnn_size"):
+        ModelConfig.from_dict({"rnn_sise": 5})

@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+
+from textgen.config import ModelConfig
+from textgen.model import build_model, get_weights, reset_state, set_weights
+from textgen.network import weight_shapes
+
+CONFIG = ModelConfig(embedding_size=3, rnn_size=4, num_layers=2, dropout=0.5)
+TOKENS = np.array([[1, 2, 3, 4], [4, 3, 2, 1]], np.int32)
+
+
+def test_logits_have_one_value_per_row_step_and_token() -> None:
+    assert build_model(CONFIG, 7, batch_size=2)(TOKENS).shape == (2, 4, 7)
+
+
+def test_weights_have_the_documented_names_and_shapes() -> None:
+    weights = get_weights(build_model(CONFIG, 7, batch_size=2))
+    assert {path: array.shape for path, array in weights.items()} == weight_shapes(CONFIG, 7)
+
+
+def test_state_is_carried_until_it_is_reset() -> None:
+    model = build_model(CONFIG, 7, batch_size=2)
+    whole = model(TOKENS).numpy()
+    reset_state(model)
+    halves = np.concatenate([model(TOKENS[:, :2]).numpy(), model(TOKENS[:, 2:]).numpy()], axis=1)
+    np.testing.assert_allclose(halves, whole, atol=1e-6)
+    assert not np.allclose(model(TOKENS).numpy(), whole), "state was not carried"
+    reset_state(model)
+    np.testing.assert_allclose(model(TOKENS).numpy(), whole, atol=1e-6)
+
+
+def test_a_random_seed_repeats_weights_and_dropout() -> None:
+    one, same, other = (build_model(CONFIG, 7, 2, random_seed=seed) for seed in (5, 5, 6))
+    np.testing.assert_array_equal(one(TOKENS, training=True), same(TOKENS, training=True))
+    assert not np.array_equal(one(TOKENS), other(TOKENS))
+
+
+@pytest.mark.parametrize("layer", ["lstm_1", "lstm_2"])
+def test_the_forget_gate_starts_open(layer: str) -> None:
+    bias = get_weights(build_model(CONFIG, 7, batch_size=2))[f"{layer}/lstm_cell/bias"]
+    assert bias.tolist() == [0] * 4 + [1] * 4 + [0] * 8
+
+
+def test_weights_move_to_a_model_of_another_batch_size() -> None:
+    trained, twin = build_model(CONFIG, 7, batch_size=2), build_model(CONFIG, 7, batch_size=1)
+    set_weights(twin, get_weights(trained))
+    np.testing.assert_allclose(twin(TOKENS[:1])[0], trained(TOKENS)[0], atol=1e-6)

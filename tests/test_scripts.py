@@ -1,0 +1,145 @@
+"""Both scripts as a user runs them: real processes, real files."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, VERSES, run_python
+from textgen import checkpoint
+
+SMALL = (
+    "--embedding-size", "8", "--rnn-size", "16", "--num-layers", "1", "--batch-size", "4",
+    "--seq-length", "20", "--seq-step", "20", "--random-seed", "1",
+)  # fmt: skip
+
+
+def error_of(result: "subprocess.CompletedProcess[str]") -> str:
+    """The one line that a user's mistake prints."""
+    assert (result.returncode, result.stdout) == (2, ""), result.stderr
+    assert result.stderr.count("\n") == 1, result.stderr
+    assert result.stderr.startswith("error: ")
+    return result.stderr.strip()
+
+
+def test_words_from_training_to_a_file(tmp_path: Path) -> None:
+    (tmp_path / "input.txt").write_text(VERSES * 3, encoding="utf-8")
+    trained = run_python(
+        "train.py", "--data-dir", tmp_path, "--word-tokens", "--num-epochs", "2",
+        "--validation-split", "0.2", "--live-sample", *SMALL,
+    )  # fmt: skip
+    assert trained.returncode == 0, trained.stderr
+    assert "epoch 2/2" in trained.stderr
+    assert "perplexity" in trained.stderr
+    noise = [line for line in trained.stderr.splitlines() if "oneDNN" in line or "WARNING" in line]
+    assert noise == []
+    for folder in (tmp_path, tmp_path / "latest"):
+        sample = ("sample.py", "--data-dir", folder, "--length", "30", "--random-seed", "2")
+        printed = run_python(*sample)
+        assert printed.returncode == 0, printed.stderr
+        assert len(printed.stdout.split()) > 15
+        assert printed.stdout == run_python(*sample).stdout, "a random seed repeats the text"
+    written = run_python(*sample, "--output", tmp_path / "out.txt")
+    assert written.stdout == ""
+    assert (tmp_path / "out.txt").read_text(encoding="utf-8") == printed.stdout
+
+
+def test_samples_begin_with_the_seed(trained_dir: Path) -> None:
+    result = run_python(
+        "sample.py", "--data-dir", trained_dir, "--seed", "The river", "--length", "50"
+    )
+    assert result.stdout.startswith("The river")
+    assert len(result.stdout) == len("The river") + 50 + 1
+    assert result.stderr == ""
+
+
+def test_unknown_characters_in_the_seed_are_named(trained_dir: Path) -> None:
+    result = run_python("sample.py", "--data-dir", trained_dir, "--seed", "The né", "--length", "5")
+    assert result.returncode == 0
+    assert "characters that the training text had not: 'é'" in result.stderr
+
+
+def test_sampling_never_imports_tensorflow(trained_dir: Path) -> None:
+    code = (
+        "import sys, sample; sys.argv = ['sample.py', '--data-dir', sys.argv[1]]; sample.main();"
+        "print({'tensorflow', 'keras', 'nltk'} & set(sys.modules), file=sys.stderr)"
+    )
+    assert run_python("-c", code, trained_dir).stderr == "set()\n"
+
+
+def test_a_reader_that_goes_away_is_no_error(trained_dir: Path) -> None:
+    command = [sys.executable, "sample.py", "--data-dir", str(trained_dir), "--length", "100000"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(timeout=60) == 0
+
+
+def test_ctrl_c_keeps_the_model(tmp_path: Path) -> None:
+    (tmp_path / "input.txt").write_text(VERSES * 3, encoding="utf-8")
+    command = [sys.executable, "train.py", "--data-dir", str(tmp_path), "--minutes", "3", *SMALL]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("epoch 2 "):
+                process.send_signal(signal.SIGINT)
+                break
+        rest = process.stderr.read()
+        assert process.wait(timeout=60) == 130
+    assert "Traceback" not in rest
+    assert checkpoint.load(tmp_path).metadata.results["epoch"] >= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("nothing.txt", b"", "input.txt"),
+        ("input.txt", b"", "input.txt"),
+        ("input.txt", b"Too short.", "needs at least 1,626 tokens; the training text has 10"),
+        ("input.txt", b"\x00\x01\x02" * 3000, "input.txt"),
+        ("input.txt", b"caf\xe9 " * 3000, "not UTF-8"),
+        ("input.txt", b"a" * 3000, "has 1 distinct character"),
+    ],
+)
+def test_texts_that_cannot_be_used(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    error = error_of(run_python("train.py", "--data-dir", tmp_path))
+    assert message in error
+    assert [path.name for path in tmp_path.iterdir()] == [name], "files were left behind"
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--rnn-size", "0"], ["--num-layers", "-1"], ["--batch-size", "x"], ["--minutes", "0"],
+        ["--dropout", "1"], ["--nonsense"],
+    ],
+)  # fmt: skip
+def test_flags_out_of_range_are_named_before_anything_is_done(flags: list[str]) -> None:
+    assert flags[0] in error_of(run_python("train.py", *flags))
+
+
+def test_folders_without_a_model(tmp_path: Path) -> None:
+    assert "no model in" in error_of(run_python("sample.py", "--data-dir", tmp_path))
+    (tmp_path / "model.pkl").write_bytes(b"")
+    assert "model.h5 is missing" in error_of(run_python("sample.py", "--data-dir", tmp_path))
+
+
+@pytest.mark.parametrize(
+    "flags", [["--length", "-5"], ["--diversity", "-1"], ["--random-seed", "-1"]]
+)
+def test_sampling_flags_out_of_range(trained_dir: Path, flags: list[str]) -> None:
+    assert flags[1] in error_of(run_python("sample.py", "--data-dir", trained_dir, *flags))
+
+
+def test_output_to_a_folder_that_does_not_exist(trained_dir: Path, tmp_path: Path) -> None:
+    path = tmp_path / "no" / "such.txt"
+    result = run_python("sample.py", "--data-dir", trained_dir, "--output", path)
+    assert str(path) in error_of(result)

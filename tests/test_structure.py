@@ -1,0 +1,103 @@
+"""The house stands as it was planned: which module may know which, and what the README says."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, run_python
+from textgen.config import (
+    Config,
+    ModelConfig,
+    SamplingConfig,
+    TokenizerConfig,
+    TrainingConfig,
+    flags_of,
+)
+
+ALLOWED = {
+    "errors": set(),
+    "console": {"errors"},
+    "config": {"errors"},
+    "files": {"errors"},
+    "backend": set(),
+    "downloads": {"errors"},
+    "corpora": {"errors", "console"},
+    "recipes": {"corpora", "downloads", "files", "errors", "console"},
+    "treebank": set(),
+    "tokenizers": {"treebank", "config", "errors"},
+    "dataset": {"tokenizers", "errors"},
+    "model": {"backend", "config"},
+    "network": {"config", "errors"},
+    "sampling": {"config", "errors"},
+    "checkpoint": {"config", "tokenizers", "network", "files", "errors"},
+    "generator": {"tokenizers", "network", "sampling", "checkpoint", "config", "errors"},
+    "callbacks": {
+        "backend", "checkpoint", "config", "console", "errors", "files", "generator", "model",
+    },
+    "training": {
+        "backend", "callbacks", "checkpoint", "config", "console", "dataset", "generator", "model",
+        "network", "recipes", "tokenizers",
+    },
+    "prepare": {"config", "console", "corpora", "errors", "recipes"},
+    "__main__": {"console", "errors"},
+    "__init__": {"config", "errors", "generator", "model"},
+}  # fmt: skip
+"""The modules of textgen that each module may import. It goes one way: see the README's tour."""
+
+
+def imported(path: Path) -> set[str]:
+    """The modules of textgen that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module == "textgen":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("textgen."):
+            found.add(str(node.module).split(".")[1])
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("textgen/*.py")), ids=lambda path: path.stem)
+def test_imports_follow_the_plan(path: Path) -> None:
+    assert path.stem in ALLOWED, f"say in ALLOWED what {path.name} may import"
+    assert imported(path) <= ALLOWED[path.stem]
+
+
+def test_no_import_goes_in_a_circle() -> None:
+    done: set[str] = set()
+    while ready := {name for name in ALLOWED.keys() - done if ALLOWED[name] <= done}:
+        done |= ready
+    assert done == ALLOWED.keys(), f"in a circle: {ALLOWED.keys() - done}"
+
+
+@pytest.mark.parametrize("module", ["textgen", "textgen.generator", "textgen.recipes", "sample"])
+def test_tensorflow_stays_out_of_generation(module: str) -> None:
+    code = f"import sys, {module}; print({{'tensorflow', 'keras'}} & set(sys.modules))"
+    assert run_python("-c", code).stdout == "set()\n"
+
+
+def test_every_module_has_a_test_file() -> None:
+    tested = {path.stem.removeprefix("test_") for path in (ROOT / "tests").glob("test_*.py")}
+    internal = {"errors", "backend", "__init__"}
+    assert {name.strip("_") for name in ALLOWED.keys() - internal} <= tested
+
+
+@pytest.mark.parametrize("config", [TokenizerConfig, ModelConfig, TrainingConfig, SamplingConfig])
+def test_the_readme_names_every_flag_with_its_default(config: type[Config]) -> None:
+    import dataclasses
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for field in dataclasses.fields(config):  # type: ignore[arg-type]
+        row = next((r for r in readme.splitlines() if r.startswith(f"| `{flags_of(field)[0]}")), "")
+        assert row, f"the README has no row for {flags_of(field)[0]}"
+        if field.default not in (None, False):
+            assert f"| {field.default:g} |" in row, row
+
+
+def test_the_public_names_are_there() -> None:
+    import textgen
+
+    for name in textgen.__all__:
+        assert getattr(textgen, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = textgen.nonsense

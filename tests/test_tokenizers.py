@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from textgen import tokenizers
+from textgen.config import TokenizerConfig
+from textgen.errors import TextgenError
+from textgen.tokenizers import CharTokenizer, WordTokenizer, build_tokenizer
+
+PRISTINE = TokenizerConfig(pristine_input=True)
+WORDS = TokenizerConfig(word_tokens=True)
+PRISTINE_WORDS = TokenizerConfig(word_tokens=True, pristine_input=True)
+ANY_TEXT = st.text(st.characters(exclude_categories=()))
+
+
+def test_characters_by_hand() -> None:
+    tokenizer = CharTokenizer.from_text("Banana", TokenizerConfig())
+    assert tokenizer.vocabulary == ["\ufffd", "a", "n", "b"]
+    assert tokenizer.encode("nabBxé").tolist() == [2, 1, 3, 3, 0, 0]
+    assert tokenizer.encode("nab").dtype == np.int32
+    assert tokenizer.decode([3, 1, 0]) == "ba\ufffd"
+    assert tokenizer.unknown("xaxé") == ["x", "é"]
+
+
+def test_pristine_characters_keep_their_case() -> None:
+    assert CharTokenizer.from_text("Aab", PRISTINE).vocabulary == ["\ufffd", "A", "a", "b"]
+
+
+@given(ANY_TEXT)
+def test_pristine_characters_round_trip(text: str) -> None:
+    tokenizer = CharTokenizer.from_text(text, PRISTINE)
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+    assert len(tokenizer.encode(text)) == len(text)
+
+
+@given(ANY_TEXT, ANY_TEXT)
+def test_lowered_characters_do_not_depend_on_where_a_text_is_cut(left: str, right: str) -> None:
+    tokenizer = CharTokenizer.from_text(left + right, TokenizerConfig())
+    parts = [tokenizer.encode(left), tokenizer.encode(right)]
+    assert np.concatenate(parts).tolist() == tokenizer.encode(left + right).tolist()
+
+
+@given(ANY_TEXT)
+def test_vocabulary_is_sorted_by_frequency(text: str) -> None:
+    tokenizer = CharTokenizer.from_text(text, TokenizerConfig())
+    counts = np.bincount(tokenizer.encode(text), minlength=len(tokenizer.vocabulary))[1:]
+    assert (np.diff(counts) <= 0).all()
+
+
+def test_words_by_hand() -> None:
+    tokenizer = WordTokenizer.from_text("He can't go.\nHe may.\nHe may", WORDS)
+    assert tokenizer.vocabulary == ["<unk>", "He", "\n", ".", "may", "ca", "go", "n't"]
+    assert tokenizer.encode("He flies.").tolist() == [1, 0, 3]
+    assert tokenizer.decode(tokenizer.encode("He can't may.\nHe")) == "He can't may.\nHe"
+    assert tokenizer.unknown("She may fly, She said") == ["She", "fly", ",", "said"]
+
+
+def test_pristine_words_are_what_stands_between_white_space() -> None:
+    config = TokenizerConfig(word_tokens=True, pristine_input=True)
+    tokenizer = WordTokenizer.from_text("a b.\n a  (c)", config)
+    assert tokenizer.vocabulary == ["<unk>", "a", "(c)", "b."]
+    assert tokenizer.decode([1, 3, 1]) == "a b. a"
+
+
+def test_pristine_output_joins_by_spaces() -> None:
+    config = TokenizerConfig(word_tokens=True, pristine_output=True)
+    tokenizer = WordTokenizer.from_text("Well, no.\nYes.", config)
+    assert tokenizer.decode(tokenizer.encode("Well, no.\nYes.")) == "Well , no .\nYes ."
+
+
+@pytest.mark.parametrize(
+    ("seed", "config", "expected"),
+    [
+        ("He said, ", WORDS, "He said, no no"),
+        ("He said,", WORDS, "He said, no no"),
+        ("He said,\n", WORDS, "He said,\nno no"),
+        ("He said,", PRISTINE_WORDS, "He said, no no"),
+        ("He said, ", PRISTINE_WORDS, "He said, no no"),
+    ],
+)
+def test_a_prompt_and_what_follows_read_as_one_text(
+    seed: str, config: TokenizerConfig, expected: str
+) -> None:
+    tokenizer = WordTokenizer.from_text(f"{seed} no", config)
+    ids, decoder = tokenizer.prompt(seed)
+    assert 0 not in ids
+    assert seed + decoder.push("no") + decoder.push("no") + decoder.flush() == expected
+
+
+def test_a_prompt_without_words_still_gives_the_network_something_to_read() -> None:
+    config = TokenizerConfig(word_tokens=True, pristine_input=True)
+    ids, _ = WordTokenizer.from_text("a b", config).prompt("\n")
+    assert ids.tolist() == [0]
+
+
+@pytest.mark.parametrize("config", [TokenizerConfig(), PRISTINE, WORDS])
+def test_metadata_round_trip(config: TokenizerConfig) -> None:
+    tokenizer = build_tokenizer("To be, or not to be", config)
+    copy = tokenizers.from_metadata(tokenizers.to_metadata(tokenizer))
+    assert copy.vocabulary == tokenizer.vocabulary
+    assert copy.config == config
+    assert copy.encode("not to be").tolist() == tokenizer.encode("not to be").tolist()
+
+
+def test_a_vocabulary_of_one_is_refused() -> None:
+    with pytest.raises(TextgenError, match="has 1 distinct character"):
+        build_tokenizer("aaaa", TokenizerConfig())
+    with pytest.raises(TextgenError, match="has 1 distinct word"):
+        build_tokenizer("no no no", WORDS)
+
+
+def test_damaged_vocabularies_are_refused() -> None:
+    with pytest.raises(TextgenError, match="twice"):
+        CharTokenizer(["\ufffd", "a", "a"], PRISTINE)
+    with pytest.raises(TextgenError, match="single characters"):
+        CharTokenizer(["\ufffd", "ab"], PRISTINE)

@@ -1,0 +1,138 @@
+import csv
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import TINY_MODEL, TINY_TRAINING, VERSES
+from textgen import checkpoint, training
+from textgen.backend import keras
+from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
+from textgen.errors import TextgenError
+from textgen.model import build_model, get_weights
+from textgen.network import Network
+from textgen.training import Evaluation, some_line_starts, train
+
+
+def history(directory: Path) -> list[dict[str, str]]:
+    with (directory / "history.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_loss_falls_and_the_best_epoch_is_kept(trained_dir: Path) -> None:
+    rows = history(trained_dir)
+    assert [int(row["epoch"]) for row in rows] == list(range(1, 21))
+    losses = [float(row["val_loss"]) for row in rows]
+    assert losses[-1] < losses[0] < math.log(40)
+    best = checkpoint.load(trained_dir).metadata.results
+    assert best["val_loss"] == pytest.approx(min(losses))
+    assert checkpoint.load(trained_dir / "latest").metadata.results["epoch"] == 20
+
+
+def test_history_has_the_documented_columns(trained_dir: Path) -> None:
+    assert list(history(trained_dir)[0]) == [
+        "epoch", "step", "seconds", "loss", "val_loss", "learning_rate", "tokens_per_second",
+    ]  # fmt: skip
+
+
+def test_validation_loss_is_what_the_numpy_network_gives_for_the_text() -> None:
+    """Rows of the batch start from zero state, so each is scored here by itself."""
+    model = build_model(TINY_MODEL, 5, batch_size=2, random_seed=0)
+    ids = np.random.default_rng(0).integers(1, 5, 13).astype(np.int32)
+    config = replace(TINY_TRAINING, batch_size=2, seq_length=4)
+    network, total = Network(TINY_MODEL, get_weights(model)), 0.0
+    for start in (0, 8):  # 12 targets in batches of 2 x 4: rows of 8 and of 4
+        state = network.initial_state(1)
+        for position in range(start, min(start + 8, 12)):
+            logits, state = network.step(ids[position : position + 1], state)
+            scaled = np.exp(logits[0].astype(float))
+            total -= math.log(scaled[ids[position + 1]] / scaled.sum())
+    evaluation = Evaluation(model, ids, config)
+    assert evaluation() == pytest.approx(total / 12, abs=1e-5)
+    assert evaluation() == pytest.approx(total / 12, abs=1e-5), "state was left behind"
+
+
+def test_the_same_random_seed_gives_the_same_weights(corpus_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "input.txt").write_text(VERSES * 2)
+    config = replace(TINY_TRAINING, num_epochs=1)
+    weights = []
+    for _ in range(2):
+        train(tmp_path, replace(TINY_MODEL, dropout=0.3), TokenizerConfig(), config)
+        weights.append(checkpoint.load(tmp_path).weights)
+    for path, array in weights[0].items():
+        np.testing.assert_array_equal(array, weights[1][path])
+
+
+def test_minutes_end_the_run_and_the_schedule(tmp_path: Path) -> None:
+    (tmp_path / "input.txt").write_text(VERSES * 2)
+    config = replace(TINY_TRAINING, minutes=0.1, num_epochs=1)
+    best = train(tmp_path, TINY_MODEL, TokenizerConfig(), config)
+    last = history(tmp_path)[-1]
+    assert float(last["learning_rate"]) < 0.02 * TINY_TRAINING.learning_rate
+    assert best["epoch"] > 1
+
+
+def test_validation_split_is_used_only_without_validate_txt(tmp_path: Path) -> None:
+    (tmp_path / "input.txt").write_text(VERSES * 6)
+    config = replace(TINY_TRAINING, num_epochs=1, validation_split=0.2)
+    assert "val_loss" in train(tmp_path, TINY_MODEL, TokenizerConfig(), config)
+    plain = replace(config, validation_split=0.0)
+    assert "val_loss" not in train(tmp_path, TINY_MODEL, TokenizerConfig(), plain)
+
+
+def test_live_samples_show_four_temperatures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "input.txt").write_text(VERSES * 2)
+    config = replace(TINY_TRAINING, num_epochs=1, live_sample=True)
+    train(tmp_path, TINY_MODEL, TokenizerConfig(), config)
+    shown, said = capsys.readouterr()
+    assert len(shown) > 4 * 200
+    for temperature in (0.2, 0.5, 1.0, 1.2):
+        assert f"epoch 1, diversity {temperature}" in said
+
+
+class Interrupt(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 2:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_first_epoch_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "input.txt").write_text(VERSES * 2)
+    monkeypatch.setattr(training, "Schedule", lambda *arguments: Interrupt())
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, TINY_MODEL, TokenizerConfig(), TINY_TRAINING)
+    assert checkpoint.load(tmp_path).metadata.results["epoch"] == 0
+    assert checkpoint.load(tmp_path / "latest").weights.keys()
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
+    (tmp_path / "input.txt").write_text(VERSES * 2)
+    config = replace(TINY_TRAINING, learning_rate=1e38)
+    with pytest.raises(TextgenError, match=r"the loss became .*--learning-rate below 1e\+38"):
+        train(tmp_path, TINY_MODEL, TokenizerConfig(), config)
+
+
+def test_tiny_texts_are_refused_with_the_numbers(tmp_path: Path) -> None:
+    (tmp_path / "input.txt").write_text("Too short to learn from.\n")
+    with pytest.raises(TextgenError, match=r"needs at least 1,626 tokens; .* has 25"):
+        train(tmp_path, ModelConfig(), TokenizerConfig(), TrainingConfig())
+
+
+def test_line_starts_are_beginnings_of_lines() -> None:
+    starts = some_line_starts(VERSES, np.random.default_rng(0))
+    assert len(set(starts)) == len(starts) > 5
+    for start in starts:
+        assert any(line.startswith(start) for line in VERSES.splitlines()), start
+        assert 0 < len(start) <= 40
+    assert "The river keeps no record" in starts
+
+
+def test_line_starts_of_texts_without_lines() -> None:
+    assert some_line_starts("ab" * 500, np.random.default_rng(0)) == ["ab" * 20]
+    assert some_line_starts("\n\n\nx\n\n\n", np.random.default_rng(0)) == ["x"]

@@ -1,0 +1,57 @@
+"""Train recurrent text generators on your own text, and sample them.
+
+    import textgen
+    model = textgen.load("data/twain")
+    print(model.generate(seed="The ", length=200, temperature=0.8))
+
+Names are imported when first used: `import textgen` costs nothing, and only `build_model` and
+training import TensorFlow.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from textgen.config import ModelConfig, SamplingConfig, TokenizerConfig, TrainingConfig
+    from textgen.errors import TextgenError
+    from textgen.generator import Generator
+    from textgen.model import build_model
+
+_HOMES = {
+    "Generator": "generator",
+    "ModelConfig": "config",
+    "SamplingConfig": "config",
+    "TextgenError": "errors",
+    "TokenizerConfig": "config",
+    "TrainingConfig": "config",
+    "build_model": "model",
+}
+
+__all__ = [
+    "Generator",
+    "ModelConfig",
+    "SamplingConfig",
+    "TextgenError",
+    "TokenizerConfig",
+    "TrainingConfig",
+    "build_model",
+    "load",
+    "treebank",
+]
+
+
+def load(directory: "str | Path") -> "Generator":
+    """Read the trained model in `directory`; see `textgen.generator.Generator.load`."""
+    from textgen.generator import Generator
+
+    return Generator.load(directory)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "treebank":
+        return importlib.import_module("textgen.treebank")
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"textgen.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'textgen' has no attribute {name!r}")

@@ -1,0 +1,44 @@
+"""The command table: `python -m textgen COMMAND ...` imports only the module asked for."""
+
+import importlib
+import sys
+from typing import NamedTuple
+
+from textgen import console
+from textgen.errors import TextgenError
+
+
+class Command(NamedTuple):
+    """A module of textgen whose `main(argv)` is the command, and what it does."""
+
+    module: str
+    summary: str
+
+
+COMMANDS = {
+    "corpus": Command("prepare", "make a data directory from a known corpus or from text files"),
+}
+
+
+def main() -> None:
+    """Run the command that `sys.argv` asks for. Raises TextgenError."""
+    name, *arguments = sys.argv[1:] or [""]
+    if name in ("-h", "--help"):
+        print(usage())
+        return
+    if name not in COMMANDS:
+        problem = f"{name} is not a command" if name else "no command given"
+        raise TextgenError(
+            f"{problem}: choose from {', '.join(COMMANDS)} (see python -m textgen --help)"
+        )
+    importlib.import_module(f"textgen.{COMMANDS[name].module}").main(arguments)
+
+
+def usage() -> str:
+    """Return the commands, a line each."""
+    lines = [f"  {name:<10} {command.summary}" for name, command in COMMANDS.items()]
+    return "usage: python -m textgen COMMAND ...\n\n" + "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(console.run(main))

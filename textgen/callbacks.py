@@ -1,0 +1,303 @@
+"""What happens around training steps: schedule, state, validation, files, samples, progress."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from textgen import checkpoint, console
+from textgen.backend import keras
+from textgen.checkpoint import Metadata
+from textgen.errors import TextgenError
+from textgen.files import write_atomic
+from textgen.generator import Generator
+from textgen.model import get_weights, reset_state, set_weights
+
+LIVE_TEMPERATURES = (0.2, 0.5, 1.0, 1.2)
+HISTORY_COLUMNS = (
+    "epoch", "step", "seconds", "loss", "val_loss", "learning_rate", "tokens_per_second",
+)  # fmt: skip
+
+
+@dataclass
+class RunClock:
+    """How far a run has come: in steps, in seconds, and as a fraction of the whole.
+
+    Args:
+        total_steps: the steps of all epochs, if the run is measured in epochs.
+        total_seconds: the wall time of the run, if it is measured in time. It includes
+            compiling, validation and the writing of files.
+    """
+
+    total_steps: int | None
+    total_seconds: float | None
+    step: int = 0
+    step_ended: float = 0.0
+    """When the last step ended, in seconds."""
+    compiled: float = 0.0
+    """When the first step ended, which includes compiling; the schedule starts there."""
+    reserved: float = 0.0
+    """Seconds that the work after the last step will take, by the last epoch's example."""
+    _start: float = field(default_factory=time.perf_counter)
+
+    def restart(self) -> None:
+        self.step, self.step_ended, self._start = 0, 0.0, time.perf_counter()
+
+    def count_step(self) -> None:
+        self.step, self.step_ended = self.step + 1, self.seconds
+        if self.step == 1:
+            self.compiled = self.step_ended
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self._start
+
+    @property
+    def fraction(self) -> float:
+        """0 until the first step ended, 1 when the last one has."""
+        if self.step == 0:
+            return 0.0
+        if self.total_seconds is None:
+            return min(1.0, self.step / self.total_steps) if self.total_steps else 1.0
+        available = self.total_seconds - self.reserved - self.compiled
+        return min(1.0, (self.seconds - self.compiled) / available) if available > 0 else 1.0
+
+    @property
+    def seconds_left(self) -> float:
+        if self.total_seconds is not None:
+            return max(0.0, self.total_seconds - self.seconds)
+        return self.seconds * (1 - self.fraction) / self.fraction if self.fraction else math.inf
+
+
+def learning_rate(peak: float, step: int, fraction: float) -> float:
+    """Linear warm-up, then a cosine to zero (Loshchilov & Hutter 2017, without restarts).
+
+    The warm-up takes 100 steps or a tenth of the run, whichever ends first.
+
+    Args:
+        peak: the learning rate after the warm-up.
+        step: updates made so far.
+        fraction: how far the run has come, 0 to 1.
+    """
+    warm_up = min(1.0, max((step + 1) / 100, fraction / 0.1))
+    return peak * warm_up * 0.5 * (1 + math.cos(math.pi * fraction))
+
+
+class Schedule(keras.callbacks.Callback):
+    """Counts steps, sets the learning rate before each, and ends the run when it is complete."""
+
+    def __init__(self, clock: RunClock, peak: float) -> None:
+        super().__init__()
+        self.clock, self.peak = clock, peak
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.clock.restart()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if self.clock.step:
+            self.clock.reserved = self.clock.seconds - self.clock.step_ended
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        rate = learning_rate(self.peak, self.clock.step, self.clock.fraction)
+        self.model.optimizer.learning_rate.assign(rate)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.clock.count_step()
+        if self.clock.fraction >= 1:
+            self.model.stop_training = True
+
+
+class StateReset(keras.callbacks.Callback):
+    """Recurrent state is zero where a pass over the text starts."""
+
+    def __init__(self, batches_per_pass: int) -> None:
+        super().__init__()
+        self.batches_per_pass = batches_per_pass
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if batch % self.batches_per_pass == 0:
+            reset_state(self.model)
+
+
+class Validation(keras.callbacks.Callback):
+    """Adds `val_loss`, nats per token over the whole validation text, to each epoch's logs."""
+
+    def __init__(self, evaluate: Callable[[], float]) -> None:
+        super().__init__()
+        self.evaluate = evaluate
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        logs["val_loss"] = self.evaluate()
+
+
+class Keeper(keras.callbacks.Callback):
+    """Writes the best model, the latest model and the history after each epoch.
+
+    Args:
+        directory: the data directory.
+        metadata: what is known of the model before training.
+        twin: a model of stock Keras layers with the same weights, to be written to `model.h5`.
+        tokens_per_step: tokens that one step trains on (B x T).
+        clock: the run's clock.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        metadata: Metadata,
+        twin: keras.Model,
+        tokens_per_step: int,
+        clock: RunClock,
+    ) -> None:
+        super().__init__()
+        self.directory, self.metadata, self.twin = directory, metadata, twin
+        self.tokens_per_step, self.clock = tokens_per_step, clock
+        self.history: list[dict[str, float]] = []
+        self.best: dict[str, float] = {}
+        self._epoch_start = (0, 0.0)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._epoch_start = (self.clock.step, self.clock.seconds)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        loss = judged(logs)
+        if not math.isfinite(loss):
+            raise TextgenError(
+                f"the loss became {loss} in epoch {epoch + 1}. The best model so far is kept;"
+                f" try a --learning-rate below {self.metadata.training.learning_rate}"
+            )
+        results = self._results(epoch, logs)
+        self.history.append(results)
+        write_atomic(self.directory / "history.csv", _csv(self.history).encode())
+        if not self.best or loss < judged(self.best):
+            self.best = results
+            self.save(self.directory, results)
+        self.save(self.directory / "latest", results)
+
+    def save_interrupted(self) -> None:
+        """Keep what an unfinished epoch has learned, as the best model if there is no other."""
+        unfinished: dict[str, float] = {"epoch": 0, "step": self.clock.step}
+        results = self.history[-1] if self.history else unfinished
+        if not self.best:
+            self.save(self.directory, results)
+        self.save(self.directory / "latest", results)
+
+    def save(self, directory: Path, results: dict[str, float]) -> None:
+        set_weights(self.twin, get_weights(self.model))
+        metadata = Metadata(**{**vars(self.metadata), "results": results})
+        checkpoint.save(directory, metadata, self.twin.save)
+
+    def _results(self, epoch: int, logs: dict[str, float]) -> dict[str, float]:
+        step, seconds = self._epoch_start
+        steps, elapsed = self.clock.step - step, self.clock.step_ended - seconds
+        return {
+            "epoch": epoch + 1,
+            "step": self.clock.step,
+            "seconds": round(self.clock.seconds, 2),
+            "loss": float(logs["loss"]),
+            **({"val_loss": float(logs["val_loss"])} if "val_loss" in logs else {}),
+            "learning_rate": float(self.model.optimizer.learning_rate.numpy()),
+            "tokens_per_second": round(steps * self.tokens_per_step / elapsed),
+        }
+
+
+class LiveSamples(keras.callbacks.Callback):
+    """Prints what the model writes after each epoch, at several temperatures.
+
+    Args:
+        generator: gives the model as it is now.
+        seeds: texts to start from, one per epoch.
+        length: tokens per sample.
+    """
+
+    def __init__(
+        self, generator: Callable[[], Generator], seeds: Iterator[str], length: int
+    ) -> None:
+        super().__init__()
+        self.generator, self.seeds, self.length = generator, seeds, length
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        generator, seed = self.generator(), next(self.seeds)
+        for temperature in LIVE_TEMPERATURES:
+            console.heading(f"epoch {epoch + 1}, diversity {temperature}")
+            text = generator.generate(seed, self.length, temperature)
+            console.show(console.paint(seed, "cyan", sys.stdout) + text)
+
+
+class ProgressBar(keras.callbacks.Callback):
+    """One bar for the whole run, and a line for each epoch that ended.
+
+    Args:
+        clock: the run's clock.
+        tokens_per_step: tokens that one step trains on (B x T).
+        num_epochs: shown beside the epoch's number, if the run is measured in epochs.
+        unit: what a token is called; words are judged by perplexity, characters by bits.
+    """
+
+    def __init__(
+        self, clock: RunClock, tokens_per_step: int, num_epochs: int | None, unit: str
+    ) -> None:
+        super().__init__()
+        self.clock, self.tokens_per_step = clock, tokens_per_step
+        self.num_epochs, self.unit = num_epochs, unit
+        self._epoch, self._epoch_start, self._validation = "", (0, 0.0), ""
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self._bar = console.bar("{percentage:3.0f}%|{bar:20}| {desc}")
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._epoch = f"epoch {epoch + 1}" + (f"/{self.num_epochs}" if self.num_epochs else "")
+        self._epoch_start = (self.clock.step, self.clock.seconds)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
+        left = console.duration(self.clock.seconds_left)
+        self._bar.set_description_str(
+            f"{self._epoch}  loss {logs['loss']:.3f}{self._validation}  {self._speed()}"
+            f"  {left} left",
+            refresh=False,
+        )
+        self._bar.update(self.clock.fraction - self._bar.n)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        if "val_loss" in logs:
+            self._validation = f"  validation {logs['val_loss']:.3f}"
+        console.say(
+            f"{self._epoch}  loss {logs['loss']:.3f}{self._validation}"
+            f"  ({in_field_units(judged(logs), self.unit)})  {self._speed()}"
+            f"  {console.duration(self.clock.seconds)}"
+        )
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self._bar.close()
+
+    def _speed(self) -> str:
+        step, seconds = self._epoch_start
+        tokens = (self.clock.step - step) * self.tokens_per_step
+        return f"{tokens / (self.clock.step_ended - seconds):,.0f} {self.unit}s/s"
+
+
+def judged(results: dict[str, float]) -> float:
+    """The loss a model is chosen by: the validation loss, or else the training loss."""
+    return results.get("val_loss", results["loss"])
+
+
+def in_field_units(loss: float, unit: str) -> str:
+    """A loss in nats per token as its field quotes it: bits per character, or perplexity."""
+    if unit == "character":
+        return f"{loss / math.log(2):.3f} bits per character"
+    return f"perplexity {math.exp(loss):.1f}"
+
+
+def _csv(rows: list[dict[str, float]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, HISTORY_COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

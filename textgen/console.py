@@ -1,0 +1,104 @@
+"""What a person sees while working: colours, headings, warnings, progress, exit codes.
+
+Everything here goes to standard error; standard output belongs to generated text alone.
+"""
+
+import math
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NoReturn, TextIO
+
+import colorama
+
+from textgen.errors import TextgenError
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+COLORS = {
+    "red": colorama.Fore.RED,
+    "green": colorama.Fore.GREEN,
+    "yellow": colorama.Fore.YELLOW,
+    "cyan": colorama.Fore.CYAN,
+    "bright": colorama.Style.BRIGHT,
+    "dim": colorama.Style.DIM,
+}
+
+
+def use_color(stream: TextIO) -> bool:
+    """Whether `stream` is a terminal whose user has not set NO_COLOR (https://no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR")
+
+
+def paint(text: str, color: str, stream: TextIO | None = None) -> str:
+    """`text` in one of `COLORS` where `stream` (standard error unless given) shows colours."""
+    if not use_color(stream or sys.stderr):
+        return text
+    colorama.just_fix_windows_console()
+    return f"{COLORS[color]}{text}{colorama.Style.RESET_ALL}"
+
+
+def say(message: str, color: str | None = None) -> None:
+    """Print a line to standard error, above the progress bar if there is one."""
+    _write(paint(message, color) if color else message, sys.stderr)
+
+
+def show(text: str) -> None:
+    """Print generated text to standard output, above the progress bar if there is one."""
+    _write(text, sys.stdout)
+
+
+def _write(line: str, stream: TextIO) -> None:
+    if tqdm := sys.modules.get("tqdm"):
+        tqdm.tqdm.write(line, file=stream)
+    else:
+        print(line, file=stream)
+    stream.flush()
+
+
+def heading(title: str) -> None:
+    """Print a line that opens a new part of the output."""
+    say(f"\n{title}", "bright")
+
+
+def warn(message: str) -> None:
+    """Print a yellow line: something the user did not ask for, and work goes on."""
+    say(f"warning: {message}", "yellow")
+
+
+def bar(layout: str, total: float = 1.0) -> "tqdm[NoReturn]":
+    """A progress bar in tqdm's `bar_format`; it shows only on a terminal."""
+    from tqdm import tqdm  # here, so that printing a heading costs no import
+
+    return tqdm(total=total, bar_format=layout, disable=None, leave=False, file=sys.stderr)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people read them: 75 is `1:15`, 3675 is `1:01:15`."""
+    if not math.isfinite(seconds):
+        return "?"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def run(main: Callable[[], None]) -> int:
+    """Call an entry point and turn what it raises into its exit code.
+
+    Returns 0 when done or when the reader of standard output went away, 2 after a
+    `TextgenError` (printed as one red line), 130 after Ctrl-C. A bug keeps its traceback.
+    """
+    try:
+        main()
+        sys.stdout.flush()
+    except TextgenError as error:
+        say(f"error: {error}", "red")
+        return 2
+    except KeyboardInterrupt:
+        say("\ninterrupted", "yellow")
+        return 130
+    except BrokenPipeError:
+        # Python flushes stdout once more at exit; give it a place to flush to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0

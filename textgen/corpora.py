@@ -1,0 +1,324 @@
+"""Raw text: read, decode, clean, unwrap and split it.
+
+Functions from text to text; `recipes.py` puts them together for the known corpora and
+for the command `python -m textgen corpus`.
+"""
+
+import codecs
+import itertools
+import re
+import shlex
+from pathlib import Path
+
+from textgen.errors import TextgenError
+
+BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is the start of this one
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+# First bytes of files that people take for text, and what they are
+# (https://en.wikipedia.org/wiki/List_of_file_signatures).
+SIGNATURES = {
+    b"%PDF-": "a PDF",
+    b"PK\x03\x04": "a zip archive (as .docx, .odt and .epub are)",
+    b"\xd0\xcf\x11\xe0": "an old Word document",
+    b"{\\rtf": "a Rich Text document",
+    b"\x1f\x8b": "a gzip archive",
+    b"BZh": "a bzip2 archive",
+    b"\xfd7zXZ": "an xz archive",
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"GIF8": "a GIF image",
+    b"\x89HDF": "an HDF5 file",
+    b"\x7fELF": "a program",
+}
+
+CONTROLS = [chr(code) for code in range(32) if chr(code) not in "\t\n\v\f\r\x1a\x1b"]
+MAX_CONTROL_SHARE = 0.02  # compressed and random data have about 0.1
+
+
+def read_text(path: Path) -> str:
+    r"""Return the text of `input.txt` or `validate.txt`: UTF-8 with or without BOM, \n line ends.
+
+    Raises TextgenError for a missing, unreadable, empty, binary or differently encoded file.
+    """
+    data = read_bytes(path)
+    encoding = detect_encoding(data, str(path))
+    if not encoding.startswith("utf-8"):
+        raise TextgenError(
+            f"{path} is not UTF-8 ({_first_bad_byte(data)}; it looks like {encoding}):"
+            f" `python -m textgen corpus {shlex.quote(str(path))} --out DIR` converts it"
+        )
+    text = _decoded(data, encoding, str(path))
+    if not text.strip():
+        raise TextgenError(f"{path} is empty: put the text to learn from in it")
+    return text
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a file. Raises TextgenError where there is none to read."""
+    if path.is_dir():
+        raise TextgenError(f"{path} is a folder: give a text file")
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise TextgenError(f"{path} does not exist: check the name") from None
+    except OSError as error:
+        raise TextgenError(
+            f"cannot read {path} ({error.strerror}): check the file and its permissions"
+        ) from error
+
+
+def decode(data: bytes, name: str) -> str:
+    r"""Return the text in `data`, without byte order mark, with \n line ends.
+
+    Tries what `detect_encoding` finds. `name` is what messages call the data.
+    Raises TextgenError for data that is binary, damaged or in another encoding.
+    """
+    return _decoded(data, detect_encoding(data, name), name)
+
+
+def detect_encoding(data: bytes, name: str) -> str:
+    """Name the codec that fits: by byte order mark, else UTF-16 where clear, UTF-8, else cp1252.
+
+    Raises TextgenError for binary data and for UTF-8 with a few damaged places.
+    """
+    for signature, kind in SIGNATURES.items():
+        if data.startswith(signature):
+            raise _binary(name, kind)
+    for mark, encoding in BYTE_ORDER_MARKS:
+        if data.startswith(mark):
+            return encoding
+    if 0 in data:
+        return _utf16_order(data, name)
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        _refuse_damaged_utf8(data, error, name)
+        return "cp1252"
+    return "utf-8"
+
+
+def _utf16_order(data: bytes, name: str) -> str:
+    """Name the byte order of UTF-16 without a mark, by the zero bytes of its Latin letters."""
+    first, second = data[::2].count(0), data[1::2].count(0)
+    clear = max(first, second) > 0.02 * len(data) and min(first, second) < 0.01 * max(first, second)
+    if len(data) % 2 or not clear:
+        raise _binary(name, "a binary file (it has zero bytes)")
+    return "utf-16-le" if second > first else "utf-16-be"
+
+
+def _refuse_damaged_utf8(data: bytes, error: UnicodeDecodeError, name: str) -> None:
+    """Raise for UTF-8 with damage: in cp1252 text hardly any letters form valid UTF-8."""
+    text = data.decode("utf-8", errors="replace")
+    damaged = text.count("\ufffd")
+    valid = sum(character > "\x7f" for character in text) - damaged
+    if valid >= damaged:
+        raise TextgenError(
+            f"{name} is UTF-8 with damage ({_bad_byte(error)}): mend that place or save the"
+            " file as UTF-8 again"
+        )
+
+
+def _decoded(data: bytes, encoding: str, name: str) -> str:
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise TextgenError(
+            f"{name} is not UTF-8, UTF-16 or cp1252 text ({encoding}: {_bad_byte(error)}):"
+            " save it as UTF-8 plain text first"
+        ) from error
+    if "\0" in text or sum(map(text.count, CONTROLS)) > MAX_CONTROL_SHARE * len(text):
+        raise _binary(name, "a binary file (it is full of control characters)")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _first_bad_byte(data: bytes) -> str:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return _bad_byte(error)
+    return f"byte 0x00 at offset {data.index(0)}"
+
+
+def _bad_byte(error: UnicodeDecodeError) -> str:
+    return f"byte 0x{error.object[error.start]:02x} at offset {error.start}"
+
+
+def _binary(name: str, kind: str) -> TextgenError:
+    return TextgenError(f"{name} is {kind}, not text: save it as plain text (.txt) first")
+
+
+# What Project Gutenberg puts around a book (https://www.gutenberg.org/policy/license.html).
+GUTENBERG_BOOK = re.compile(
+    r"^\*\*\* ?START OF TH(?:E|IS) PROJECT GUTENBERG[^*]*\*\*\*.*\n"
+    r"(?P<book>(?s:.*?))"
+    r"(?=^\*\*\* ?END OF TH(?:E|IS) PROJECT GUTENBERG"
+    r"|^End of (?:the |this )?Project Gutenberg|\Z)",
+    re.MULTILINE | re.IGNORECASE,
+)
+GUTENBERG_CREDITS = re.compile(
+    r"\A\s*(?:produced|e-?text prepared|transcribed) (?s:.*?)(?:\n\s*\n|\Z)", re.IGNORECASE
+)
+EDITORS_NOTES = re.compile(
+    r"\[(?:Illustration|Transcriber.?s.? Notes?)\b[^\]]{0,2000}\][ \t]*\n?", re.IGNORECASE
+)
+
+
+def strip_gutenberg(text: str) -> str:
+    """Return the books in `text` without Project Gutenberg's header, licence, credits and notes.
+
+    Keeps what is between the START and END lines (of each book, where a file has several), less
+    the "Produced by ..." paragraph and notes such as [Illustration: ...] and [Transcriber's
+    Note: ...]. A text without a START line comes back as it is.
+    """
+    books = [match["book"] for match in GUTENBERG_BOOK.finditer(text)]
+    if not books:
+        return text
+    kept = (EDITORS_NOTES.sub("", GUTENBERG_CREDITS.sub("", book)) for book in books)
+    return "\n\n".join(book.strip("\n") for book in kept) + "\n"
+
+
+FULL_LINE = 55  # columns; hard wraps are at 60 to 80, most verse stays below
+LONGEST_WRAP = 100  # columns; longer lines were never wrapped
+BLOCK = re.compile(r"^[^\S\n]*\S.*(?:\n[^\S\n]*\S.*)+", re.MULTILINE)
+KEPT_LINE = re.compile(r" {2}|\t|[-*+•|>] |#+ |\d{1,3}[.)] ")  # indented, list, quote, heading
+DASH_AT_END = re.compile(r"[^\s-](?:--?|—)$")
+DASH_AT_START = re.compile(r"(?:--|—)[^\s-]")
+OPENING_MARKS = "\"'\u201c\u2018\u00ab([_*"
+
+
+def unwrap(text: str) -> str:
+    """Make every hard-wrapped paragraph of `text` one line; everything else stays as it is.
+
+    A block of lines between blank lines is a wrapped paragraph when each line but the last is
+    full, that is, when the first word of the next line would have passed column 55, as a wrap
+    at 60 to 80 columns implies. One short line makes the whole block keep its lines (verse,
+    addresses, `Speaker:` blocks), and so does a line beyond 100 columns (paragraphs that are
+    lines already), an indented line (two spaces or a tab; one space is a wrapping slip), a list
+    item or heading, or a capital at the start of each of four or more lines (long verse).
+    Applying it twice changes nothing more.
+    """
+    return BLOCK.sub(_unwrap_block, text)
+
+
+def _unwrap_block(match: re.Match[str]) -> str:
+    lines = match[0].split("\n")
+    return _join_lines(lines) if _is_wrapped(lines) else match[0]
+
+
+def _is_wrapped(lines: list[str]) -> bool:
+    if any(KEPT_LINE.match(line) or len(line) > LONGEST_WRAP for line in lines):
+        return False
+    if len(lines) >= 4 and all(line.lstrip(OPENING_MARKS)[:1].isupper() for line in lines):
+        return False
+    return all(
+        len(line.rstrip()) + 1 + len(following.split(maxsplit=1)[0]) > FULL_LINE
+        for line, following in itertools.pairwise(lines)
+    )
+
+
+def _join_lines(lines: list[str]) -> str:
+    """One line; a dash or hyphen at a line's edge keeps its words together."""
+    joined = lines[0].strip()
+    for line in map(str.strip, lines[1:]):
+        tight = DASH_AT_END.search(joined) or DASH_AT_START.match(line)
+        joined += line if tight else f" {line}"
+    return joined
+
+
+SLICE_CHARACTERS = 2_000  # of one part in a row: about a page, so that few joints are odd
+MAX_SLICES = 100
+
+
+def split(text: str, validation_split: float) -> tuple[str, str]:
+    """Hold out a share of `text`: returns training and validation text.
+
+    Cuts `text` into many equal slices and holds out the end of each, so that both parts
+    sample the whole text. Cuts are at paragraph ends (where none is near: at line ends, then
+    at spaces), each chosen so that the share held out so far stays close to `validation_split`.
+    No cut is farther from its place than half of what is held out (or of what is left to train
+    on). No character is lost or changed, and the same text gives the same parts.
+    Raises TextgenError when `validation_split` is not between 0 and 1 (both excluded) or when
+    the text is too short to give both parts something.
+    """
+    check_share(validation_split)
+    reach = _reach(len(text), validation_split)
+    training, validation = [], []
+    start = held_out = 0
+    for end in _slice_ends(text, validation_split):
+        place = end - (round(validation_split * end) - held_out)
+        low, high = (min(end, max(start, place + way)) for way in (-reach, reach))
+        cut = _nearest_cut(text, place, low, high)
+        training.append(text[start:cut])
+        validation.append(text[cut:end])
+        held_out += end - cut
+        start = end
+    return _checked_parts("".join(training), "".join(validation), validation_split)
+
+
+def split_tail(text: str, share: float) -> tuple[str, str]:
+    """Hold out the last `share` of `text`: `split` with one slice; raises what it raises."""
+    check_share(share)
+    place, reach = round(len(text) * (1 - share)), _reach(len(text), share)
+    cut = _nearest_cut(text, place, place - reach, place + reach)
+    return _checked_parts(text[:cut], text[cut:], share)
+
+
+def check_share(validation_split: float) -> None:
+    """Raise TextgenError unless `validation_split` is between 0 and 1, both excluded."""
+    if not 0 < validation_split < 1:
+        raise TextgenError(
+            f"`validation_split` {validation_split} is not a share between 0 and 1:"
+            " give for example 0.1 to hold out a tenth"
+        )
+
+
+def _reach(length: int, share: float) -> int:
+    """How many characters a cut may be from its place: few when the smaller part is short."""
+    return round(length * min(share, 1 - share) / 2)
+
+
+def _slice_ends(text: str, share: float) -> list[int]:
+    """Where slices end, ascending. They are sought in places apart, so that none is empty."""
+    length = len(text)
+    count = min(MAX_SLICES, max(1, int(length * min(share, 1 - share) / SLICE_CHARACTERS)))
+    half = length // (2 * count) - 1
+    places = [length * number // count for number in range(1, count)]
+    return [_nearest_cut(text, place, place - half, place + half) for place in places] + [length]
+
+
+def _nearest_cut(text: str, position: int, low: int, high: int) -> int:
+    """Find the paragraph end from `low` to `high` nearest `position`; else line end, else space."""
+    position = max(low, min(position, high))
+    for separator in ("\n\n", "\n", " "):
+        places = (
+            text.rfind(separator, max(0, low - len(separator)), position),
+            text.find(separator, max(0, position - len(separator)), high),
+        )
+        cuts = [_past(text, place, separator) for place in places if place >= 0]
+        fitting = [cut for cut in cuts if low <= cut <= high]
+        if fitting:
+            return min(fitting, key=lambda cut: abs(cut - position))
+    return position
+
+
+def _past(text: str, place: int, separator: str) -> int:
+    """Return the end of the run of separators at `place`."""
+    end = place + len(separator)
+    while text.startswith(separator[0], end):
+        end += 1
+    return end
+
+
+def _checked_parts(training: str, validation: str, share: float) -> tuple[str, str]:
+    if not training.strip() or not validation.strip():
+        raise TextgenError(
+            f"a text of {len(training) + len(validation):,} characters is too short to hold out"
+            f" {share:.1%}: give more text, or your own validate.txt"
+        )
+    return training, validation

@@ -1,0 +1,57 @@
+"""Atomic writes: a reader sees the old file or the whole new one, whenever a crash comes."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from textgen.errors import TextgenError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a path to write to; when the block ends well, that file takes the place of `path`.
+
+    The temporary file is in the folder of `path` (a rename is atomic only within a file system)
+    and keeps its ending (".h5"), because some writers choose the format by it. It is gone after
+    an error or Ctrl-C, and `path` is then as it was. A symbolic link stays one.
+    Raises OSError as writing does.
+    """
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.stem}.{secrets.token_hex(4)}.tmp{target.suffix}")
+    try:
+        yield temporary
+        _sync_file(temporary)
+        temporary.replace(target)
+        _sync_folder(target.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write `data` to `path`, whole or not at all. Raises TextgenError where that cannot be."""
+    try:
+        with replacing(path) as temporary:
+            temporary.write_bytes(data)
+    except OSError as error:
+        raise TextgenError(
+            f"cannot write {path} ({error.strerror}): check the folder, its permissions and"
+            " the free space"
+        ) from error
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("r+b") as file:  # Windows syncs only a file that is open for writing
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` durable, where folders can be opened (not on Windows)."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
