@@ -19,7 +19,7 @@ def test_short_runs_warm_up_within_a_tenth() -> None:
 
 
 def test_a_clock_of_steps() -> None:
-    clock = RunClock(total_steps=4, total_seconds=None)
+    clock = RunClock(total_steps=4, total_seconds=None, tokens_per_step=10)
     assert clock.fraction == 0
     assert clock.seconds_left == math.inf
     clock.count_step()
@@ -33,7 +33,7 @@ def test_a_clock_of_steps() -> None:
 def test_a_clock_of_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("textgen.callbacks.time.perf_counter", lambda: now)
-    clock = RunClock(total_steps=None, total_seconds=60)
+    clock = RunClock(total_steps=None, total_seconds=60, tokens_per_step=10)
     clock.restart()
     now = 104.0
     assert (clock.fraction, clock.seconds, clock.seconds_left) == (0, 4, 56)
@@ -43,6 +43,10 @@ def test_a_clock_of_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (clock.fraction, clock.seconds, clock.seconds_left) == (0.25, 18, 42)
     clock.reserved = 28
     assert clock.fraction == 0.5
+    assert clock.tokens_per_second == 10 / 14, "one step of 10 tokens since compiling ended"
+    now = 120.0
+    clock.begin_epoch()
+    assert clock.reserved == 2, "the work between the last step and the next epoch"
     now = 200.0
     assert (clock.fraction, clock.seconds_left) == (1, 0)
 

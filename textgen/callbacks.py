@@ -34,10 +34,12 @@ class RunClock:
         total_steps: the steps of all epochs, if the run is measured in epochs.
         total_seconds: the wall time of the run, if it is measured in time. It includes
             compiling, validation and the writing of files.
+        tokens_per_step: tokens that one step trains on (B x T).
     """
 
     total_steps: int | None
     total_seconds: float | None
+    tokens_per_step: int
     step: int = 0
     step_ended: float = 0.0
     """When the last step ended, in seconds."""
@@ -46,14 +48,28 @@ class RunClock:
     reserved: float = 0.0
     """Seconds that the work after the last step will take, by the last epoch's example."""
     _start: float = field(default_factory=time.perf_counter)
+    _epoch_start: tuple[int, float] = (0, 0.0)
 
     def restart(self) -> None:
         self.step, self.step_ended, self._start = 0, 0.0, time.perf_counter()
+
+    def begin_epoch(self) -> None:
+        if self.step:
+            self.reserved = self.seconds - self.step_ended
+        self._epoch_start = (self.step, self.seconds)
 
     def count_step(self) -> None:
         self.step, self.step_ended = self.step + 1, self.seconds
         if self.step == 1:
             self.compiled = self.step_ended
+            self._epoch_start = (1, self.compiled)
+
+    @property
+    def tokens_per_second(self) -> float:
+        """The speed of this epoch's steps; compiling and validation do not count."""
+        step, seconds = self._epoch_start
+        elapsed = self.step_ended - seconds
+        return (self.step - step) * self.tokens_per_step / elapsed if elapsed > 0 else 0.0
 
     @property
     def seconds(self) -> float:
@@ -101,8 +117,7 @@ class Schedule(keras.callbacks.Callback):
         self.clock.restart()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        if self.clock.step:
-            self.clock.reserved = self.clock.seconds - self.clock.step_ended
+        self.clock.begin_epoch()
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         rate = learning_rate(self.peak, self.clock.step, self.clock.fraction)
@@ -144,27 +159,16 @@ class Keeper(keras.callbacks.Callback):
         directory: the data directory.
         metadata: what is known of the model before training.
         twin: a model of stock Keras layers with the same weights, to be written to `model.h5`.
-        tokens_per_step: tokens that one step trains on (B x T).
         clock: the run's clock.
     """
 
     def __init__(
-        self,
-        directory: Path,
-        metadata: Metadata,
-        twin: keras.Model,
-        tokens_per_step: int,
-        clock: RunClock,
+        self, directory: Path, metadata: Metadata, twin: keras.Model, clock: RunClock
     ) -> None:
         super().__init__()
-        self.directory, self.metadata, self.twin = directory, metadata, twin
-        self.tokens_per_step, self.clock = tokens_per_step, clock
+        self.directory, self.metadata, self.twin, self.clock = directory, metadata, twin, clock
         self.history: list[dict[str, float]] = []
         self.best: dict[str, float] = {}
-        self._epoch_start = (0, 0.0)
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._epoch_start = (self.clock.step, self.clock.seconds)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         loss = judged(logs)
@@ -195,8 +199,6 @@ class Keeper(keras.callbacks.Callback):
         checkpoint.save(directory, metadata, self.twin.save)
 
     def _results(self, epoch: int, logs: dict[str, float]) -> dict[str, float]:
-        step, seconds = self._epoch_start
-        steps, elapsed = self.clock.step - step, self.clock.step_ended - seconds
         return {
             "epoch": epoch + 1,
             "step": self.clock.step,
@@ -204,7 +206,7 @@ class Keeper(keras.callbacks.Callback):
             "loss": float(logs["loss"]),
             **({"val_loss": float(logs["val_loss"])} if "val_loss" in logs else {}),
             "learning_rate": float(self.model.optimizer.learning_rate.numpy()),
-            "tokens_per_second": round(steps * self.tokens_per_step / elapsed),
+            "tokens_per_second": round(self.clock.tokens_per_second),
         }
 
 
@@ -236,25 +238,21 @@ class ProgressBar(keras.callbacks.Callback):
 
     Args:
         clock: the run's clock.
-        tokens_per_step: tokens that one step trains on (B x T).
         num_epochs: shown beside the epoch's number, if the run is measured in epochs.
         unit: what a token is called; words are judged by perplexity, characters by bits.
     """
 
-    def __init__(
-        self, clock: RunClock, tokens_per_step: int, num_epochs: int | None, unit: str
-    ) -> None:
+    def __init__(self, clock: RunClock, num_epochs: int | None, unit: str) -> None:
         super().__init__()
-        self.clock, self.tokens_per_step = clock, tokens_per_step
-        self.num_epochs, self.unit = num_epochs, unit
-        self._epoch, self._epoch_start, self._validation = "", (0, 0.0), ""
+        self.clock, self.num_epochs, self.unit = clock, num_epochs, unit
+        self._epoch, self._validation = "", ""
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._bar = console.bar("{percentage:3.0f}%|{bar:20}| {desc}")
+        self._bar.set_description_str("compiling ...")
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._epoch = f"epoch {epoch + 1}" + (f"/{self.num_epochs}" if self.num_epochs else "")
-        self._epoch_start = (self.clock.step, self.clock.seconds)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
         left = console.duration(self.clock.seconds_left)
@@ -278,9 +276,7 @@ class ProgressBar(keras.callbacks.Callback):
         self._bar.close()
 
     def _speed(self) -> str:
-        step, seconds = self._epoch_start
-        tokens = (self.clock.step - step) * self.tokens_per_step
-        return f"{tokens / (self.clock.step_ended - seconds):,.0f} {self.unit}s/s"
+        return f"{self.clock.tokens_per_second:,.0f} {self.unit}s/s"
 
 
 def judged(results: dict[str, float]) -> float:

@@ -79,15 +79,15 @@ def _fit(
     clock = RunClock(
         total_steps=None if config.minutes else epochs * len(batches.inputs),
         total_seconds=config.minutes and 60 * config.minutes,
+        tokens_per_step=config.batch_size * config.seq_length,
     )
-    tokens_per_step = config.batch_size * config.seq_length
     twin = build_model(metadata.model, size, batch_size=1)
-    keeper = Keeper(data_dir, metadata, twin, tokens_per_step, clock)
+    keeper = Keeper(data_dir, metadata, twin, clock)
     callbacks = [Schedule(clock, config.learning_rate), StateReset(batches.batches_per_pass)]
     if validation is not None:
         callbacks.append(Validation(Evaluation(model, validation, config)))
     shown = None if config.minutes else epochs
-    callbacks += [ProgressBar(clock, tokens_per_step, shown, metadata.tokenizer.unit), keeper]
+    callbacks += [ProgressBar(clock, shown, metadata.tokenizer.unit), keeper]
     if config.live_sample:
         callbacks.append(_live_samples(model, metadata))
     try:
