@@ -19,9 +19,9 @@ def main() -> None:
     for config in (TokenizerConfig, ModelConfig, TrainingConfig):
         config.add_flags(parser)
     arguments = parser.parse_args()
-    model = ModelConfig.from_flags(arguments)
     tokenizer = TokenizerConfig.from_flags(arguments)
-    training = TrainingConfig.from_flags(arguments)
+    model = ModelConfig.from_flags(arguments, tokenizer.word_tokens)
+    training = TrainingConfig.from_flags(arguments, tokenizer.word_tokens)
 
     from textgen.training import train  # only now: TensorFlow takes seconds to import
 

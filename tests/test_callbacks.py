@@ -22,10 +22,10 @@ def test_a_clock_of_steps() -> None:
     clock = RunClock(total_steps=4, total_seconds=None, tokens_per_step=10)
     assert clock.fraction == 0
     assert clock.seconds_left == math.inf
-    clock.count_step()
+    clock.count_steps(1)
     assert clock.fraction == 0.25
     for _ in range(5):
-        clock.count_step()
+        clock.count_steps(1)
     assert clock.fraction == 1
     assert clock.seconds_left == 0
 
@@ -37,9 +37,9 @@ def test_a_clock_of_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     clock.restart()
     now = 104.0
     assert (clock.fraction, clock.seconds, clock.seconds_left) == (0, 4, 56)
-    clock.count_step()  # compiling took 4 of the 60 seconds; 56 are left for the schedule
+    clock.count_steps(1)  # compiling took 4 of the 60 seconds; 56 are left for the schedule
     now = 118.0
-    clock.count_step()
+    clock.count_steps(1)
     assert (clock.fraction, clock.seconds, clock.seconds_left) == (0.25, 18, 42)
     clock.reserved = 28
     assert clock.fraction == 0.5

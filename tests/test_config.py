@@ -36,6 +36,26 @@ def test_flags_without_arguments_give_the_defaults(config) -> None:
     assert config.from_flags(parsed()) == config()
 
 
+def test_word_models_have_defaults_of_their_own() -> None:
+    flags = parsed("--rnn-size", "7")
+    assert ModelConfig.from_flags(flags, word_tokens=True) == ModelConfig(256, 7, 1, 0.5, True)
+    training = TrainingConfig.from_flags(flags, word_tokens=True)
+    assert (training.batch_size, training.seq_length) == (16, 35)
+    untied = ModelConfig.from_flags(parsed("--no-tie-weights"), word_tokens=True)
+    assert not untied.tie_weights
+
+
+def test_weights_are_tied_only_where_the_sizes_agree() -> None:
+    assert ModelConfig(embedding_size=5, rnn_size=5, tie_weights=True).is_tied
+    assert not ModelConfig(embedding_size=5, rnn_size=6, tie_weights=True).is_tied
+    assert not ModelConfig(embedding_size=5, rnn_size=5).is_tied
+
+
+def test_contradictions_are_refused() -> None:
+    with pytest.raises(TextgenError, match="--lowercase contradicts --pristine-input"):
+        TokenizerConfig(lowercase=True, pristine_input=True)
+
+
 def test_flags_set_fields() -> None:
     flags = parsed("--rnn-size", "7", "--word-tokens", "--minutes", "1.5", "--temperature", "0.2")
     assert ModelConfig.from_flags(flags) == ModelConfig(rnn_size=7)
@@ -73,7 +93,9 @@ def test_wrong_command_lines_raise_one_line(flags: list[str]) -> None:
 def test_help_shows_defaults_and_ranges_of_words() -> None:
     parser = ArgumentParser()
     ModelConfig.add_flags(parser)
-    assert "units per recurrent layer (H) (default: 128)" in " ".join(parser.format_help().split())
+    assert "units per recurrent layer (H) (default: 128; word models: 256)" in " ".join(
+        parser.format_help().split()
+    )
 
 
 @pytest.mark.parametrize("config", ALL)

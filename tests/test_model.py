@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from textgen.config import ModelConfig
-from textgen.model import build_model, get_weights, reset_state, set_weights
+from textgen.model import build_model, build_twin, get_weights, reset_state, set_weights
 from textgen.network import weight_shapes
 
 CONFIG = ModelConfig(embedding_size=3, rnn_size=4, num_layers=2, dropout=0.5)
@@ -33,6 +33,24 @@ def test_a_random_seed_repeats_weights_and_dropout() -> None:
     one, same, other = (build_model(CONFIG, 7, 2, random_seed=seed) for seed in (5, 5, 6))
     np.testing.assert_array_equal(one(TOKENS, training=True), same(TOKENS, training=True))
     assert not np.array_equal(one(TOKENS), other(TOKENS))
+
+
+def test_tied_weights_are_one_array_and_are_written_as_two() -> None:
+    config = ModelConfig(embedding_size=4, rnn_size=4, num_layers=1, tie_weights=True)
+    model, untied = build_model(config, 7, batch_size=2), build_twin(config, 7)
+    assert model.count_params() == untied.count_params() - 7 * 4
+    weights = get_weights(model)
+    assert {path: array.shape for path, array in weights.items()} == weight_shapes(config, 7)
+    np.testing.assert_array_equal(weights["logits/kernel"], weights["embedding/embeddings"].T)
+    set_weights(untied, weights)
+    np.testing.assert_allclose(untied(TOKENS[:1])[0], model(TOKENS)[0], atol=1e-6)
+
+
+def test_dropout_leaves_out_the_same_units_at_all_steps() -> None:
+    layer = build_model(CONFIG, 7, batch_size=2).get_layer("dropout_1")
+    dropped = np.asarray(layer(np.ones((2, 50, 4), np.float32), training=True)) == 0
+    assert 0 < dropped.mean() < 1
+    assert (dropped == dropped[:, :1]).all()
 
 
 @pytest.mark.parametrize("layer", ["lstm_1", "lstm_2"])

@@ -49,9 +49,9 @@ def test_vocabulary_is_sorted_by_frequency(text: str) -> None:
 
 
 def test_words_by_hand() -> None:
-    tokenizer = WordTokenizer.from_text("He can't go.\nHe may.\nHe may", WORDS)
-    assert tokenizer.vocabulary == ["<unk>", "He", "\n", ".", "may", "ca", "go", "n't"]
-    assert tokenizer.encode("He flies.").tolist() == [1, 0, 3]
+    tokenizer = WordTokenizer.from_text("He can't go. He may.\nHe may", WORDS)
+    assert tokenizer.vocabulary == ["<unk>", "He", ".", "may", "\n", "ca", "go", "n't"]
+    assert tokenizer.encode("He flies.").tolist() == [1, 0, 2]
     assert tokenizer.decode(tokenizer.encode("He can't may.\nHe")) == "He can't may.\nHe"
     assert tokenizer.unknown("She may fly, She said") == ["She", "fly", ",", "said"]
 
@@ -61,6 +61,34 @@ def test_pristine_words_are_what_stands_between_white_space() -> None:
     tokenizer = WordTokenizer.from_text("a b.\n a  (c)", config)
     assert tokenizer.vocabulary == ["<unk>", "a", "(c)", "b."]
     assert tokenizer.decode([1, 3, 1]) == "a b. a"
+
+
+def test_lowercase_words() -> None:
+    config = TokenizerConfig(word_tokens=True, lowercase=True)
+    tokenizer = WordTokenizer.from_text("The end of the END.", config)
+    assert tokenizer.vocabulary == ["<unk>", "end", "the", ".", "of"]
+    assert tokenizer.encode("THE end").tolist() == [2, 1]
+
+
+def test_the_vocabulary_keeps_the_commonest() -> None:
+    text = "a a a b b c"
+    for config in (TokenizerConfig(True, max_vocab=3), TokenizerConfig(True, min_count=2)):
+        assert build_tokenizer(text, config).vocabulary == ["<unk>", "a", "b"]
+    assert build_tokenizer(text, TokenizerConfig(True)).vocabulary == ["<unk>", "a", "b", "c"]
+    with pytest.raises(TextgenError, match="1 distinct word"):
+        build_tokenizer(text, TokenizerConfig(True, min_count=3))
+
+
+def test_words_met_once_are_left_out_of_long_texts_only() -> None:
+    few, many = ("x y " * count + "once" for count in (24_999, 25_001))
+    assert "once" in build_tokenizer(few, WORDS).vocabulary
+    assert "once" not in build_tokenizer(many, WORDS).vocabulary
+    assert build_tokenizer("ab" * 30_000 + "c", PRISTINE).vocabulary[1:] == ["a", "b", "c"]
+
+
+def test_a_seed_of_spaces_is_refused() -> None:
+    with pytest.raises(TextgenError, match=r"a seed of spaces alone has no words. Received: '  '"):
+        build_tokenizer("a b", WORDS).prompt("  ")
 
 
 def test_pristine_output_joins_by_spaces() -> None:
@@ -75,6 +103,7 @@ def test_pristine_output_joins_by_spaces() -> None:
         ("He said, ", WORDS, "He said, no no"),
         ("He said,", WORDS, "He said, no no"),
         ("He said,\n", WORDS, "He said,\nno no"),
+        ('He said, "', WORDS, 'He said, "no no'),
         ("He said,", PRISTINE_WORDS, "He said, no no"),
         ("He said, ", PRISTINE_WORDS, "He said, no no"),
     ],
@@ -82,10 +111,10 @@ def test_pristine_output_joins_by_spaces() -> None:
 def test_a_prompt_and_what_follows_read_as_one_text(
     seed: str, config: TokenizerConfig, expected: str
 ) -> None:
-    tokenizer = WordTokenizer.from_text(f"{seed} no", config)
+    tokenizer = WordTokenizer.from_text(f"{seed}\n {seed} no", config)
     ids, decoder = tokenizer.prompt(seed)
     assert 0 not in ids
-    assert seed + decoder.push("no") + decoder.push("no") + decoder.flush() == expected
+    assert seed + decoder.push("no") + decoder.push("no") == expected
 
 
 def test_a_prompt_without_words_still_gives_the_network_something_to_read() -> None:

@@ -44,7 +44,7 @@ class RunClock:
     step_ended: float = 0.0
     """When the last step ended, in seconds."""
     compiled: float = 0.0
-    """When the first step ended, which includes compiling; the schedule starts there."""
+    """When the first call of steps ended, which includes compiling; the schedule starts there."""
     reserved: float = 0.0
     """Seconds that the work after the last step will take, by the last epoch's example."""
     _start: float = field(default_factory=time.perf_counter)
@@ -58,11 +58,12 @@ class RunClock:
             self.reserved = self.seconds - self.step_ended
         self._epoch_start = (self.step, self.seconds)
 
-    def count_step(self) -> None:
-        self.step, self.step_ended = self.step + 1, self.seconds
-        if self.step == 1:
+    def count_steps(self, count: int) -> None:
+        first = self.step == 0
+        self.step, self.step_ended = self.step + count, self.seconds
+        if first:
             self.compiled = self.step_ended
-            self._epoch_start = (1, self.compiled)
+            self._epoch_start = (self.step, self.compiled)
 
     @property
     def tokens_per_second(self) -> float:
@@ -112,6 +113,7 @@ class Schedule(keras.callbacks.Callback):
     def __init__(self, clock: RunClock, peak: float) -> None:
         super().__init__()
         self.clock, self.peak = clock, peak
+        self._first = 0
 
     def on_train_begin(self, logs: Any = None) -> None:
         self.clock.restart()
@@ -120,11 +122,12 @@ class Schedule(keras.callbacks.Callback):
         self.clock.begin_epoch()
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self._first = batch
         rate = learning_rate(self.peak, self.clock.step, self.clock.fraction)
         self.model.optimizer.learning_rate.assign(rate)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self.clock.count_step()
+        self.clock.count_steps(batch - self._first + 1)
         if self.clock.fraction >= 1:
             self.model.stop_training = True
 

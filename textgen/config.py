@@ -20,6 +20,7 @@ def option(
     default: Any,
     help: str,
     *,
+    words: Any = None,
     minimum: float | None = None,
     above: float | None = None,
     maximum: float | None = None,
@@ -31,13 +32,15 @@ def option(
     Args:
         default: the value when nothing is given; `None` marks a field that may stay unset.
         help: what the setting does, for `--help`.
+        words: the default of word models, where it is another.
         minimum, maximum: the range, ends included.
         above, below: the range, ends excluded.
         flags: command-line names, where they are not just the field's name.
     """
     bounds = {"at least": minimum, "above": above, "at most": maximum, "below": below}
     bounds = {words: bound for words, bound in bounds.items() if bound is not None}
-    metadata = {"help": help, "bounds": bounds, "flags": flags}
+    words = default if words is None else words
+    metadata = {"help": help, "bounds": bounds, "flags": flags, "words": words}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -76,28 +79,47 @@ class Config:
         return cls(**values)
 
     @classmethod
+    def defaults(cls, word_tokens: bool) -> dict[str, Any]:
+        """What each setting is when nobody says otherwise, for word or for character models."""
+        fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+        return {
+            field.name: field.metadata["words"] if word_tokens else field.default
+            for field in fields
+        }
+
+    @classmethod
     def add_flags(cls, parser: argparse.ArgumentParser) -> None:
-        """Add one flag per field to `parser`."""
+        """Add one flag per field to `parser`; only the flags that are given leave a value."""
         for field in dataclasses.fields(cls):  # type: ignore[arg-type]
             kind = _kind(field)
             how: dict[str, Any] = {"type": kind, "metavar": METAVARS.get(kind)}
             if kind is bool:
-                how = {"action": "store_true"}
+                switches_off = field.metadata["words"] is not field.default
+                how = {"action": argparse.BooleanOptionalAction if switches_off else "store_true"}
             parser.add_argument(
-                *flags_of(field), dest=field.name, default=field.default,
-                help=field.metadata["help"], **how,
+                *flags_of(field), dest=field.name, default=argparse.SUPPRESS,
+                help=field.metadata["help"] + _shown_default(field), **how,
             )  # fmt: skip
 
     @classmethod
-    def from_flags(cls, arguments: argparse.Namespace) -> Self:
-        """The configuration that parsed arguments hold (other arguments are left alone)."""
-        names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
-        return cls(**{name: getattr(arguments, name) for name in names})
+    def from_flags(cls, arguments: argparse.Namespace, word_tokens: bool = False) -> Self:
+        """The flags that were given, and defaults (other arguments are left alone)."""
+        values = cls.defaults(word_tokens)
+        return cls(**values | {n: v for n, v in vars(arguments).items() if n in values})
 
 
 def flags_of(field: "dataclasses.Field[Any]") -> tuple[str, ...]:
     """The command-line names of a field, the documented one first."""
     return field.metadata["flags"] or ("--" + field.name.replace("_", "-"),)
+
+
+def _shown_default(field: "dataclasses.Field[Any]") -> str:
+    words = field.metadata["words"]
+    if field.default is None or field.default is words is False:
+        return ""
+    shown = [f"default: {field.default}"] if field.default is not False else []
+    shown += [f"word models: {words}"] if words != field.default else []
+    return f" ({'; '.join(shown)})".replace("True", "on")
 
 
 def _kind(field: "dataclasses.Field[Any]") -> type:
@@ -124,7 +146,7 @@ def _check(field: "dataclasses.Field[Any]", value: Any) -> None:
 
 @dataclass(frozen=True)
 class TokenizerConfig(Config):
-    """How text becomes tokens."""
+    """How text becomes tokens, and which of them the vocabulary keeps."""
 
     word_tokens: bool = option(False, "model words instead of characters")
     pristine_input: bool = option(
@@ -135,31 +157,65 @@ class TokenizerConfig(Config):
     pristine_output: bool = option(
         False, "join generated words with single spaces instead of setting them like prose"
     )
+    lowercase: bool = option(
+        False, "lower the case of words too (characters are lowered unless --pristine-input)"
+    )
+    max_vocab: int = option(50_000, "most tokens in the vocabulary, commonest first", minimum=2)
+    min_count: int | None = option(
+        None,
+        "times a token has to stand in the training text to be in the vocabulary (default: 1,"
+        " or 2 for more than 50,000 words)",
+        minimum=1,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.lowercase and self.pristine_input:
+            raise TextgenError(
+                "--lowercase contradicts --pristine-input, which keeps the text as it is. Leave"
+                " one of them out"
+            )
 
 
 @dataclass(frozen=True)
 class ModelConfig(Config):
-    """The shape of the network."""
+    """The shape of the network.
 
-    embedding_size: int = option(64, "numbers per token vector (D)", minimum=1)
-    rnn_size: int = option(128, "units per recurrent layer (H)", minimum=1)
-    num_layers: int = option(2, "recurrent layers", minimum=1)
+    Defaults of word models: see `TrainingConfig`.
+    """
+
+    embedding_size: int = option(64, "numbers per token vector (D)", words=256, minimum=1)
+    rnn_size: int = option(128, "units per recurrent layer (H)", words=256, minimum=1)
+    num_layers: int = option(2, "recurrent layers", words=1, minimum=1)
     dropout: float = option(
-        0.0, "share of each layer's outputs dropped while training", minimum=0, below=1
+        0.0,
+        "share of each layer's outputs dropped while training, the same ones at all steps of a"
+        " sequence",
+        words=0.5, minimum=0, below=1,
+    )  # fmt: skip
+    tie_weights: bool = option(
+        False,
+        "use the token vectors for the output too, where --embedding-size is --rnn-size",
+        words=True,
     )
+
+    @property
+    def is_tied(self) -> bool:
+        """Whether embedding and output share their weights (Press & Wolf 2017)."""
+        return self.tie_weights and self.embedding_size == self.rnn_size
 
 
 @dataclass(frozen=True)
 class TrainingConfig(Config):
     """How a model is trained.
 
-    The defaults of learning rate (and of the schedule, see `textgen.training.Schedule`) come
-    from a measurement on tinyshakespeare: 70 seconds of the default model reached 1.59 nats per
-    character with Adam at 0.004 and a cosine, 1.82 with rmsprop at 0.001.
+    The defaults of learning rate (and of the schedule, see `textgen.callbacks.learning_rate`)
+    come from a measurement on tinyshakespeare: 70 seconds of the default model reached 1.59 nats
+    per character with Adam at 0.004 and a cosine, 1.82 with rmsprop at 0.001.
     """
 
-    batch_size: int = option(32, "rows that are read side by side (B)", minimum=1)
-    seq_length: int = option(50, "tokens between two updates (T)", minimum=1)
+    batch_size: int = option(32, "rows that are read side by side (B)", words=16, minimum=1)
+    seq_length: int = option(50, "tokens between two updates (T)", words=35, minimum=1)
     seq_step: int = option(
         25,
         "offset between two passes over the text: an epoch makes one pass from each of the"
@@ -170,7 +226,7 @@ class TrainingConfig(Config):
     minutes: float | None = option(
         None, "train for this wall time instead of --num-epochs", above=0
     )
-    learning_rate: float = option(0.004, "peak learning rate of Adam", above=0)
+    learning_rate: float = option(0.004, "peak learning rate of Adam", words=0.003, above=0)
     validation_split: float = option(
         0.0, "share of the text held out, where there is no validate.txt", minimum=0, below=1
     )

@@ -9,6 +9,9 @@ import numpy.typing as npt
 from textgen.errors import TextgenError
 from textgen.tokenizers import Ids
 
+MOST_AT_ONCE = 8
+"""More steps per call save no time that can be measured, and make Ctrl-C and progress lag."""
+
 
 class Batches(NamedTuple):
     """What the network reads and what it should predict: the same tokens, one later.
@@ -22,6 +25,8 @@ class Batches(NamedTuple):
     targets: Ids
     """(num_batches, B, T)"""
     batches_per_pass: int
+    steps_at_once: int
+    """A divisor of `batches_per_pass`: how many batches one call may train on."""
 
 
 def training_batches(ids: Ids, batch_size: int, seq_length: int, seq_step: int) -> Batches:
@@ -30,7 +35,8 @@ def training_batches(ids: Ids, batch_size: int, seq_length: int, seq_step: int) 
     An epoch makes one pass over the text from each offset 0, `seq_step`, 2 x `seq_step`, ...
     below `seq_length`; in each, the text is cut into B rows of equal length that are read side
     by side, T tokens at a time. Passes have equally many batches, so the last B x T tokens
-    (at most, plus one pass' offset) of a text may go unread.
+    (at most, plus one pass' offset) of a text may go unread, and up to one in 50 batches more to
+    make their number a multiple of `steps_at_once`.
 
     Returns:
         inputs and targets: int32, (num_batches, B, T).
@@ -46,9 +52,11 @@ def training_batches(ids: Ids, batch_size: int, seq_length: int, seq_step: int) 
             f"--seq-length {seq_length} x --batch-size {batch_size} needs at least {needed:,}"
             f" tokens; the training text has {len(ids):,}. Lower one of them or add text"
         )
+    steps_at_once = next(k for k in range(MOST_AT_ONCE, 0, -1) if count % k <= count // 50)
+    count -= count % steps_at_once
     passes = [_rows(ids[offset:], count, batch_size, seq_length) for offset in offsets]
     inputs, targets = (np.concatenate(parts) for parts in zip(*passes, strict=True))
-    return Batches(inputs, targets, batches_per_pass=count)
+    return Batches(inputs, targets, batches_per_pass=count, steps_at_once=steps_at_once)
 
 
 def _rows(ids: Ids, count: int, batch_size: int, seq_length: int) -> tuple[Ids, Ids]:

@@ -97,8 +97,6 @@ class Generator:
             if piece := decoder.push(vocabulary[ids[0]]):
                 yield piece
             logits, state = self.network.step(ids, state)
-        if piece := decoder.flush():
-            yield piece
 
 
 def random_generator(random_seed: int | None) -> np.random.Generator:

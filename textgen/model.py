@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from textgen import recurrent
 from textgen.backend import keras
 from textgen.config import ModelConfig
 
 
 def build_model(
-    config: ModelConfig, vocabulary_size: int, batch_size: int, random_seed: int | None = None
+    config: ModelConfig,
+    vocabulary_size: int,
+    batch_size: int,
+    random_seed: int | None = None,
+    layers: Any = recurrent,
 ) -> keras.Model:
     """Build `Embedding -> (LSTM -> Dropout) x num_layers -> Dense`.
+
+    Dropout leaves out the same units at all steps of a sequence (Gal & Ghahramani 2016).
 
     The model maps token ids (B, T), int32, any T, to logits (B, T, V), and carries its recurrent
     state from call to call until `reset_state`. Initial values are Keras' own: orthogonal
@@ -25,6 +33,7 @@ def build_model(
         vocabulary_size: V.
         batch_size: B, fixed for the life of the model.
         random_seed: makes initial weights and dropout repeatable.
+        layers: the module that has the recurrent layers: `textgen.recurrent` or `keras.layers`.
     """
     seeds = iter(np.random.SeedSequence(random_seed).generate_state(4 + 4 * config.num_layers))
 
@@ -32,22 +41,53 @@ def build_model(
         return int(next(seeds))
 
     tokens = keras.Input(batch_shape=(batch_size, None), dtype="int32", name="tokens")
-    hidden = keras.layers.Embedding(
+    embedding = keras.layers.Embedding(
         vocabulary_size, config.embedding_size, name="embedding",
         embeddings_initializer=keras.initializers.RandomUniform(seed=seed()),
-    )(tokens)  # fmt: skip
+    )  # fmt: skip
+    hidden = embedding(tokens)
     for number in range(1, config.num_layers + 1):
-        hidden = keras.layers.LSTM(
+        hidden = layers.LSTM(
             config.rnn_size, return_sequences=True, stateful=True, name=f"lstm_{number}",
             kernel_initializer=keras.initializers.GlorotUniform(seed=seed()),
             recurrent_initializer=keras.initializers.Orthogonal(seed=seed()),
         )(hidden)  # fmt: skip
-        hidden = keras.layers.Dropout(config.dropout, seed=seed(), name=f"dropout_{number}")(hidden)
-    logits = keras.layers.Dense(
-        vocabulary_size, name="logits",
-        kernel_initializer=keras.initializers.GlorotUniform(seed=seed()),
-    )(hidden)  # fmt: skip
-    return keras.Model(tokens, logits, name="textgen")
+        hidden = keras.layers.Dropout(
+            config.dropout, noise_shape=(None, 1, None), seed=seed(), name=f"dropout_{number}"
+        )(hidden)
+    if config.is_tied:
+        output: keras.layers.Layer = TiedDense(embedding, name="logits")
+    else:
+        output = keras.layers.Dense(
+            vocabulary_size, name="logits",
+            kernel_initializer=keras.initializers.GlorotUniform(seed=seed()),
+        )  # fmt: skip
+    return keras.Model(tokens, output(hidden), name="textgen")
+
+
+class TiedDense(keras.layers.Layer):
+    """A dense layer to the vocabulary whose kernel is the transposed embedding.
+
+    It maps (B, T, H) to logits (B, T, V), where H is the embedding's size.
+    """
+
+    def __init__(self, embedding: keras.layers.Embedding, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.embedding = embedding
+
+    def build(self, input_shape: Any) -> None:
+        self.bias = self.add_weight(
+            shape=(self.embedding.input_dim,), initializer="zeros", name="bias"
+        )
+
+    def call(self, inputs: Any) -> Any:
+        return keras.ops.matmul(inputs, keras.ops.transpose(self.embedding.embeddings)) + self.bias
+
+
+def build_twin(config: ModelConfig, vocabulary_size: int) -> keras.Model:
+    """Build the model that `model.h5` holds: stock Keras layers alone, untied, one row."""
+    untied = dataclasses.replace(config, tie_weights=False)
+    return build_model(untied, vocabulary_size, batch_size=1, layers=keras.layers)
 
 
 def reset_state(model: keras.Model) -> None:
@@ -58,8 +98,11 @@ def reset_state(model: keras.Model) -> None:
 
 
 def get_weights(model: keras.Model) -> dict[str, npt.NDArray[Any]]:
-    """Every trained array by its path, such as `lstm_1/lstm_cell/kernel`."""
-    return {variable.path: variable.value.numpy() for variable in model.weights}
+    """Every array of `textgen.network.weight_shapes` by its path, `lstm_1/lstm_cell/kernel`."""
+    weights = {variable.path: variable.value.numpy() for variable in model.weights}
+    if "logits/kernel" not in weights:  # tied
+        weights["logits/kernel"] = weights["embedding/embeddings"].T
+    return weights
 
 
 def set_weights(model: keras.Model, weights: dict[str, npt.NDArray[Any]]) -> None:

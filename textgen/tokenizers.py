@@ -5,6 +5,7 @@ did not have, and is never generated.
 """
 
 import collections
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, TypeAlias
 
@@ -18,16 +19,18 @@ from textgen.errors import TextgenError
 Ids: TypeAlias = npt.NDArray[np.int32]
 
 UNKNOWN_ID = 0
+MANY_WORDS = 50_000
+"""In more words than these, a word that comes once is left to the unknown token.
+
+The unknown token has to be met in training to mean something, and words met once are not learned.
+"""
 
 
 class Decoder(Protocol):
     """Turns tokens into text one at a time."""
 
     def push(self, token: str) -> str:
-        """The text that `token` makes certain, possibly empty."""
-
-    def flush(self) -> str:
-        """The text still held back, when no token follows."""
+        """The text that `token` adds, possibly empty."""
 
 
 class Tokenizer(Protocol):
@@ -89,7 +92,7 @@ class CharTokenizer:
         counts: collections.Counter[str] = collections.Counter()
         for point in np.flatnonzero(points).tolist():
             counts[_folded(chr(point), config)] += int(points[point])
-        return cls(_by_frequency(counts, unknown="\ufffd"), config)
+        return cls(_vocabulary(counts, config, unknown="\ufffd"), config)
 
     def encode(self, text: str) -> Ids:
         points = _code_points(text)
@@ -123,9 +126,10 @@ class CharTokenizer:
 class WordTokenizer:
     r"""Penn Treebank words and punctuation; a newline is a token of its own.
 
-    Words keep their case. With `pristine_input` the tokens are `text.split()`, and with
-    `pristine_output` tokens are joined by single spaces. The unknown token is `<unk>`, as in
-    the Penn Treebank corpus; a literal `<unk>` in a pristine text means the same.
+    Words keep their case unless `lowercase`. With `pristine_input` the tokens are
+    `text.split()`, and with `pristine_output` tokens are joined by single spaces. The unknown
+    token is `<unk>`, as in the Penn Treebank corpus; a literal `<unk>` in a pristine text means
+    the same.
 
     Example:
         >>> tokenizer = WordTokenizer.from_text("I do.\nI don't.", TokenizerConfig(True))
@@ -146,16 +150,17 @@ class WordTokenizer:
     def from_text(cls, text: str, config: TokenizerConfig) -> "WordTokenizer":
         """The words of `text`, most common first (ties by spelling)."""
         counts = collections.Counter(_words(text, config))
-        return cls(_by_frequency(counts, unknown="<unk>"), config)
+        return cls(_vocabulary(counts, config, unknown="<unk>"), config)
 
     def encode(self, text: str) -> Ids:
         words = _words(text, self.config)
-        return np.fromiter((self._ids.get(word, UNKNOWN_ID) for word in words), np.int32)
+        ids = map(self._ids.get, words, itertools.repeat(UNKNOWN_ID))
+        return np.fromiter(ids, np.int32, count=len(words))
 
     def decode(self, ids: Sequence[int] | Ids) -> str:
         decoder = self.decoder()
         pieces = [decoder.push(self.vocabulary[i]) for i in np.asarray(ids, np.int64).tolist()]
-        return "".join(pieces) + decoder.flush()
+        return "".join(pieces)
 
     def unknown(self, text: str) -> list[str]:
         words = dict.fromkeys(_words(text, self.config))
@@ -169,12 +174,13 @@ class WordTokenizer:
     def prompt(self, text: str) -> tuple[Ids, Decoder]:
         """See `Tokenizer.prompt`; a space at the end of `text` belongs to the word to come."""
         stripped = text.rstrip(" \t")
+        if not stripped:
+            raise TextgenError(f"a seed of spaces alone has no words. Received: {text!r}")
         decoder = self.decoder()
         for word in _words(stripped, self.config):
             decoder.push(word)
-        decoder.flush()
         ids = self.encode(stripped)
-        if len(ids) == 0:
+        if len(ids) == 0:  # a newline, which a pristine vocabulary does not have
             ids = np.array([UNKNOWN_ID], np.int32)
         return ids, decoder if stripped == text else _AfterSpace(decoder)
 
@@ -220,9 +226,6 @@ class _Joiner:
         self._last = token
         return separator + token
 
-    def flush(self) -> str:
-        return ""
-
 
 class _AfterSpace:
     """A decoder for text that already ends with the space which `decoder` would begin with."""
@@ -232,19 +235,15 @@ class _AfterSpace:
         self._begun = False
 
     def push(self, token: str) -> str:
-        return self._trimmed(self._decoder.push(token))
-
-    def flush(self) -> str:
-        return self._trimmed(self._decoder.flush())
-
-    def _trimmed(self, piece: str) -> str:
+        piece = self._decoder.push(token)
         trimmed = piece if self._begun else piece.removeprefix(" ")
         self._begun = self._begun or bool(piece)
         return trimmed
 
 
 def _words(text: str, config: TokenizerConfig) -> list[str]:
-    return text.split() if config.pristine_input else treebank.tokenize(text)
+    words = text.split() if config.pristine_input else treebank.tokenize(text)
+    return [word.lower() for word in words] if config.lowercase else words
 
 
 def _folded(character: str, config: TokenizerConfig) -> str:
@@ -256,9 +255,16 @@ def _code_points(text: str) -> npt.NDArray[np.uint32]:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
 
 
-def _by_frequency(counts: "collections.Counter[str]", unknown: str) -> list[str]:
+def _vocabulary(
+    counts: "collections.Counter[str]", config: TokenizerConfig, unknown: str
+) -> list[str]:
+    """The tokens to know, most common first (ties by spelling), after the unknown token."""
     del counts[unknown]
-    return [unknown, *sorted(counts, key=lambda token: (-counts[token], token))]
+    many = config.word_tokens and counts.total() > MANY_WORDS
+    least = config.min_count or (2 if many else 1)
+    kept = [token for token, count in counts.items() if count >= least]
+    kept.sort(key=lambda token: (-counts[token], token))
+    return [unknown, *kept[: config.max_vocab - 1]]
 
 
 def _checked(vocabulary: Sequence[str]) -> list[str]:

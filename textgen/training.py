@@ -24,7 +24,7 @@ from textgen.checkpoint import Metadata
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textgen.dataset import Batches, evaluation_batches, training_batches
 from textgen.generator import Generator
-from textgen.model import build_model, get_weights, reset_state
+from textgen.model import build_model, build_twin, get_weights, reset_state
 from textgen.network import Network
 from textgen.tokenizers import Ids, build_tokenizer
 
@@ -70,10 +70,11 @@ def _fit(
 ) -> dict[str, float]:
     config, size = metadata.training, len(metadata.tokenizer.vocabulary)
     model = build_model(metadata.model, size, config.batch_size, config.random_seed)
-    compile_model(model)
+    compile_model(model, batches.steps_at_once)
+    unit, known = metadata.tokenizer.unit, np.count_nonzero(batches.inputs) / batches.inputs.size
     console.say(
-        f"{batches.inputs.size:,} {metadata.tokenizer.unit}s per epoch, {size:,} distinct;"
-        f" {model.count_params():,} weights to learn"
+        f"{batches.inputs.size:,} {unit}s per epoch; {size - 1:,} types, {known:.1%} of the"
+        f" {unit}s; {model.count_params():,} weights to learn"
     )
     epochs = WHOLE_RUN if config.minutes else config.num_epochs
     clock = RunClock(
@@ -81,7 +82,7 @@ def _fit(
         total_seconds=config.minutes and 60 * config.minutes,
         tokens_per_step=config.batch_size * config.seq_length,
     )
-    twin = build_model(metadata.model, size, batch_size=1)
+    twin = build_twin(metadata.model, size)
     keeper = Keeper(data_dir, metadata, twin, clock)
     callbacks = [Schedule(clock, config.learning_rate), StateReset(batches.batches_per_pass)]
     if validation is not None:
@@ -98,12 +99,16 @@ def _fit(
     return keeper.best
 
 
-def compile_model(model: keras.Model) -> None:
-    """Make `model` ready for `fit`; the learning rate is set by `callbacks.Schedule`."""
+def compile_model(model: keras.Model, steps_at_once: int = 1) -> None:
+    """Make `model` ready for `fit`; the learning rate is set by `callbacks.Schedule`.
+
+    XLA compiles the whole step, which is what `textgen.recurrent` is written for.
+    """
     model.compile(
         optimizer=keras.optimizers.Adam(beta_2=0.99, global_clipnorm=1.0),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        jit_compile=False,  # XLA makes the stock layers a third slower on a CPU
+        jit_compile=True,
+        steps_per_execution=steps_at_once,
     )
 
 
@@ -124,7 +129,7 @@ class Evaluation:
     def __init__(self, model: keras.Model, ids: Ids, config: TrainingConfig) -> None:
         self.model = model
         self.batches = list(evaluation_batches(ids, config.batch_size, config.seq_length))
-        self._loss = tf.function(self._summed_loss)
+        self._loss = tf.function(self._summed_loss, jit_compile=True)
 
     def __call__(self) -> float:
         reset_state(self.model)

@@ -1,0 +1,180 @@
+"""Splits one chunk of text (what stands between two white spaces) into Treebank tokens.
+
+Only the words are decided here, never the spaces: joined, the tokens of a chunk are the chunk.
+"""
+
+import re
+from functools import cache
+
+# Characters that a token of several characters never holds, unless a pattern below says so.
+BRACKETS = "()[]{}<>"
+QUOTES = "\"'“”„‟‘‚«»‹›`"
+STOPS = ".,:;?!…"
+SYMBOLS = "@#$£€¥¢₹%&*_¿¡"
+DASHES = "-–‒—―⸺"
+# Scripts written without spaces become one token a character, with their full-width punctuation.
+UNSPACED = "\u2e80-\u2fff\u3001-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
+# Marks "no white space here"; a run of it in the text itself gets one more, so none is lost.
+GLUE = "⁀"
+SPACED_DOTS = r"\.(?:[ \xa0]\.){2,}+"
+
+_APART = re.escape(BRACKETS + QUOTES + STOPS + SYMBOLS + DASHES + GLUE) + UNSPACED
+# Every alternative is linear: none that fails can be tried again inside what it has scanned.
+_PIECES = re.compile(
+    rf"""
+      [{UNSPACED}“”"!?,()\[\]{{}}]                                           # first, for speed
+    | (?:https?://|ftp://|www\.)[^\s<>"“”«»]*[^\s<>"“”«».,;:!?)\]}}'’…*_]   # address of a page
+    | (?<![\w.+%-])[^\W_][\w.+%-]*+@[\w-]+(?:\.[\w-]+)+                     # e-mail address
+    | </?(?:a|b|code|em|i|small|span|strong|sub|sup|u)>                     # HTML in the line
+    | &(?:\#?\w+;|c\b\.?)                                                   # &amp; and &c.
+    | (?<!.)[:;]-?[()DP](?!\w)                                              # :-)
+    | [-=]*+[<>]+[-=]*                                                      # < >= -> ==>
+    | {SPACED_DOTS} | \.\.+ | ''
+    | --+ | [—―⸺]+ | [–‒]+ | \*+ | `+ | \#+ | {GLUE}+
+    | (?: [^\s{_APART}]+
+        | (?<!')'(?!')                                                      # can't
+        | (?<=\d)[,:–](?=\d)                                                # 1,000 10:30 1914–18
+        | \.(?=\w)(?!(?<=[a-z]{{2}}\.)[A-Z])                                # 3.5 U.S, not end.The
+        | (?<=[^\W_])_+(?=[^\W_])                                           # snake_case
+        | (?<=\w)&(?=\w)                                                    # AT&T
+        | (?<!-)-(?![->])                                                   # well-known
+      )++
+    | _+ | .
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# Written with a period that does not end a sentence. Not here: words that also end sentences
+# (No., in., Sun.), because a period that sticks to a word doubles that word in the vocabulary.
+_ABBREVIATIONS = _words(
+    """
+    Mr Mrs Ms Messrs Mme Mlle Dr Prof Rev Hon St Ste Mt Ft Jr Sr Esq Capt Col Gen Lt Maj Sgt Cpl
+    Cmdr Gov Sen Rep Pres Supt Insp Adm Bros Co Corp Inc Ltd Dept Univ Ave Blvd Rd Jan Feb Apr Aug
+    Sept Oct Nov Dec Ph.D M.Sc B.Sc MR MRS DR ST CAPT etc vs viz cf al ibid approx dept pp vol vols
+    """
+)
+# U.S.A, e.g, a.m; and the initial of a name, but not the word I.
+_INITIALS = re.compile(r"[^\W\d_](?:\.[^\W\d_])+|[A-HJ-ZÀ-ÖØ-Þ]")
+# Words that have lost their head: their apostrophe opens no quotation, even before a capital.
+_BEHEADED = _words(
+    """
+    bout cause cept cos coz deed em er fraid gainst kase larum lowed mongst n nam neath nother nough
+    nuff nuther pon scape scaped scuse spec spect spose t th til till tis tother twas tween twere
+    twill twixt twon twould ud un yond zat
+    """
+)
+# Words that a quotation goes on with, and that apostrophes hardly shorten another word to.
+_COMMON = _words(
+    """
+    a after all always and any are at be because been but by do every for from go had have he how
+    i if in it its let like my never no not nothing of on once only or our perhaps she so some that
+    the their then there these they this to too very we well were what when where which who why
+    will with would yes yet you your
+    """
+)
+# Words in s that own nothing: what follows `says '` is a quotation.
+_NO_OWNERS = _words(
+    """
+    always as besides cries does has his is its perhaps says sometimes thinks this thus towards
+    unless us was whereas yes
+    """
+)
+# Words that have lost their tail, kept whole within single quotes: goin', an', th', o'.
+_CURTAILED = re.compile(r"(?i:\w\w+in|[aio]|an|th|wi|ha|ol|mo|tha|fo|ole|de|las|mos|jes)['’]")
+_CLITIC = re.compile(r"(?is)(.+?)(n['’]t|['’](?:[smd]|ll|re|ve))")
+CLITICS = frozenset(["n't", "'s", "'m", "'d", "'ll", "'re", "'ve"])
+
+
+def fold(token: str) -> str:
+    """The form of a token that the rules look up: lower case, straight apostrophe."""
+    return token.lower().replace("’", "'")
+
+
+def may_own(word: str) -> bool:
+    """Whether an apostrophe by itself can make a word a genitive: the dogs' bowls."""
+    return word[-1:] in ("s", "S") and fold(word) not in _NO_OWNERS
+
+
+@cache
+def contractions() -> dict[str, tuple[str, str]]:
+    """Words that the Treebank splits without a space: {"cannot": ("can", "not"), ...}.
+
+    Source: Robert MacIntyre's tables as nltk has them. Imported late, as it takes 0.2 s.
+    """
+    from nltk.tokenize.destructive import (
+        MacIntyreContractions as Tables,
+    )
+
+    patterns = [*Tables.CONTRACTIONS2, *Tables.CONTRACTIONS3]
+    halves = [re.findall(r"\(([\w']+)\)", pattern) for pattern in patterns]
+    return {first + second: (first, second) for first, second in halves}
+
+
+def split_chunk(chunk: str, quoting: bool) -> tuple[str, ...]:
+    """The tokens of a chunk.
+
+    Args:
+        chunk: text without white space, but for a spaced ellipsis.
+        quoting: whether a quotation in single quotes is open, so that ' may close it.
+    """
+    word = chunk.rstrip(",;:?!")
+    if word.isascii() and word.isalpha():  # most chunks; the rest of this function does the same
+        return *_split_contraction(word), *chunk[len(word) :]
+    tokens: list[str] = []
+    for piece in _PIECES.findall(chunk):
+        if piece == "." and tokens and _is_abbreviation(tokens[-1]):
+            tokens[-1] += "."
+        elif "'" in piece or "’" in piece:
+            parts = _split_apostrophes(piece, quoting)
+            tokens += parts
+            quoting = quoting or "'" in parts
+        elif piece[0] == GLUE:
+            tokens.append(GLUE + piece)
+        else:
+            tokens += _split_contraction(piece)
+            quoting = quoting or piece == "‘"
+    return tuple(tokens)
+
+
+def _is_abbreviation(word: str) -> bool:
+    return word in _ABBREVIATIONS or _INITIALS.fullmatch(word) is not None
+
+
+def _split_apostrophes(word: str, quoting: bool) -> list[str]:
+    """Tells quotation marks from apostrophes at both ends of a word, and splits clitics off."""
+    if len(word) == 1 or word == "''":
+        return [word]
+    head = word[: _opens_quotation(word, quoting)]
+    word = word[len(head) :]
+    closes = word[-1] in "'’" and len(word) > 1 and _closes_quotation(word, quoting or bool(head))
+    tail = word[-1:] if closes else ""
+    middle = _split_contraction(word[: len(word) - len(tail)])
+    return [token for token in (head, *middle, tail) if token]
+
+
+def _opens_quotation(word: str, quoting: bool) -> bool:
+    if word[0] != "'" or not word[1].isalpha() or fold(word) in CLITICS:
+        return False
+    stem = re.split(r"['’-]", word[1:].lower())[0]
+    if stem in _BEHEADED:
+        return False
+    return word[1].isupper() or (not quoting and (word[-1] == "'" or stem in _COMMON))
+
+
+def _closes_quotation(word: str, quoting: bool) -> bool:
+    """Whether the last apostrophe is a token: it closes a quotation, or a plural owns (dogs')."""
+    if quoting:
+        return not _CURTAILED.fullmatch(word)
+    return may_own(word[:-1])
+
+
+def _split_contraction(word: str) -> tuple[str, ...]:
+    if halves := contractions().get(fold(word)):
+        return word[: len(halves[0])], word[len(halves[0]) :]
+    clitic = _CLITIC.fullmatch(word) if "'" in word or "’" in word else None
+    return clitic.groups() if clitic else (word,)
