@@ -16,16 +16,35 @@ def main() -> None:
         "--data-dir", metavar="FOLDER", type=Path, default=Path("data/tinyshakespeare"),
         help="folder with input.txt, and validate.txt if there is held-out text",
     )  # fmt: skip
-    for config in (TokenizerConfig, ModelConfig, TrainingConfig):
-        config.add_flags(parser)
+    for kind in (TokenizerConfig, ModelConfig, TrainingConfig):
+        kind.add_flags(parser)
     arguments = parser.parse_args()
     tokenizer = TokenizerConfig.from_flags(arguments)
     model = ModelConfig.from_flags(arguments, tokenizer.word_tokens)
-    training = TrainingConfig.from_flags(arguments, tokenizer.word_tokens)
+    config = TrainingConfig.from_flags(arguments, tokenizer.word_tokens)
 
-    from textgen.training import train  # only now: TensorFlow takes seconds to import
+    from textgen import sizing, training  # only now: TensorFlow takes seconds to import
 
-    train(arguments.data_dir, model, tokenizer, training)
+    corpus = training.read_corpus(arguments.data_dir, tokenizer, config.validation_split)
+    if config.minutes and sizing.is_wanted(vars(arguments)):
+        chosen = sizing.choose(
+            config.minutes, len(corpus.training), tokenizer.word_tokens, sizing.measure_gflops()
+        )
+        model = ModelConfig.from_flags(arguments, tokenizer.word_tokens, chosen.settings)
+        config = TrainingConfig.from_flags(arguments, tokenizer.word_tokens, chosen.settings)
+        console.say(f"chosen for {config.minutes:g} minutes: {described(model, config)}")
+        console.say(f"because {chosen.reason}")
+    training.fit(arguments.data_dir, corpus, model, config)
+
+
+def described(model: ModelConfig, config: TrainingConfig) -> str:
+    """The settings that `sizing.choose` decides, as flags to repeat them with."""
+    return (
+        f"--rnn-size {model.rnn_size} --num-layers {model.num_layers} --embedding-size"
+        f" {model.embedding_size} --dropout {model.dropout} --batch-size {config.batch_size}"
+        f" --seq-length {config.seq_length} --seq-step {config.seq_step} --learning-rate"
+        f" {config.learning_rate}"
+    )
 
 
 if __name__ == "__main__":

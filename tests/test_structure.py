@@ -35,12 +35,13 @@ ALLOWED = {
     "sampling": {"config", "errors"},
     "checkpoint": {"config", "tokenizers", "network", "files", "errors"},
     "generator": {"tokenizers", "network", "sampling", "checkpoint", "config", "errors"},
+    "sizing": {"backend", "config", "errors", "network"},
     "callbacks": {
         "backend", "checkpoint", "config", "console", "errors", "files", "generator", "model",
     },
     "training": {
         "backend", "callbacks", "checkpoint", "config", "console", "dataset", "generator", "model",
-        "network", "recipes", "tokenizers",
+        "network", "recipes", "sizing", "tokenizers",
     },
     "prepare": {"config", "console", "corpora", "errors", "recipes"},
     "__main__": {"console", "errors"},

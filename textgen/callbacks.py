@@ -35,18 +35,20 @@ class RunClock:
         total_seconds: the wall time of the run, if it is measured in time. It includes
             compiling, validation and the writing of files.
         tokens_per_step: tokens that one step trains on (B x T).
+        validation_steps: batches of the validation text.
     """
 
     total_steps: int | None
     total_seconds: float | None
     tokens_per_step: int
+    validation_steps: int = 0
     step: int = 0
     step_ended: float = 0.0
     """When the last step ended, in seconds."""
     compiled: float = 0.0
     """When the first call of steps ended, which includes compiling; the schedule starts there."""
-    reserved: float = 0.0
-    """Seconds that the work after the last step will take, by the last epoch's example."""
+    epoch_work: float | None = None
+    """Seconds that the work after the last epoch took: validation and writing files."""
     _start: float = field(default_factory=time.perf_counter)
     _epoch_start: tuple[int, float] = (0, 0.0)
 
@@ -55,7 +57,7 @@ class RunClock:
 
     def begin_epoch(self) -> None:
         if self.step:
-            self.reserved = self.seconds - self.step_ended
+            self.epoch_work = self.seconds - self.step_ended
         self._epoch_start = (self.step, self.seconds)
 
     def count_steps(self, count: int) -> None:
@@ -64,6 +66,18 @@ class RunClock:
         if first:
             self.compiled = self.step_ended
             self._epoch_start = (self.step, self.compiled)
+
+    @property
+    def reserved(self) -> float:
+        """Seconds to keep for the work after the last step.
+
+        They are what the last epoch took. Before there is one: a second to compile validation
+        and write files, and a third of a training step per validation batch.
+        """
+        if self.epoch_work is not None:
+            return self.epoch_work
+        speed = self.tokens_per_second
+        return 1 + self.validation_steps * self.tokens_per_step / speed / 3 if speed else 1.0
 
     @property
     def tokens_per_second(self) -> float:
@@ -173,13 +187,12 @@ class Keeper(keras.callbacks.Callback):
         self.history: list[dict[str, float]] = []
         self.best: dict[str, float] = {}
 
+    def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
+        self._refuse_divergence(logs["loss"])
+
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        self._refuse_divergence(judged(logs))
         loss = judged(logs)
-        if not math.isfinite(loss):
-            raise TextgenError(
-                f"the loss became {loss} in epoch {epoch + 1}. The best model so far is kept;"
-                f" try a --learning-rate below {self.metadata.training.learning_rate}"
-            )
         results = self._results(epoch, logs)
         self.history.append(results)
         write_atomic(self.directory / "history.csv", _csv(self.history).encode())
@@ -187,6 +200,15 @@ class Keeper(keras.callbacks.Callback):
             self.best = results
             self.save(self.directory, results)
         self.save(self.directory / "latest", results)
+
+    def _refuse_divergence(self, loss: float) -> None:
+        """Stop where the loss is no number, or ten times that of knowing nothing."""
+        if not loss < 10 * math.log(len(self.metadata.tokenizer.vocabulary)):
+            raise TextgenError(
+                f"training diverged at step {self.clock.step:,} (loss {loss:.3g}). The last good"
+                " model is kept; try a --learning-rate below"
+                f" {self.metadata.training.learning_rate}"
+            )
 
     def save_interrupted(self) -> None:
         """Keep what an unfinished epoch has learned, as the best model if there is no other."""

@@ -102,10 +102,19 @@ class Config:
             )  # fmt: skip
 
     @classmethod
-    def from_flags(cls, arguments: argparse.Namespace, word_tokens: bool = False) -> Self:
-        """The flags that were given, and defaults (other arguments are left alone)."""
+    def from_flags(
+        cls,
+        arguments: argparse.Namespace,
+        word_tokens: bool = False,
+        chosen: Mapping[str, Any] = types.MappingProxyType({}),
+    ) -> Self:
+        """The flags that were given, else the values chosen, else defaults.
+
+        Names that are not of this configuration are left alone.
+        """
         values = cls.defaults(word_tokens)
-        return cls(**values | {n: v for n, v in vars(arguments).items() if n in values})
+        wanted = dict(chosen) | vars(arguments)
+        return cls(**values | {n: v for n, v in wanted.items() if n in values})
 
 
 def flags_of(field: "dataclasses.Field[Any]") -> tuple[str, ...]:

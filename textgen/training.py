@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from textgen import console, recipes
+from textgen import console, recipes, sizing
 from textgen.backend import keras, tf
 from textgen.callbacks import (
     Keeper,
@@ -26,11 +27,34 @@ from textgen.dataset import Batches, evaluation_batches, training_batches
 from textgen.generator import Generator
 from textgen.model import build_model, build_twin, get_weights, reset_state
 from textgen.network import Network
-from textgen.tokenizers import Ids, build_tokenizer
+from textgen.tokenizers import Ids, Tokenizer, build_tokenizer
 
 LIVE_LENGTH = {"character": 200, "word": 50}
 WHOLE_RUN = 10**9
 """Epochs asked of `fit` when the clock ends the run."""
+
+
+class Corpus(NamedTuple):
+    """A data directory's texts as token ids."""
+
+    tokenizer: Tokenizer
+    training: Ids
+    """(N,)"""
+    validation: Ids | None
+    text: str
+    """The training text itself."""
+
+
+def read_corpus(data_dir: Path, config: TokenizerConfig, validation_split: float) -> Corpus:
+    """Read and tokenize the texts of `data_dir`.
+
+    Raises:
+        TextgenError: if they cannot be used.
+    """
+    texts = recipes.load_texts(data_dir, validation_split)
+    tokenizer = build_tokenizer(texts.training, config)
+    validation = None if texts.validation is None else tokenizer.encode(texts.validation)
+    return Corpus(tokenizer, tokenizer.encode(texts.training), validation, texts.training)
 
 
 def train(
@@ -39,24 +63,31 @@ def train(
     tokenizer_config: TokenizerConfig,
     config: TrainingConfig,
 ) -> dict[str, float]:
-    """Train a model on the texts of `data_dir` and keep it there.
+    """Train a model on the texts of `data_dir` and keep it there; see `fit`."""
+    corpus = read_corpus(data_dir, tokenizer_config, config.validation_split)
+    return fit(data_dir, corpus, model_config, config)
+
+
+def fit(
+    data_dir: Path, corpus: Corpus, model_config: ModelConfig, config: TrainingConfig
+) -> dict[str, float]:
+    """Train a model on `corpus` and keep it in `data_dir`.
 
     Returns:
         The best epoch's row of `history.csv`.
 
     Raises:
-        TextgenError: if the texts cannot be used, or the loss is no longer a number.
+        TextgenError: if the text or the memory is too small, or the loss is no longer a number.
         KeyboardInterrupt: after Ctrl-C; what was learned is kept.
     """
-    texts = recipes.load_texts(data_dir, config.validation_split)
-    tokenizer = build_tokenizer(texts.training, tokenizer_config)
+    tokenizer = corpus.tokenizer
+    sizing.check_memory(model_config, config, len(tokenizer.vocabulary))
     batches = training_batches(
-        tokenizer.encode(texts.training), config.batch_size, config.seq_length, config.seq_step
+        corpus.training, config.batch_size, config.seq_length, config.seq_step
     )
-    line_starts = some_line_starts(texts.training, np.random.default_rng(config.random_seed))
+    line_starts = some_line_starts(corpus.text, np.random.default_rng(config.random_seed))
     metadata = Metadata(model_config, tokenizer, config, {}, line_starts)
-    validation = None if texts.validation is None else tokenizer.encode(texts.validation)
-    best = _fit(data_dir, metadata, batches, validation)
+    best = _fit(data_dir, metadata, batches, corpus.validation)
     console.say(
         f"best: epoch {best['epoch']}, {in_field_units(judged(best), tokenizer.unit)}. More text:"
         f" python sample.py --data-dir {data_dir}",
@@ -81,6 +112,7 @@ def _fit(
         total_steps=None if config.minutes else epochs * len(batches.inputs),
         total_seconds=config.minutes and 60 * config.minutes,
         tokens_per_step=config.batch_size * config.seq_length,
+        validation_steps=0 if validation is None else len(validation) // batches.inputs[0].size,
     )
     twin = build_twin(metadata.model, size)
     keeper = Keeper(data_dir, metadata, twin, clock)

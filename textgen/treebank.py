@@ -11,13 +11,12 @@ token, either the exact run of white space or GLUE where there is none.
     tokenize("word--word  word -- word")   ['word', '--', 'word', '  ', 'word', ' ', '--', 'word']
 
 A newline is a token, "\n", and no spacing token. In ordinary prose the rule is nearly always
-right. It follows quotation marks (straight ones open and close in turn) and learns how a writer spaces
-dashes, sentences, ellipses and French punctuation from the first spacing token of a paragraph.
+right. It follows quotation marks (straight ones open and close in turn) and learns how a writer
+spaces dashes, sentences, ellipses and French punctuation from a paragraph's first spacing tokens.
 
 Where text may be cut: all that the rule remembers ends with the paragraph, so
 `tokenize(a + b) == tokenize(a) + tokenize(b)` if `a` ends in a blank line, that is in "\n" and
-then a line of nothing but white space with its "\n". `tokenize_pieces` reads a text cut after any
-lines.
+then a line of nothing but white space with its "\n". `tokenize_pieces` takes cuts after any line.
 
 The tokens are those of nltk's `TreebankWordTokenizer` (the rules of Robert MacIntyre's sed script,
 with nltk's table of contractions) but for these:

@@ -3,8 +3,8 @@
     python -m tests.benchmarks.treebank [--corpora DIR]
 
 The reference is what the ancestor did: nltk's TreebankWordTokenizer line by line, with a newline
-token after each line. Speeds are medians of interleaved rounds in this run, in MB of UTF-8 a
-second of processor time.
+token after each line. Speeds are MB of UTF-8 a second of processor time, medians of rounds that
+take turns in this run. "First pass" is with nothing remembered, as when a process starts.
 """
 
 import argparse
@@ -126,10 +126,10 @@ def report_speed(name: str, text: str) -> None:
     )
     speed = {run: size / spent for run, spent in took.items()}
     print(
-        f"{name:20} tokenize {speed['ours']:.1f} MB/s (first pass {speed['first']:.1f}),"
-        f" nltk's {speed['classic']:.2f} (x"
-        f"{speed['ours'] / speed['classic']:.1f}) and {speed['improved']:.2f} (x"
-        f"{speed['ours'] / speed['improved']:.1f}); detokenize {speed['write']:.1f}, nltk's "
+        f"{name:20} tokenize {speed['ours']:.1f} MB/s (first pass {speed['first']:.1f}), "
+        f"nltk's {speed['classic']:.2f} (x{speed['ours'] / speed['classic']:.1f}) and "
+        f"{speed['improved']:.2f} (x{speed['ours'] / speed['improved']:.1f}); "
+        f"detokenize {speed['write']:.1f}, nltk's "
         f"{speed['nltk write']:.2f} (x{speed['write'] / speed['nltk write']:.1f})"
     )
 

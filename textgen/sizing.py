@@ -1,0 +1,154 @@
+"""Which model to train in so many minutes on this machine, and whether a model fits into it."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from textgen.backend import tf
+from textgen.config import ModelConfig, TrainingConfig
+from textgen.errors import TextgenError
+from textgen.network import weight_shapes
+
+REFERENCE_GFLOPS = 200.0
+"""What `measure_gflops` gave on the machine that the tables below were measured on."""
+
+
+class Size(NamedTuple):
+    """A model that is best from some training time on."""
+
+    minutes: float
+    """On the reference machine."""
+    rnn_size: int
+    num_layers: int
+    learning_rate: float
+    tokens_per_second: float
+    """On the reference machine, in training."""
+
+
+CHARACTER_SIZES = (
+    Size(0.0, 128, 1, 0.01, 200_000),
+    Size(0.4, 256, 1, 0.008, 80_000),
+    Size(4.0, 320, 2, 0.005, 27_000),
+    Size(40.0, 512, 2, 0.003, 13_000),
+)
+WORD_SIZES = (
+    Size(0.0, 256, 1, 0.003, 20_000),
+    Size(8.0, 400, 1, 0.003, 12_000),
+)
+DROPOUTS = {False: ((8, 0.0), (12, 0.1), (25, 0.3), (60, 0.4)), True: ((2, 0.2), (5, 0.4))}
+"""By `word_tokens`: dropout for at most so many epochs. More than the last get 0.5."""
+
+
+class Choice(NamedTuple):
+    """Settings for a time budget, and why."""
+
+    settings: dict[str, Any]
+    """Fields of `ModelConfig` and `TrainingConfig`."""
+    reason: str
+
+
+def choose(minutes: float, num_tokens: int, word_tokens: bool, gflops: float) -> Choice:
+    """Choose size, dropout, batch and learning rate for `minutes` of training.
+
+    The larger the time and the faster the machine, the larger the model; the more often the
+    text is read in that time, the more dropout.
+
+    Args:
+        minutes: wall time of the training.
+        num_tokens: tokens of the training text.
+        word_tokens: whether a token is a word.
+        gflops: the speed of this machine, by `measure_gflops`.
+    """
+    relative = gflops / REFERENCE_GFLOPS
+    sizes = WORD_SIZES if word_tokens else CHARACTER_SIZES
+    size = [row for row in sizes if row.minutes <= minutes * relative][-1]
+    speed = size.tokens_per_second * relative
+    epochs = 60 * minutes * speed / num_tokens
+    dropout = next((share for most, share in DROPOUTS[word_tokens] if epochs <= most), 0.5)
+    settings: dict[str, Any] = {
+        "rnn_size": size.rnn_size,
+        "num_layers": size.num_layers,
+        "dropout": dropout,
+        "learning_rate": size.learning_rate,
+        "batch_size": 16,
+    }
+    settings |= {"embedding_size": size.rnn_size} if word_tokens else {}
+    settings |= {} if word_tokens else {"seq_length": 64, "seq_step": 32}
+    reason = (
+        f"about {speed:,.0f} {'words' if word_tokens else 'characters'}/s here read the text"
+        f" {epochs:.1f} times in {minutes:g} minutes"
+    )
+    return Choice(settings, reason)
+
+
+SIZE_FLAGS = frozenset(["embedding_size", "rnn_size", "num_layers"])
+
+
+def is_wanted(given: Mapping[str, Any]) -> bool:
+    """Whether the flags that were given leave the choice of the model's size to `choose`."""
+    return given.get("minutes") is not None and not SIZE_FLAGS & given.keys()
+
+
+def measure_gflops(seconds: float = 0.3) -> float:
+    """The speed of what recurrent training does most: a chain of small matrix products.
+
+    Returns:
+        10^9 floating-point operations per second of (16, 256) x (256, 1024) products under XLA.
+    """
+    rows, size, products = 16, 256, 200
+
+    @tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
+    def chain(h: tf.Tensor, u: tf.Tensor) -> tf.Tensor:
+        return tf.while_loop(
+            lambda i, h: i < products,
+            lambda i, h: (i + 1, tf.tanh(h @ u)[:, :size]),
+            (0, h),
+        )[1]
+
+    h, u = tf.ones((rows, size)), tf.ones((size, 4 * size)) / size
+    chain(h, u).numpy()
+    best, start = float("inf"), time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        begin = time.perf_counter()
+        chain(h, u).numpy()
+        best = min(best, time.perf_counter() - begin)
+    return 2e-9 * rows * size * 4 * size * products / best
+
+
+def memory_needed(model: ModelConfig, config: TrainingConfig, vocabulary_size: int) -> int:
+    """Bytes that training takes at its peak, roughly, in float32.
+
+    Weights are held five times (with gradient, Adam's two moments, and the copy to be saved).
+    Per token of a batch, a layer keeps about 16 numbers per unit (gates, states and their
+    gradients), and the logits stand three times (with their softmax and gradient).
+    """
+    weights = sum(math.prod(shape) for shape in weight_shapes(model, vocabulary_size).values())
+    per_token = 16 * model.rnn_size * model.num_layers + 3 * vocabulary_size
+    return 4 * (5 * weights + config.batch_size * config.seq_length * per_token)
+
+
+def check_memory(model: ModelConfig, config: TrainingConfig, vocabulary_size: int) -> None:
+    """Refuse a training that this machine has no memory for.
+
+    Raises:
+        TextgenError: with the estimate.
+    """
+    needed, present = memory_needed(model, config, vocabulary_size), physical_memory()
+    if needed > present:
+        raise TextgenError(
+            f"this model and batch need about {needed / 2**30:,.1f} GiB of memory, and the machine"
+            f" has {present / 2**30:,.1f}. Lower --rnn-size, --num-layers, --batch-size,"
+            " --seq-length or --max-vocab"
+        )
+
+
+def physical_memory() -> float:
+    """Bytes of memory in this machine; infinity where the system does not say (Windows)."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return float("inf")
