@@ -30,7 +30,11 @@ ALLOWED = {
     "model": {"backend", "config"},
     "network": {"config", "errors"},
     "sampling": {"config", "errors"},
-    "checkpoint": {"config", "tokenizers", "network", "files", "errors"},
+    "safe_pickle": set(),
+    "weights_file": {"network", "errors"},
+    "checkpoint": {
+        "config", "errors", "files", "network", "safe_pickle", "tokenizers", "weights_file",
+    },
     "generator": {"tokenizers", "network", "sampling", "checkpoint", "config", "errors"},
     "callbacks": {
         "backend", "checkpoint", "config", "console", "errors", "files", "generator", "model",
