@@ -35,6 +35,10 @@ ALLOWED = {
     "checkpoint": {
         "config", "errors", "files", "network", "safe_pickle", "tokenizers", "weights_file",
     },
+    "convert": {
+        "checkpoint", "config", "console", "errors", "model", "network", "safe_pickle",
+        "tokenizers", "weights_file",
+    },
     "generator": {"tokenizers", "network", "sampling", "checkpoint", "config", "errors"},
     "callbacks": {
         "backend", "checkpoint", "config", "console", "errors", "files", "generator", "model",

@@ -141,7 +141,7 @@ def _place(name: str) -> str:
 
 
 def _unpickle(path: Path) -> dict[str, Any]:
-    data = _read(path)
+    data = read_bytes(path)
     try:
         values = safe_pickle.loads(data)
     except safe_pickle.PickleError as error:
@@ -170,7 +170,8 @@ def is_ancestors(data: bytes) -> bool:
     return b"MetaModel" in data[:200]
 
 
-def _read(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a `model.pkl`, or as many as `safe_pickle` needs to refuse it."""
     try:
         with path.open("rb") as file:
             return file.read(safe_pickle.MAX_BYTES + 1)

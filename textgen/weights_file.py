@@ -23,8 +23,8 @@ Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
 
 MAX_BYTES = 2 * 2**30
 """All arrays together: 500 million weights, and more than one wants to wait for without a GPU."""
-MAX_TEXT = 2**16
-"""Length of an attribute; HDF5 itself keeps them below 64 kB."""
+MAX_TEXT = 2**20
+"""Length of an attribute; Keras' description of a model takes a kilobyte per layer."""
 
 
 class WeightsFile:
@@ -57,12 +57,12 @@ class WeightsFile:
             if name not in self._file.attrs:
                 return None
             attribute = self._file.attrs.get_id(name)
-            kind = attribute.get_type()
-            fixed = isinstance(kind, h5py.h5t.TypeStringID) and kind.get_size() <= MAX_TEXT
-            if attribute.shape != () or not fixed:
+            is_text = isinstance(attribute.get_type(), h5py.h5t.TypeStringID)
+            if attribute.shape != () or not is_text or attribute.get_storage_size() > MAX_TEXT:
                 raise self._damaged(f"its attribute {name} is not a text")
             value = self._file.attrs[name]
-            return value.decode() if isinstance(value, bytes) else str(value)
+            text = value.decode() if isinstance(value, bytes) else str(value)
+            return text[:MAX_TEXT]
 
     def arrays(self, shapes: Shapes) -> dict[str, Array]:
         """The arrays at the paths of `shapes`, copied out of the file.
