@@ -2,9 +2,6 @@
 
 import json
 import pickle
-import sys
-import types
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -107,20 +104,6 @@ def write_h5(path: Path, description: Any, inner: str = "{layer}") -> None:
         for layer, arrays in ARRAYS.items():
             for name, values in arrays.items():
                 group[f"{layer}/{inner.format(layer=layer)}/{name}:0"] = values
-
-
-@pytest.fixture
-def ancestor() -> Iterator[Any]:
-    """The classes of the ancestor, in modules of their names, while a test pickles objects."""
-    modules = {"model": "MetaModel", "vectorizer": "Vectorizer"}
-    for module, name in modules.items():
-        sys.modules[module] = types.ModuleType(module)
-        setattr(sys.modules[module], name, type(name, (), {"__module__": module}))
-    yield types.SimpleNamespace(
-        MetaModel=sys.modules["model"].MetaModel, Vectorizer=sys.modules["vectorizer"].Vectorizer
-    )
-    for module in modules:
-        del sys.modules[module]
 
 
 def objects(ancestor: Any, **changes: Any) -> Any:

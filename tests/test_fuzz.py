@@ -6,9 +6,12 @@ prints what came of them. See `tests/fuzz/`.
 
 import collections
 import os
+import pickle
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -16,12 +19,13 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.fuzz.worker import MAX_BYTES, MAX_SECONDS
+from tests.test_checkpoint import FORMAT_1
+from tests.test_convert import layers, objects, write_h5
 
-ORIGINAL = ROOT / "tests" / "data" / "format-1"
 CANARIES = ["canary.h5", "fifo"]
 
 
-def fuzz(folder: Path, start: int, end: int) -> list[tuple[str, str, float]]:
+def fuzz(original: Path, folder: Path, start: int, end: int) -> list[tuple[str, str, float]]:
     """Open the mutated pairs `start` to `end`, in as many processes as survive.
 
     Returns:
@@ -30,7 +34,7 @@ def fuzz(folder: Path, start: int, end: int) -> list[tuple[str, str, float]]:
     """
     rows: list[tuple[str, str, float]] = []
     while start < end:
-        command = [sys.executable, "-m", "tests.fuzz.worker", folder, ORIGINAL, start, end]
+        command = [sys.executable, "-m", "tests.fuzz.worker", folder, original, start, end]
         done = subprocess.run(
             list(map(str, command)), cwd=ROOT, capture_output=True, text=True, check=False,
             env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
@@ -57,10 +61,10 @@ def canaries(folder: Path) -> None:
     os.mkfifo(folder / "fifo")
 
 
-def check(folder: Path, start: int, end: int) -> list[tuple[str, str, float]]:
+def check(original: Path, folder: Path, start: int, end: int) -> list[tuple[str, str, float]]:
     canaries(folder)
     before = (folder / "canary.h5").read_bytes()
-    rows = fuzz(folder, start, end)
+    rows = fuzz(original, folder, start, end)
     results = [row for row in rows if row[0] != "peak"]
     assert len(results) == end - start
     bad = [row for row in results if row[1] not in ("loaded", "refused")]
@@ -72,15 +76,42 @@ def check(folder: Path, start: int, end: int) -> list[tuple[str, str, float]]:
     return rows
 
 
-def test_some_hundred(tmp_path: Path) -> None:
-    results = {result for _, result, _ in check(tmp_path, 0, 500)}
-    assert {"loaded", "refused"} <= results
+@pytest.fixture(params=["format 1", "newest HDF5", "ancestor"])
+def original(request: pytest.FixtureRequest, tmp_path: Path, ancestor: Any) -> Path:
+    """An intact pair to start from."""
+    if request.param == "format 1":
+        return FORMAT_1
+    folder = tmp_path / "original"
+    folder.mkdir()
+    if request.param == "ancestor":
+        (folder / "model.pkl").write_bytes(pickle.dumps(objects(ancestor), 3))
+        write_h5(folder / "model.h5", {"class_name": "Sequential", "config": layers()})
+        return folder
+    shutil.copy(FORMAT_1 / "model.pkl", folder)
+    with (
+        h5py.File(FORMAT_1 / "model.h5") as old,
+        h5py.File(folder / "model.h5", "w", libver="latest") as new,
+    ):
+        old.copy("model_weights", new)
+        new.attrs.update(old.attrs)
+    return folder
+
+
+def test_some_hundred(original: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "mutated"
+    folder.mkdir()
+    results = {result for _, result, _ in check(original, folder, 0, 200)}
+    assert results >= {"loaded", "refused"}
 
 
 @pytest.mark.slow
-def test_many(tmp_path: Path) -> None:
-    rows = check(tmp_path, 0, int(os.environ.get("TEXTGEN_FUZZ", "25000")))
+def test_many(original: Path, tmp_path: Path) -> None:
+    """TEXTGEN_FUZZ is how many, of each of the three originals."""
+    folder = tmp_path / "mutated"
+    folder.mkdir()
+    rows = check(original, folder, 0, int(os.environ.get("TEXTGEN_FUZZ", "9000")))
     counts = collections.Counter((kind, result) for kind, result, _ in rows if kind != "peak")
+    print()
     for (kind, result), count in sorted(counts.items()):
         print(f"{count:7,} {result:8} {kind}")
     print("slowest:", max(rows, key=lambda row: row[2]))

@@ -156,8 +156,38 @@ def test_lists_what_is_in_a_group(file: Any) -> None:
         assert weights.children("none") == []
 
 
-@pytest.mark.parametrize("content", [b"", b"\x89HDF\r\n\x1a\n", b"\x89HDF\r\n\x1a\n" * 100])
-def test_files_that_are_not_hdf5(tmp_path: Path, content: bytes) -> None:
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"text", SIGNATURE, SIGNATURE + b"\0", SIGNATURE * 100, SIGNATURE + b"\4" * 99]
+)
+def test_files_that_do_not_begin_like_hdf5(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "model.h5").write_bytes(content)
+    with pytest.raises(TextgenError, match=r"model\.h5 is damaged: it does not begin like"):
+        WeightsFile(tmp_path / "model.h5")
+
+
+def test_files_that_only_begin_like_hdf5(tmp_path: Path) -> None:
+    (tmp_path / "model.h5").write_bytes(SIGNATURE + b"\0" * 40 + b"\xff" * 20)
     with pytest.raises(TextgenError, match=r"model\.h5 cannot be read as an HDF5 file"):
         WeightsFile(tmp_path / "model.h5")
+
+
+@pytest.mark.parametrize("version", ["earliest", "v108", "latest"])
+def test_every_version_of_the_format(tmp_path: Path, version: str) -> None:
+    with h5py.File(tmp_path / "weights.h5", "w", libver=version) as file:
+        file["layer/kernel"] = VALUES
+    with WeightsFile(tmp_path / "weights.h5") as weights:
+        np.testing.assert_array_equal(weights.arrays(SHAPES)["layer/kernel"], VALUES)
+
+
+@pytest.mark.parametrize("options", [{"fs_strategy": "page"}, {"userblock_size": 512}])
+def test_files_that_begin_with_something_else_are_refused(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    """Paged files have a superblock with an extension."""
+    with h5py.File(tmp_path / "weights.h5", "w", **options) as file:
+        file["layer/kernel"] = VALUES
+    with pytest.raises(TextgenError, match="it does not begin like a file of Keras"):
+        WeightsFile(tmp_path / "weights.h5")

@@ -4,6 +4,10 @@ HDF5 can do much that a file of weights has no use for: links into other files, 
 other files, filters that unpack a kilobyte to a terabyte, arrays that are declared but not there.
 Only hard links and whole, unfiltered float32 arrays of the expected shapes are taken, and none
 before it is certain that the file is as large as all of them together.
+
+The HDF5 library is written in C and has had errors that a broken file can use. The worst known are
+in what a superblock's extension asks for, such as a saved image of the library's own memory
+(CVE-2025-6269, not mended in 1.14); Keras writes no such extension, and a file with one is refused.
 """
 
 import math
@@ -27,6 +31,13 @@ MAX_TEXT = 2**20
 """Length of an attribute; Keras' description of a model takes a kilobyte per layer."""
 
 
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+EXTENSION_PLACES = {0: 48, 1: 52, 2: 20, 3: 20}
+"""By version of the superblock, where it has the address of what extends it: the driver's block
+or the extension. HDF5 File Format Specification 3.0, section II.A."""
+NO_ADDRESS = b"\xff" * 8
+
+
 class WeightsFile:
     """An open HDF5 file; `with` closes it.
 
@@ -40,6 +51,8 @@ class WeightsFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         with self._reading():
+            if not _is_simple(path):
+                raise self._damaged("it does not begin like a file of Keras")
             self._file = h5py.File(path, "r")
 
     def __enter__(self) -> Self:
@@ -128,6 +141,14 @@ class WeightsFile:
             raise TextgenError(
                 f"{self.path} cannot be read as an HDF5 file. Train again, or copy an intact file"
             ) from error
+
+
+def _is_simple(path: Path) -> bool:
+    """Whether the file begins with an HDF5 superblock that nothing extends."""
+    with path.open("rb") as file:
+        head = file.read(60)
+    place = EXTENSION_PLACES.get(head[8]) if head.startswith(SIGNATURE) and head[9:] else None
+    return place is not None and head[place : place + 8] == NO_ADDRESS
 
 
 def _is_plain(dataset: h5py.Dataset, shape: tuple[int, ...]) -> bool:

@@ -13,11 +13,12 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from tests.fuzz.mutations import Pair, mutated
+from textgen import checkpoint, convert, treebank
 from textgen.errors import TextgenError
 from textgen.generator import Generator
 
@@ -41,7 +42,7 @@ def watch(event: str, arguments: tuple[Any, ...]) -> None:
     if event == "open":
         path, _, flags = arguments
         writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-        if writes or Path(str(path)).name != "model.pkl":
+        if writes or Path(str(path)).name not in ("model.pkl", "model.h5"):
             touched.append(f"open {path}")
     elif event.split(".")[0] in TOUCHING:
         touched.append(event)
@@ -59,13 +60,18 @@ def watched() -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def opened(folder: Path) -> str:
-    """What comes of loading the pair in `folder` and writing a few tokens."""
+def sample(folder: Path) -> None:
+    """Write a few tokens with the model in `folder`."""
+    Generator.load(folder).generate("a", length=3, random_seed=1)
+
+
+def opened(folder: Path, use: Callable[[Path], object]) -> str:
+    """What comes of it when the pair in `folder` is used."""
     touched.clear()
     result = "loaded"
     with watched():
         try:
-            Generator.load(folder).generate("a", length=3, random_seed=1)
+            use(folder)
         except TextgenError as error:
             message = str(error)
             result = "refused" if "\n" not in message and len(message) < 1000 else "bad message"
@@ -77,7 +83,9 @@ def opened(folder: Path) -> str:
 def main() -> None:
     folder, original = Path(sys.argv[1]), Path(sys.argv[2])
     pair: Pair = {name: (original / name).read_bytes() for name in ("model.pkl", "model.h5")}
-    Generator.load(original).generate("a", length=3, random_seed=1)
+    use = convert.read if checkpoint.is_ancestors(pair["model.pkl"]) else sample
+    use(original)
+    treebank.tokenize("a")  # imports what a model of words needs before anyone watches
     os.chdir(folder)
     limit = memory("VmSize") + MAX_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -89,7 +97,7 @@ def main() -> None:
             (folder / name).write_bytes(data)
         print(number, kind, "", sep="\t", end="", flush=True)
         start = time.perf_counter()
-        result = opened(folder)
+        result = opened(folder, use)
         print(result, f"{time.perf_counter() - start:.4f}", sep="\t", flush=True)
     print("peak", memory("VmPeak") - limit + MAX_BYTES, memory("VmHWM"), sep="\t")
 
