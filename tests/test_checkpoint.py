@@ -203,7 +203,7 @@ def test_arrays_that_the_metadata_does_not_call_for_are_refused(pair: Path) -> N
         group = file["model_weights/logits/logits"]
         del group["bias"]
         group["bias"] = np.zeros(5, np.float64)
-    assert "has no plain float32 array model_weights/logits/logits/bias of shape (5,)" in (
+    assert "has no plain float32 array 'model_weights/logits/logits/bias' of shape (5,)" in (
         refused(pair)
     )
 

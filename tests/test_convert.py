@@ -189,6 +189,7 @@ def refused(folder: Path) -> str:
     with pytest.raises(TextgenError) as error:
         convert.read(folder)
     assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 500
     assert str(folder) in str(error.value)
     return str(error.value)
 
@@ -248,6 +249,8 @@ def changed(number: int, **settings: Any) -> list[Any]:
         (changed(1, name="lstm_9"), "no plain float32 array"),
         (changed(1, name=""), "is damaged: "),
         (changed(1, name=7), "does not describe a sequence"),
+        (changed(1, name="line\n" * 10_000), "no plain float32 array 'model_weights/line\\nline"),
+        ([{"class_name": "x" * 9999, "config": {"name": "f"}}], "Received: ['xxxx"),
         (layers()[:-1], "its layers are not Embedding, LSTM, Dense. Received: ['Embedding', "),
         ([], "its layers are not"),
         ([{"class_name": "Lambda", "config": {"name": "f"}}, *layers()], "Received: ['Lambda'"),

@@ -29,8 +29,6 @@ from textgen.weights_file import WeightsFile
 
 NEVER = -100.0
 """Bias of the unknown token's logit: its share of the probability is lost in rounding."""
-
-
 REQUIRED: dict[str, dict[str, object]] = {
     "Embedding": {"mask_zero": False},
     "LSTM": {
@@ -170,7 +168,9 @@ def _model_config(layers: list[Layer], path: Path) -> ModelConfig:
     weighted = [layer for layer in layers if layer.kind not in WITHOUT_WEIGHTS]
     kinds = [layer.kind for layer in weighted]
     if len(kinds) < 3 or kinds != ["Embedding", *["LSTM"] * (len(kinds) - 2), "Dense"]:
-        raise _cannot(path, f"its layers are not Embedding, LSTM, Dense. Received: {kinds[:10]}")
+        raise _cannot(
+            path, f"its layers are not Embedding, LSTM, Dense. Received: {reprlib.repr(kinds)}"
+        )
     for layer in weighted:
         for name, value in REQUIRED[layer.kind].items():
             if layer.settings.get(name, False) != value:

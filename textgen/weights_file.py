@@ -29,8 +29,6 @@ MAX_BYTES = 2 * 2**30
 """All arrays together: 500 million weights, and more than one wants to wait for without a GPU."""
 MAX_TEXT = 2**20
 """Length of an attribute; Keras' description of a model takes a kilobyte per layer."""
-
-
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 EXTENSION_PLACES = {0: 48, 1: 52, 2: 20, 3: 20}
 """By version of the superblock, where it has the address of what extends it: the driver's block
@@ -111,8 +109,8 @@ class WeightsFile:
         found = self._found(path)
         if not isinstance(found, h5py.Dataset) or not _is_plain(found, shape):
             raise self._damaged(
-                f"it has no plain float32 array {path} of shape {shape}, which its metadata calls"
-                " for"
+                f"it has no plain float32 array {path[:100]!r} of shape {shape}, which its"
+                " metadata calls for"
             )
         return found
 
@@ -120,8 +118,8 @@ class WeightsFile:
         array: Array = dataset[...]
         if not np.isfinite(array).all():
             raise TextgenError(
-                f"{self.path} has weights that are not finite numbers, in {path}: its training"
-                " diverged. Train again with a lower --learning-rate"
+                f"{self.path} has weights that are not finite numbers, in {path[:100]!r}: its"
+                " training diverged. Train again with a lower --learning-rate"
             )
         return array
 
