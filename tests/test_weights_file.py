@@ -146,6 +146,26 @@ def test_refuses_texts_that_are_none(file: Any, value: Any) -> None:
         text(file)
 
 
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [(16, 0), (8, 2**40), (24, 2**40), (24, 2**64 - 1)],
+    ids=["free entry", "long heap", "long entry", "longest entry"],
+)
+def test_a_heap_that_does_not_end_is_no_hang(file: Any, place: int, value: int) -> None:
+    """HDF5 1.14.6 loops for ever on an entry that is free and has no size."""
+    path = Path(file.filename)
+    file.close()
+    data = bytearray(path.read_bytes())
+    heap = data.index(b"GCOL")
+    if value == 0:
+        data[heap + 16 : heap + 32] = bytes(16)
+    else:
+        data[heap + place : heap + place + 8] = value.to_bytes(8, "little")
+    path.write_bytes(data)
+    with WeightsFile(path) as weights, pytest.raises(TextgenError, match="heap of texts does not"):
+        weights.text("model_id")
+
+
 def test_lists_what_is_in_a_group(file: Any) -> None:
     file["layer/link"] = h5py.ExternalLink("other.h5", "layer")
     path = Path(file.filename)

@@ -8,9 +8,11 @@ before it is certain that the file is as large as all of them together.
 The HDF5 library is written in C and has had errors that a broken file can use. The worst known are
 in what a superblock's extension asks for, such as a saved image of the library's own memory
 (CVE-2025-6269, not mended in 1.14); Keras writes no such extension, and a file with one is refused.
+So is a heap of texts with an entry of no size, on which the library would loop for ever.
 """
 
 import math
+import mmap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +36,10 @@ EXTENSION_PLACES = {0: 48, 1: 52, 2: 20, 3: 20}
 """By version of the superblock, where it has the address of what extends it: the driver's block
 or the extension. HDF5 File Format Specification 3.0, section II.A."""
 NO_ADDRESS = b"\xff" * 8
+HEAP = b"GCOL\x01\0\0\0"
+"""What a global heap begins with, which keeps texts; section III.E of the specification."""
+HEADER_SIZE = 16
+"""Of a heap and of each entry in it, bytes."""
 
 
 class WeightsFile:
@@ -71,6 +77,8 @@ class WeightsFile:
             is_text = isinstance(attribute.get_type(), h5py.h5t.TypeStringID)
             if attribute.shape != () or not is_text or attribute.get_storage_size() > MAX_TEXT:
                 raise self._damaged(f"its attribute {name} is not a text")
+            if not _heaps_end(self.path):
+                raise self._damaged("its heap of texts does not end")
             value = self._file.attrs[name]
             text = value.decode() if isinstance(value, bytes) else str(value)
             return text[:MAX_TEXT]
@@ -147,6 +155,34 @@ def _is_simple(path: Path) -> bool:
         head = file.read(60)
     place = EXTENSION_PLACES.get(head[8]) if head.startswith(SIGNATURE) and head[9:] else None
     return place is not None and head[place : place + 8] == NO_ADDRESS
+
+
+def _heaps_end(path: Path) -> bool:
+    """Whether the entries of every global heap in the file lead to the heap's end."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        start = data.find(HEAP)
+        while start >= 0:
+            if not _heap_ends(data, start):
+                return False
+            start = data.find(HEAP, start + 1)
+    return True
+
+
+def _heap_ends(data: mmap.mmap, start: int) -> bool:
+    end = start + _number(data, start + 8, 8)
+    place = start + HEADER_SIZE
+    while place + HEADER_SIZE <= end <= len(data):
+        size = _number(data, place + 8, 8)
+        is_free = _number(data, place, 2) == 0  # its size includes the header
+        step = size if is_free else HEADER_SIZE + -(-size // 8) * 8
+        if step < HEADER_SIZE:
+            return False
+        place += step
+    return place <= end <= len(data)
+
+
+def _number(data: mmap.mmap, place: int, size: int) -> int:
+    return int.from_bytes(data[place : place + size], "little")
 
 
 def _is_plain(dataset: h5py.Dataset, shape: tuple[int, ...]) -> bool:
