@@ -13,6 +13,7 @@ import resource
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,7 @@ def main() -> None:
     use = convert.read if checkpoint.is_ancestors(pair["model.pkl"]) else sample
     use(original)
     treebank.tokenize("a")  # imports what a model of words needs before anyone watches
+    warnings.simplefilter("ignore", RuntimeWarning)  # of huge weights; to show one reads source
     os.chdir(folder)
     limit = memory("VmSize") + MAX_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
