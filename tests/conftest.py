@@ -2,7 +2,10 @@
 
 import subprocess
 import sys
+import types
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,6 +59,20 @@ def trained_dir(corpus_dir: Path) -> Path:
 
     train(corpus_dir, TINY_MODEL, TokenizerConfig(pristine_input=True), TINY_TRAINING)
     return corpus_dir
+
+
+@pytest.fixture
+def ancestor() -> Iterator[Any]:
+    """The classes of the ancestor, in modules of their names, while a test pickles objects."""
+    modules = {"model": "MetaModel", "vectorizer": "Vectorizer"}
+    for module, name in modules.items():
+        sys.modules[module] = types.ModuleType(module)
+        setattr(sys.modules[module], name, type(name, (), {"__module__": module}))
+    yield types.SimpleNamespace(
+        MetaModel=sys.modules["model"].MetaModel, Vectorizer=sys.modules["vectorizer"].Vectorizer
+    )
+    for module in modules:
+        del sys.modules[module]
 
 
 def run_python(*arguments: object, **options: object) -> "subprocess.CompletedProcess[str]":

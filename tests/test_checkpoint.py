@@ -149,24 +149,63 @@ def test_metadata_with_a_missing_part_is_refused(pair: Path) -> None:
     values = pickle.loads((pair / "model.pkl").read_bytes())
     del values["tokenizer"]
     (pair / "model.pkl").write_bytes(pickle.dumps(values))
-    assert "model.pkl is damaged ('tokenizer')" in refused(pair)
+    assert "model.pkl is damaged: it has no tokenizer" in refused(pair)
 
 
-def test_arrays_of_the_wrong_shape_or_type_are_refused(pair: Path) -> None:
+@pytest.mark.parametrize(
+    ("part", "value", "problem"),
+    [
+        ("model", None, "settings come by name. Received: None"),
+        ("model", {"num_layers": 10**12}, "--num-layers must be at most 100"),
+        ("model", {"rnn_size": "x" * 10**6}, "--rnn-size takes a value of type int"),
+        ("model", {"x" * 10**6: 1}, "unknown setting"),
+        ("model", {"rnn_size": 2**62}, "model.h5 is damaged: it cannot hold the"),
+        ("model", {"rnn_size": 5}, "model.h5 is damaged: it has no plain float32 array"),
+        ("training", ["batch_size"], "settings come by name"),
+        ("tokenizer", {"config": {}}, "not a configuration and a vocabulary"),
+        ("tokenizer", {"config": {}, "vocabulary": "abcde"}, "not a list of texts"),
+        ("tokenizer", {"config": {}, "vocabulary": ["a", 1]}, "not a list of texts"),
+        ("tokenizer", {"config": {}, "vocabulary": []}, "has 1 to 300,000 tokens. Received: 0"),
+        ("tokenizer", {"config": {}, "vocabulary": ["a", "a"]}, "must not hold a token twice"),
+        ("tokenizer", {"config": {}, "vocabulary": ["a", "bc"]}, "single characters only"),
+        ("tokenizer", {"config": {}, "vocabulary": list("abcdef")}, "no plain float32 array"),
+        ("results", {"loss": "low"}, "its results are not numbers"),
+        ("results", {str(n): n for n in range(101)}, "its results are not numbers"),
+        ("line_starts", "ab", "its line starts are not"),
+        ("line_starts", ["x" * 1001], "its line starts are not"),
+        ("line_starts", [None], "its line starts are not"),
+    ],
+)
+def test_every_field_is_checked(pair: Path, part: str, value: object, problem: str) -> None:
+    values = pickle.loads((pair / "model.pkl").read_bytes())
+    (pair / "model.pkl").write_bytes(pickle.dumps(values | {part: value}))
+    message = refused(pair)
+    assert problem in message
+    assert len(message) < 500
+
+
+@pytest.mark.parametrize("version", [None, True, 0, -1, "1"])
+def test_a_version_is_a_number(pair: Path, version: object) -> None:
+    values = pickle.loads((pair / "model.pkl").read_bytes())
+    (pair / "model.pkl").write_bytes(pickle.dumps(values | {"format_version": version}))
+    assert "is not metadata of a textgen model" in refused(pair)
+
+
+def test_the_model_of_the_ancestor_is_recognised(pair: Path) -> None:
+    (pair / "model.pkl").write_bytes(b"\x80\x03cmodel\nMetaModel\nq\x00)\x81q\x01.")
+    assert f"Convert the model, which runs nothing in it: python -m textgen convert {pair}" in (
+        refused(pair)
+    )
+
+
+def test_arrays_that_the_metadata_does_not_call_for_are_refused(pair: Path) -> None:
     with h5py.File(pair / "model.h5", "a") as file:
         group = file["model_weights/logits/logits"]
         del group["bias"]
         group["bias"] = np.zeros(5, np.float64)
-    assert "has no float32 array logits/bias of shape (5,)" in refused(pair)
-
-
-def test_arrays_in_other_files_are_not_followed(pair: Path) -> None:
-    np.zeros(5, np.float32).tofile(pair / "elsewhere")
-    with h5py.File(pair / "model.h5", "a") as file:
-        group = file["model_weights/logits/logits"]
-        del group["bias"]
-        group.create_dataset("bias", (5,), "f4", external=[(str(pair / "elsewhere"), 0, 20)])
-    assert "logits/bias" in refused(pair)
+    assert "has no plain float32 array 'model_weights/logits/logits/bias' of shape (5,)" in (
+        refused(pair)
+    )
 
 
 def test_the_facts_for_people_leave_the_vocabulary_out(pair: Path) -> None:
@@ -174,3 +213,17 @@ def test_the_facts_for_people_leave_the_vocabulary_out(pair: Path) -> None:
     assert "rnn_size: 4" in text
     assert "vocabulary_size: 5" in text
     assert "vocabulary:" not in text
+
+
+FORMAT_1 = Path(__file__).parent / "data" / "format-1"
+"""A pair that the textgen of format 1 left after `train(FORMAT_1, ModelConfig(4, 16, 1),
+TokenizerConfig(), TrainingConfig(batch_size=2, seq_length=20, num_epochs=150, learning_rate=0.02,
+random_seed=1))` on the VERSES of conftest.py. Never make it again: it is what users have."""
+
+
+def test_files_of_format_1_are_read_for_ever() -> None:
+    """The likeliest character leads by 0.08 or more at every step, far beyond rounding."""
+    generator = Generator.load(FORMAT_1)
+    text = generator.generate("the ", length=60, temperature=0)
+    assert text == "rmome rauand ever when walking it aws the was alke a sonl.\n\n"
+    assert generator.line_starts[0] == "The evening falls, the other"

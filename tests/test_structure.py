@@ -33,7 +33,15 @@ ALLOWED = {
     "model": {"backend", "config", "recurrent"},
     "network": {"config", "errors"},
     "sampling": {"config", "errors"},
-    "checkpoint": {"config", "tokenizers", "network", "files", "errors"},
+    "safe_pickle": set(),
+    "weights_file": {"network", "errors"},
+    "checkpoint": {
+        "config", "errors", "files", "network", "safe_pickle", "tokenizers", "weights_file",
+    },
+    "convert": {
+        "checkpoint", "config", "console", "errors", "model", "network", "safe_pickle",
+        "tokenizers", "weights_file",
+    },
     "generator": {"tokenizers", "network", "sampling", "checkpoint", "config", "errors"},
     "sizing": {"backend", "config", "errors", "network"},
     "callbacks": {

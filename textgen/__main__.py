@@ -17,6 +17,7 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "corpus": Command("prepare", "make a data directory from a known corpus or from text files"),
+    "convert": Command("convert", "make a model of keras-text-generation one of textgen"),
 }
 
 

@@ -1,8 +1,8 @@
 """`model.h5` + `model.pkl`: safe, atomic, versioned reading and writing.
 
 `model.h5` is Keras' own file of a model of stock layers, so plain Keras opens it. `model.pkl` is a
-pickle of built-in values alone. Reading executes nothing: the pickle is opened by a reader that
-knows no names, and of the HDF5 file only the arrays are taken that the metadata calls for.
+pickle of built-in values alone. Reading executes nothing: `safe_pickle` knows no names, every field
+is checked before it is used, and `weights_file` takes only the arrays that the fields call for.
 
 Both files carry the same `model_id`. While a pair is replaced there is a moment with the new
 `model.pkl` beside the old `model.h5`; for that moment it describes both models.
@@ -11,21 +11,27 @@ Both files carry the same `model_id`. While a pair is replaced there is a moment
 import pickle
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import h5py
-import numpy as np
 
-from textgen import tokenizers
+from textgen import safe_pickle, tokenizers
 from textgen.config import ModelConfig, TrainingConfig
 from textgen.errors import TextgenError
 from textgen.files import replacing, write_atomic
 from textgen.network import Array, weight_shapes
 from textgen.tokenizers import Tokenizer
+from textgen.weights_file import WeightsFile
 
 FORMAT_VERSION = 1
+"""Raise it when a textgen of before the change could not read, or would misread, what is written
+after it; add a pair that the last version made to `tests/data/`."""
+MAX_RESULTS = 100
+MAX_LINE_STARTS = 1000
+MAX_TEXT = 1000
+"""Characters of a name or of a line start."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +62,21 @@ class Metadata:
         """The inverse of `to_dict`.
 
         Raises:
-            TextgenError, KeyError, TypeError: on values that `to_dict` does not give.
+            TextgenError: on values that `to_dict` does not give.
         """
+        missing = [part for part in _PARTS if part not in values]
+        if missing:
+            raise TextgenError(f"it has no {missing[0]}")
         return cls(
             model=ModelConfig.from_dict(values["model"]),
             tokenizer=tokenizers.from_metadata(values["tokenizer"]),
             training=TrainingConfig.from_dict(values["training"]),
-            results=values["results"],
-            line_starts=values["line_starts"],
+            results=_results(values["results"]),
+            line_starts=_line_starts(values["line_starts"]),
         )
+
+
+_PARTS = [part.name for part in fields(Metadata)]
 
 
 class Checkpoint(NamedTuple):
@@ -115,46 +127,61 @@ def load(directory: Path) -> Checkpoint:
             " Copy it from where the other came from, or train again"
         )
     # The HDF5 file is opened first: whichever model it holds, the metadata read after it knows it.
-    with _open(directory / "model.h5") as file:
+    with WeightsFile(directory / "model.h5") as file:
         path = directory / "model.pkl"
-        metadata = _parse(_matching(_unpickle(path), file.attrs.get("model_id"), directory), path)
+        metadata = _parse(_matching(_unpickle(path), file.text("model_id"), directory), path)
         shapes = weight_shapes(metadata.model, len(metadata.tokenizer.vocabulary))
-        weights = {name: _array(file, name, shape) for name, shape in shapes.items()}
-    return Checkpoint(metadata, weights)
+        arrays = file.arrays({_place(name): shape for name, shape in shapes.items()})
+    return Checkpoint(metadata, {name: arrays[_place(name)] for name in shapes})
 
 
-class _BuiltinsOnly(pickle.Unpickler):
-    """Reads dict, list, tuple, str, int, float, bool, None; every other object is refused."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-
-    def persistent_load(self, pid: Any) -> Any:
-        raise pickle.UnpicklingError("it asks for an object of another file")
+def _place(name: str) -> str:
+    """Where Keras puts weight `name` in its file."""
+    return f"model_weights/{name.split('/', maxsplit=1)[0]}/{name}"
 
 
 def _unpickle(path: Path) -> dict[str, Any]:
+    data = read_bytes(path)
     try:
-        with path.open("rb") as file:
-            values = _BuiltinsOnly(file).load()
-    except OSError as error:
-        raise TextgenError(f"cannot read {path}: {error.strerror}") from error
-    except Exception as error:  # a broken pickle may raise almost anything
+        values = safe_pickle.loads(data)
+    except safe_pickle.PickleError as error:
+        if is_ancestors(data):
+            raise TextgenError(
+                f"{path} is of keras-text-generation. Convert the model, which runs nothing in it:"
+                f" python -m textgen convert {path.parent}"
+            ) from error
         raise TextgenError(
-            f"{path} is not metadata of a textgen model ({error}). Train again, or copy an intact"
+            f"{path} is not metadata of a textgen model: {error}. Train again, or copy an intact"
             " file"
         ) from error
-    if not isinstance(values, dict) or not isinstance(values.get("format_version"), int):
+    version = values.get("format_version") if isinstance(values, dict) else None
+    if type(version) is not int or version < 1:
         raise TextgenError(f"{path} is not metadata of a textgen model. Train again")
-    if values["format_version"] > FORMAT_VERSION:
+    if version > FORMAT_VERSION:
         raise TextgenError(
-            f"{path} has format {values['format_version']}, and this textgen reads up to"
-            f" {FORMAT_VERSION}. Use the newer textgen that wrote it"
+            f"{path} has format {version}, and this textgen reads up to {FORMAT_VERSION}. Use the"
+            " newer textgen that wrote it"
         )
-    return values
+    return values  # type: ignore[no-any-return]
 
 
-def _matching(values: dict[str, Any], model_id: Any, directory: Path) -> dict[str, Any]:
+def is_ancestors(data: bytes) -> bool:
+    """Whether `data` is a pickle of a `MetaModel`, whose name is the first thing in it."""
+    return b"MetaModel" in data[:200]
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a `model.pkl`, or as many as `safe_pickle` needs to refuse it."""
+    try:
+        with path.open("rb") as file:
+            return file.read(safe_pickle.MAX_BYTES + 1)
+    except OSError as error:
+        raise TextgenError(
+            f"cannot read {path} ({error.strerror}): check its permissions"
+        ) from error
+
+
+def _matching(values: dict[str, Any], model_id: str | None, directory: Path) -> dict[str, Any]:
     """Those of one or two descriptions that have `model_id`."""
     for candidate in (values, values.get("replaces")):
         if isinstance(candidate, dict) and candidate.get("model_id") == model_id is not None:
@@ -168,9 +195,9 @@ def _matching(values: dict[str, Any], model_id: Any, directory: Path) -> dict[st
 def _current(directory: Path) -> dict[str, Any] | None:
     """The description of the `model.h5` now in place, if there is a whole pair."""
     try:
-        with _open(directory / "model.h5") as file:
+        with WeightsFile(directory / "model.h5") as file:
             values = _unpickle(directory / "model.pkl")
-            found = _matching(values, file.attrs.get("model_id"), directory)
+            found = _matching(values, file.text("model_id"), directory)
     except TextgenError:
         return None
     return {name: value for name, value in found.items() if name != "replaces"}
@@ -179,34 +206,31 @@ def _current(directory: Path) -> dict[str, Any] | None:
 def _parse(values: dict[str, Any], path: Path) -> Metadata:
     try:
         return Metadata.from_dict(values)
-    except (TextgenError, KeyError, TypeError) as error:
+    except TextgenError as error:
         raise TextgenError(
-            f"{path} is damaged ({error}). Train again, or copy an intact file"
+            f"{path} is damaged: {error}. Train again, or copy an intact file"
         ) from error
 
 
-def _open(path: Path) -> h5py.File:
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise TextgenError(
-            f"{path} cannot be read as an HDF5 file. Train again, or copy an intact file"
-        ) from error
+def _results(values: Any) -> dict[str, float]:
+    if (
+        not isinstance(values, dict)
+        or len(values) > MAX_RESULTS
+        or not all(type(name) is str and len(name) <= MAX_TEXT for name in values)
+        or not all(type(value) in (int, float) for value in values.values())
+    ):
+        raise TextgenError("its results are not numbers by name")
+    return values
 
 
-def _array(file: h5py.File, name: str, shape: tuple[int, ...]) -> Array:
-    """The array of weight `name`, copied out of the file."""
-    dataset = file.get(f"model_weights/{name.split('/', maxsplit=1)[0]}/{name}")
-    found = isinstance(dataset, h5py.Dataset) and (dataset.shape, dataset.dtype) == (
-        shape, np.dtype(np.float32),
-    )  # fmt: skip
-    if not found or dataset.is_virtual or dataset.external:
-        raise TextgenError(
-            f"{file.filename} has no float32 array {name} of shape {shape}, which its metadata"
-            " calls for. Train again, or copy an intact file"
-        )
-    array: Array = dataset[...]
-    return array
+def _line_starts(values: Any) -> list[str]:
+    if (
+        not isinstance(values, list)
+        or len(values) > MAX_LINE_STARTS
+        or not all(type(text) is str and len(text) <= MAX_TEXT for text in values)
+    ):
+        raise TextgenError(f"its line starts are not up to {MAX_LINE_STARTS} short texts")
+    return values
 
 
 def _readable(values: dict[str, Any]) -> str:

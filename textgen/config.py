@@ -7,6 +7,7 @@ fields of these frozen dataclasses. `--rnn-size` is `ModelConfig.rnn_size`, and 
 import argparse
 import dataclasses
 import math
+import reprlib
 import types
 import typing
 from collections.abc import Mapping
@@ -51,6 +52,8 @@ WITHIN = {
     "below": lambda value, bound: value < bound,
 }
 
+MAX_VOCABULARY = 300_000
+"""Tokens; more make a network too slow for this project, and `model.pkl` too large to read back."""
 METAVARS = {int: "N", float: "X", str: "TEXT"}
 
 
@@ -72,10 +75,14 @@ class Config:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The inverse of `to_dict`; names that are missing keep their defaults."""
+        if not isinstance(values, Mapping):
+            raise TextgenError(f"settings come by name. Received: {reprlib.repr(values)}")
         names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
         unknown = sorted(map(str, set(values) - names))
         if unknown:
-            raise TextgenError(f"unknown setting {unknown[0]!r}; known: {', '.join(sorted(names))}")
+            raise TextgenError(
+                f"unknown setting {reprlib.repr(unknown[0])}; known: {', '.join(sorted(names))}"
+            )
         return cls(**values)
 
     @classmethod
@@ -145,7 +152,9 @@ def _check(field: "dataclasses.Field[Any]", value: Any) -> None:
     name, kind = flags_of(field)[0], _kind(field)
     accepted: Any = (int, float) if kind is float else kind
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
-        raise TextgenError(f"{name} takes a value of type {kind.__name__}. Received: {value!r}")
+        raise TextgenError(
+            f"{name} takes a value of type {kind.__name__}. Received: {reprlib.repr(value)}"
+        )
     if kind is float and not math.isfinite(value):
         raise TextgenError(f"{name} must be a finite number. Received: {value}")
     for words, bound in field.metadata["bounds"].items():
@@ -169,7 +178,9 @@ class TokenizerConfig(Config):
     lowercase: bool = option(
         False, "lower the case of words too (characters are lowered unless --pristine-input)"
     )
-    max_vocab: int = option(50_000, "most tokens in the vocabulary, commonest first", minimum=2)
+    max_vocab: int = option(
+        50_000, "most tokens in the vocabulary, commonest first", minimum=2, maximum=300_000
+    )
     min_count: int | None = option(
         None,
         "times a token has to stand in the training text to be in the vocabulary (default: 1,"
@@ -195,7 +206,7 @@ class ModelConfig(Config):
 
     embedding_size: int = option(64, "numbers per token vector (D)", words=256, minimum=1)
     rnn_size: int = option(128, "units per recurrent layer (H)", words=256, minimum=1)
-    num_layers: int = option(2, "recurrent layers", words=1, minimum=1)
+    num_layers: int = option(2, "recurrent layers", words=1, minimum=1, maximum=100)
     dropout: float = option(
         0.0,
         "share of each layer's outputs dropped while training, the same ones at all steps of a"

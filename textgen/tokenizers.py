@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from textgen import treebank
-from textgen.config import TokenizerConfig
+from textgen.config import MAX_VOCABULARY, TokenizerConfig
 from textgen.errors import TextgenError
 
 Ids: TypeAlias = npt.NDArray[np.int32]
@@ -208,10 +208,15 @@ def to_metadata(tokenizer: Tokenizer) -> dict[str, Any]:
     return {"config": tokenizer.config.to_dict(), "vocabulary": list(tokenizer.vocabulary)}
 
 
-def from_metadata(metadata: dict[str, Any]) -> Tokenizer:
-    """The inverse of `to_metadata`."""
+def from_metadata(metadata: Any) -> Tokenizer:
+    """The inverse of `to_metadata`. Raises TextgenError on values that it does not give."""
+    if not isinstance(metadata, dict) or not {"config", "vocabulary"} <= metadata.keys():
+        raise TextgenError("its tokenizer is not a configuration and a vocabulary")
     config = TokenizerConfig.from_dict(metadata["config"])
-    return KINDS[config.word_tokens](metadata["vocabulary"], config)
+    vocabulary = metadata["vocabulary"]
+    if not isinstance(vocabulary, list) or not all(type(token) is str for token in vocabulary):
+        raise TextgenError("its vocabulary is not a list of texts")
+    return KINDS[config.word_tokens](vocabulary, config)
 
 
 class _Joiner:
@@ -268,6 +273,10 @@ def _vocabulary(
 
 
 def _checked(vocabulary: Sequence[str]) -> list[str]:
+    if not 1 <= len(vocabulary) <= MAX_VOCABULARY:
+        raise TextgenError(
+            f"a vocabulary has 1 to {MAX_VOCABULARY:,} tokens. Received: {len(vocabulary):,}"
+        )
     if len(set(vocabulary)) != len(vocabulary):
         raise TextgenError("a vocabulary must not hold a token twice")
     return list(vocabulary)
