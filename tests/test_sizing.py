@@ -40,7 +40,7 @@ def test_choices_are_valid_settings() -> None:
 
 def test_the_reason_has_the_numbers() -> None:
     choice = sizing.choose(2, 960_000, False, sizing.REFERENCE_GFLOPS)
-    assert choice.reason == ("about 80,000 characters/s here read the text 10.0 times in 2 minutes")
+    assert choice.reason == ("about 75,000 characters/s here read the text 9.4 times in 2 minutes")
 
 
 @pytest.mark.parametrize(

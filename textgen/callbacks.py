@@ -48,7 +48,7 @@ class RunClock:
     compiled: float = 0.0
     """When the first call of steps ended, which includes compiling; the schedule starts there."""
     epoch_work: float | None = None
-    """Seconds that the work after the last epoch took: validation and writing files."""
+    """Seconds that the work after an epoch took at least: validation and writing files."""
     _start: float = field(default_factory=time.perf_counter)
     _epoch_start: tuple[int, float] = (0, 0.0)
 
@@ -57,7 +57,8 @@ class RunClock:
 
     def begin_epoch(self) -> None:
         if self.step:
-            self.epoch_work = self.seconds - self.step_ended
+            work = self.seconds - self.step_ended
+            self.epoch_work = min(work, self.epoch_work or work)
         self._epoch_start = (self.step, self.seconds)
 
     def count_steps(self, count: int) -> None:
@@ -71,7 +72,7 @@ class RunClock:
     def reserved(self) -> float:
         """Seconds to keep for the work after the last step.
 
-        They are what the last epoch took. Before there is one: a second to compile validation
+        They are what it took after an earlier epoch. Before there is one: a second to compile
         and write files, and a third of a training step per validation batch.
         """
         if self.epoch_work is not None:

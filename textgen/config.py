@@ -179,7 +179,7 @@ class TokenizerConfig(Config):
         False, "lower the case of words too (characters are lowered unless --pristine-input)"
     )
     max_vocab: int = option(
-        50_000, "most tokens in the vocabulary, commonest first", minimum=2, maximum=300_000
+        50_000, "most tokens in the vocabulary, commonest first", minimum=2, maximum=MAX_VOCABULARY
     )
     min_count: int | None = option(
         None,
