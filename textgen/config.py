@@ -11,7 +11,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn, Self
+from typing import Any, NamedTuple, NoReturn, Self
 
 from textgen.errors import TextgenError
 
@@ -24,6 +24,7 @@ def option(
     above: float | None = None,
     maximum: float | None = None,
     below: float | None = None,
+    choices: tuple[str, ...] = (),
     flags: tuple[str, ...] = (),
 ) -> Any:
     """A dataclass field with its help text and range.
@@ -33,11 +34,12 @@ def option(
         help: what the setting does, for `--help`.
         minimum, maximum: the range, ends included.
         above, below: the range, ends excluded.
+        choices: the words that are allowed, where only some are.
         flags: command-line names, where they are not just the field's name.
     """
     bounds = {"at least": minimum, "above": above, "at most": maximum, "below": below}
     bounds = {words: bound for words, bound in bounds.items() if bound is not None}
-    metadata = {"help": help, "bounds": bounds, "flags": flags}
+    metadata = {"help": help, "bounds": bounds, "choices": choices, "flags": flags}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -73,26 +75,21 @@ class Config:
         unknown = sorted(map(str, set(values) - names))
         if unknown:
             raise TextgenError(f"unknown setting {unknown[0]!r}; known: {', '.join(sorted(names))}")
-        return cls(**values)
+        return cls(**{name: _plain(value) for name, value in values.items()})
 
     @classmethod
     def add_flags(cls, parser: argparse.ArgumentParser) -> None:
         """Add one flag per field to `parser`."""
         for field in dataclasses.fields(cls):  # type: ignore[arg-type]
-            kind = _kind(field)
-            how: dict[str, Any] = {"type": kind, "metavar": METAVARS.get(kind)}
-            if kind is bool:
-                how = {"action": "store_true"}
             parser.add_argument(
-                *flags_of(field), dest=field.name, default=field.default,
-                help=field.metadata["help"], **how,
-            )  # fmt: skip
+                *flags_of(field), dest=field.name, help=field.metadata["help"], **_flag(field)
+            )
 
     @classmethod
     def from_flags(cls, arguments: argparse.Namespace) -> Self:
         """The configuration that parsed arguments hold (other arguments are left alone)."""
         names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
-        return cls(**{name: getattr(arguments, name) for name in names})
+        return cls(**{name: _plain(getattr(arguments, name)) for name in names})
 
 
 def flags_of(field: "dataclasses.Field[Any]") -> tuple[str, ...]:
@@ -100,26 +97,78 @@ def flags_of(field: "dataclasses.Field[Any]") -> tuple[str, ...]:
     return field.metadata["flags"] or ("--" + field.name.replace("_", "-"),)
 
 
-def _kind(field: "dataclasses.Field[Any]") -> type:
-    """`int` for a field annotated `int` or `int | None`."""
+class _Kind(NamedTuple):
+    """What a field's annotation allows: `int`, `float | None`, `tuple[str, ...]`, ..."""
+
+    item: type
+    single: bool
+    several: bool
+
+
+def _kind(field: "dataclasses.Field[Any]") -> _Kind:
     annotation = typing.cast(Any, field.type)
-    if isinstance(annotation, types.UnionType):
-        (annotation,) = (kind for kind in typing.get_args(annotation) if kind is not types.NoneType)
-    return typing.cast(type, annotation)
+    union = isinstance(annotation, types.UnionType)
+    kinds = typing.get_args(annotation) if union else (annotation,)
+    several = [typing.get_args(kind)[0] for kind in kinds if typing.get_origin(kind) is tuple]
+    single = [
+        kind for kind in kinds if typing.get_origin(kind) is None and kind is not types.NoneType
+    ]
+    return _Kind((single + several)[0], bool(single), bool(several))
+
+
+def _flag(field: "dataclasses.Field[Any]") -> dict[str, Any]:
+    """How argparse reads a field; a flag for several values is repeated, or has commas."""
+    kind = _kind(field)
+    if kind.item is bool:
+        return {"action": "store_true", "default": field.default}
+    if not kind.single:
+        return {"action": "append", "metavar": METAVARS[kind.item], "default": []}
+    return {
+        "type": numbers if kind.several else kind.item,
+        "metavar": "|".join(field.metadata["choices"]) or METAVARS[kind.item],
+        "default": field.default,
+    }
+
+
+def numbers(text: str) -> float | tuple[float, ...]:
+    """One number, or several with commas between them. Raises ValueError."""
+    numbers = tuple(float(part) for part in text.split(","))
+    return numbers if len(numbers) > 1 else numbers[0]
+
+
+numbers.__name__ = "number"  # argparse's word for it: "invalid number value: 'x'"
+
+
+def _plain(value: Any) -> Any:
+    """Lists, which argparse and JSON give, as tuples, which are hashable."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _check(field: "dataclasses.Field[Any]", value: Any) -> None:
     if value is None and field.default is None:
         return
-    name, kind = flags_of(field)[0], _kind(field)
+    kind = _kind(field)
+    if not (kind.several and isinstance(value, tuple) and (value or not kind.single)):
+        return _check_item(field, kind.item, value)
+    for item in value:
+        _check_item(field, kind.item, item)
+
+
+def _check_item(field: "dataclasses.Field[Any]", kind: type, value: Any) -> None:
+    name = flags_of(field)[0]
     accepted: Any = (int, float) if kind is float else kind
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
         raise TextgenError(f"{name} takes a value of type {kind.__name__}. Received: {value!r}")
+    if value == "":
+        raise TextgenError(f"{name} must not be empty")
     if kind is float and not math.isfinite(value):
         raise TextgenError(f"{name} must be a finite number. Received: {value}")
     for words, bound in field.metadata["bounds"].items():
         if not WITHIN[words](value, bound):
             raise TextgenError(f"{name} must be {words} {bound}. Received: {value}")
+    choices = field.metadata["choices"]
+    if choices and value not in choices:
+        raise TextgenError(f"{name} must be one of {', '.join(choices)}. Received: {value}")
 
 
 @dataclass(frozen=True)
@@ -182,14 +231,59 @@ class TrainingConfig(Config):
 
 @dataclass(frozen=True)
 class SamplingConfig(Config):
-    """How the next token is drawn from the logits."""
+    """How a text is written: how each next token is drawn, and where the text ends.
 
-    temperature: float = option(
+    The logits go through, in this order (the order and the meanings of Hugging Face
+    transformers' logits processors): repetition penalty, bans, temperature, top-k, top-p, min-p.
+    """
+
+    length: int = option(
+        1000, "characters, or words, to make after the seed; -1: until Ctrl-C", minimum=-1
+    )
+    temperature: float | tuple[float, ...] = option(
         1.0,
-        "temperature: below 1 safer, above 1 wilder, 0 always the likeliest token",
+        "temperature: lower is safer, higher wilder, 0 always the likeliest token; 0.2,0.8 takes"
+        " turns from token to token",
         minimum=0,
         flags=("--diversity", "--temperature"),
     )
+    top_k: int | None = option(None, "draw among the K likeliest tokens only", minimum=1)
+    top_p: float | None = option(
+        None,
+        "draw among the likeliest tokens that together have this probability",
+        above=0,
+        maximum=1,
+    )
+    min_p: float | None = option(
+        None,
+        "draw among tokens at least this probable, as a share of the likeliest one's probability",
+        minimum=0,
+        maximum=1,
+    )
+    repetition_penalty: float = option(
+        1.0,
+        "above 1: tokens of the last --repetition-window become less likely",
+        above=0,
+    )
+    repetition_window: int = option(
+        64, "tokens back, seed included, that the penalty looks", minimum=1
+    )
+    sample_mode: str = option(
+        "sample",
+        "sample: draw; argmax: always the likeliest token; spaces: draw after a space only (word"
+        " models: after a sentence), so that words hold together",
+        choices=("sample", "argmax", "spaces"),
+    )
+    stop: tuple[str, ...] = option((), "end before this text; repeat the flag for more texts")
+    until_paragraph: bool = option(False, "end with the paragraph: before the next blank line")
+    ban: tuple[str, ...] = option((), "a text that must not appear; repeat the flag for more")
+    force: tuple[str, ...] = option(
+        (), "a text that must appear; several are spread over the length; repeat the flag for more"
+    )
+    beam_size: int | None = option(
+        None, "search for the likeliest text, keeping N candidates, instead of drawing", minimum=1
+    )
+    random_seed: int | None = option(None, "number that makes the text repeatable", minimum=0)
 
 
 class ArgumentParser(argparse.ArgumentParser):
