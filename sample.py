@@ -21,6 +21,7 @@ from textgen.output import DIVIDER, output, shaded
 def main() -> None:
     """Parse the flags and write the seed and what the model makes of it."""
     arguments = parse()
+    refuse_contradictions(arguments)
     config = SamplingConfig.from_flags(arguments)
     if config.random_seed is None:
         config = replace(config, random_seed=secrets.randbits(32))
@@ -76,6 +77,22 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1. Received: {number}")
     return number
+
+
+def refuse_contradictions(arguments: argparse.Namespace) -> None:
+    """Raise TextgenError where two flags ask for different things."""
+    given = {
+        "--interactive": arguments.interactive is not None,
+        "--color": arguments.color,
+        "--json": arguments.json,
+        "--num-samples": arguments.num_samples > 1,
+    }
+    for one, other in [
+        ("--interactive", "--color"), ("--interactive", "--json"),
+        ("--interactive", "--num-samples"), ("--color", "--json"), ("--color", "--num-samples"),
+    ]:  # fmt: skip
+        if given[one] and given[other]:
+            raise TextgenError(f"{one} does not go with {other}. Leave one of them away")
 
 
 def loaded(arguments: argparse.Namespace) -> Generator:
@@ -143,8 +160,6 @@ def write_many(
     stream: TextIO,
 ) -> None:
     """Write several texts, or JSON, when they are complete."""
-    if arguments.color:
-        raise TextgenError("--color shades one text while it is made. Leave it or the others away")
     total = max(config.length, 0) * arguments.num_samples
     with console.bar("{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} tokens", total) as bar:
         samples = generator.samples(arguments.num_samples, seed, config, arguments.json, bar.update)

@@ -1,5 +1,4 @@
 import contextlib
-import json
 import os
 import pty
 import sys
@@ -135,14 +134,3 @@ def test_a_terminal_shows_the_text_in_colour_while_it_is_made(trained_dir: Path)
         assert "Traceback" not in rest
         read_until(descriptor, "never shown")
         assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 130
-
-
-def test_json_is_not_for_this(trained_dir: Path) -> None:
-    from tests.conftest import run_python
-
-    result = run_python(
-        "sample.py", "--data-dir", trained_dir, "--interactive", "--json", input="q\n"
-    )
-    assert result.returncode == 2
-    with pytest.raises(json.JSONDecodeError):
-        json.loads(result.stdout)

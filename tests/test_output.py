@@ -31,9 +31,14 @@ def test_an_error_leaves_the_old_file(tmp_path: Path) -> None:
 
 def test_ctrl_c_keeps_what_there_is(tmp_path: Path) -> None:
     path = tmp_path / "out.txt"
-    with pytest.raises(KeyboardInterrupt), output(path) as stream:
-        stream.write("so far")
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with output(path) as stream:
+            stream.write("so far")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert path.read_text() == "so far"
 
 
@@ -62,7 +67,8 @@ def test_standard_output_takes_any_character(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(
-    ("log_probability", "color"), [(-99, 196), (-3, 208), (-1.5, 226), (-0.5, 154), (0, 46), (1e-9, 46)]
-)  # fmt: skip
+    ("log_probability", "color"),
+    [(-99, 196), (-3, 208), (-1.5, 226), (-0.5, 154), (0, 46), (1e-9, 46)],
+)
 def test_likelier_tokens_are_greener(log_probability: float, color: int) -> None:
     assert shaded("a", log_probability) == f"\x1b[38;5;{color}ma\x1b[0m"

@@ -112,7 +112,10 @@ def test_models_mix(sample, trained_dir: Path, tmp_path: Path) -> None:
         (["--num-samples", "2", "--beam-size", "2"], "--beam-size finds one text"),
         (["--force", "né"], "--force 'né' has a character that the training text had not"),
         (["--seed", "a", "--seed-file", "b"], "not allowed with"),
-        (["--json", "--color"], "--color shades one text"),
+        (["--json", "--color"], "--color does not go with --json"),
+        (["--interactive", "--json"], "--interactive does not go with --json"),
+        (["--interactive", "--num-samples", "2"], "--interactive does not go with --num-samples"),
+        (["--interactive", "0"], "must be at least 1. Received: 0"),
     ],
 )
 def test_flags_out_of_range(sample, flags: list[str], message: str) -> None:

@@ -148,9 +148,13 @@ def _check(field: "dataclasses.Field[Any]", value: Any) -> None:
     if value is None and field.default is None:
         return
     kind = _kind(field)
-    if not (kind.several and isinstance(value, tuple) and (value or not kind.single)):
-        return _check_item(field, kind.item, value)
-    for item in value:
+    several = kind.several and isinstance(value, tuple) and (len(value) > 0 or not kind.single)
+    if not several and not kind.single:
+        raise TextgenError(
+            f"{flags_of(field)[0]} takes several values of type {kind.item.__name__}, as a list."
+            f" Received: {value!r}"
+        )
+    for item in value if several else (value,):
         _check_item(field, kind.item, item)
 
 
@@ -299,6 +303,6 @@ class ArgumentParser(argparse.ArgumentParser):
 
 class _DefaultsFormatter(argparse.ArgumentDefaultsHelpFormatter):
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default is None or action.default is False:
+        if action.default is None or action.default is False or action.default == []:
             return action.help
         return super()._get_help_string(action)

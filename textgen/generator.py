@@ -91,6 +91,11 @@ class Generator:
 
         Raises:
             TextgenError: if the models or the weights do not fit together.
+
+        Example:
+            >>> one, other = textgen.load(folder), textgen.load(folder)
+            >>> len(textgen.Generator.mix([one, other], [0.7, 0.3]).generate("The ", length=9))
+            9
         """
         parts = [generator.tokenizer for generator in generators]
         tokenizer = common_tokenizer(parts)
@@ -121,6 +126,13 @@ class Generator:
 
         Raises:
             TextgenError: on a value out of range.
+
+        Example:
+            >>> model = textgen.load(folder)
+            >>> len(model.generate("The ", length=20, temperature=0.8, random_seed=1))
+            20
+            >>> model.generate("The ", length=20, temperature=0, ban=["e"]).count("e")
+            0
         """
         config = _config(controls, length, temperature, random_seed)
         _refuse_endless(config)
@@ -134,7 +146,14 @@ class Generator:
         random_seed: int | None = None,
         **controls: Any,
     ) -> Iterator[str]:
-        """The text of `generate`, in pieces, as it is made; with length -1 for ever."""
+        """The text of `generate`, in pieces, as it is made; with length -1 for ever.
+
+        Example:
+            >>> model = textgen.load(folder)
+            >>> pieces = list(model.stream("The ", length=20, random_seed=1))
+            >>> "".join(pieces) == model.generate("The ", length=20, random_seed=1)
+            True
+        """
         pieces = self.pieces(seed, _config(controls, length, temperature, random_seed))
         return (piece.text for piece in pieces if piece.text)
 
@@ -180,6 +199,12 @@ class Generator:
 
         Raises:
             TextgenError: if a text would never end, or on controls that do not go together.
+
+        Example:
+            >>> config = textgen.SamplingConfig(length=20, random_seed=7)
+            >>> one, other = textgen.load(folder).samples(2, "The ", config)
+            >>> one.random_seed, other.random_seed, len(one.text)
+            (7, 8, 20)
         """
         _refuse_endless(config)
         if config.beam_size is not None and count > 1:
@@ -249,6 +274,11 @@ class Generator:
         """The `count` likeliest tokens to follow `seed`, with their probabilities.
 
         They are the probabilities that the next token is drawn with: after the filters.
+
+        Example:
+            >>> ((token, probability),) = textgen.load(folder).next_tokens("The rive", 1)
+            >>> token, probability > 0.1
+            ('r', True)
         """
         text = Text(seed, config or SamplingConfig(), self.tokenizer)
         logits = self.network.stepper(text.prompt[np.newaxis]).logits
