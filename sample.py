@@ -16,6 +16,7 @@ from textgen.errors import TextgenError
 from textgen.generator import Generator
 from textgen.interactive import Interactive
 from textgen.output import DIVIDER, output, shaded
+from textgen.parallel import single_threaded_blas
 
 
 def main() -> None:
@@ -29,7 +30,7 @@ def main() -> None:
     seed = chosen_seed(generator, arguments, config)
     many = arguments.num_samples > 1 or arguments.json
     write = write_together if arguments.interactive else write_many if many else write_one
-    with output(arguments.output) as stream:
+    with output(arguments.output) as stream, single_threaded_blas():
         write(generator, seed, config, arguments, stream)
 
 

@@ -9,7 +9,7 @@ from textgen import checkpoint, network
 from textgen.config import ModelConfig
 from textgen.errors import TextgenError
 from textgen.model import build_model, set_weights
-from textgen.network import Network, Stepper, lstm_step
+from textgen.network import Gates, Network, Stepper, lstm_step
 
 
 def test_lstm_step_by_hand() -> None:
@@ -17,7 +17,7 @@ def test_lstm_step_by_hand() -> None:
     # c' = 0.5 * 1 + 0.5 * 0.5 = 0.75 and h' = 0.5 * tanh(0.75) = 0.317574
     gates = np.array([0, 0, 0, np.arctanh(0.5)], np.float32).reshape(4, 1, 1)
     h, c = np.zeros((1, 1), np.float32), np.ones((1, 1), np.float32)
-    lstm_step(gates, h, c)
+    lstm_step(Gates.of(gates), h, c)
     assert c[0, 0] == pytest.approx(0.75)
     assert h[0, 0] == pytest.approx(0.317574, abs=1e-6)
 
@@ -25,7 +25,8 @@ def test_lstm_step_by_hand() -> None:
 def test_gates_do_not_overflow() -> None:
     h, c = np.zeros((1, 1), np.float32), np.ones((1, 1), np.float32)
     with np.errstate(all="raise"):
-        lstm_step(np.array([-1e30, 1e30, 1e30, 1e30], np.float32).reshape(4, 1, 1), h, c)
+        gates = np.array([-1e30, 1e30, 1e30, 1e30], np.float32).reshape(4, 1, 1)
+        lstm_step(Gates.of(gates), h, c)
     assert (c[0, 0], h[0, 0]) == (1, np.tanh(np.float32(1)))
 
 

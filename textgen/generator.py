@@ -2,8 +2,10 @@
 
 import math
 import secrets
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,16 @@ from textgen.config import SamplingConfig
 from textgen.errors import TextgenError
 from textgen.mixture import Mixture, common_tokenizer
 from textgen.network import Network
+from textgen.parallel import side_by_side, single_threaded_blas
 from textgen.sampling import next_probabilities
 from textgen.texts import Piece, Text, Texts
 from textgen.tokenizers import Tokenizer
 
-AT_ONCE = 128
-"""Samples that advance together; more would not be faster, but need more memory."""
+AT_ONCE = 256
+"""Samples that are made at the same time; more would not be faster, but need more memory."""
+
+SMALLEST_SHARE = 16
+"""Samples for which another thread pays."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +142,8 @@ class Generator:
         """
         config = _config(controls, length, temperature, random_seed)
         _refuse_endless(config)
-        return "".join(piece.text for piece in self.pieces(seed, config))
+        with single_threaded_blas():
+            return "".join(piece.text for piece in self.pieces(seed, config))
 
     def stream(
         self,
@@ -195,7 +202,7 @@ class Generator:
             seed: the text before all of them.
             config: the settings.
             scored: whether to compute the mean log-probabilities.
-            progress: called with the number of tokens made since the last call.
+            progress: called with the number of tokens made since the last call, from any thread.
 
         Raises:
             TextgenError: if a text would never end, or on controls that do not go together.
@@ -228,18 +235,25 @@ class Generator:
             if configs[0].beam_size is not None:
                 written = [self._search(text).text for text in together]
             else:
-                written = self._write(together, scored, progress)
+                with single_threaded_blas():
+                    written = side_by_side(
+                        partial(self._write, scored, progress), together, SMALLEST_SHARE
+                    )
             for text, new in zip(together, written, strict=True):
                 yield Sample.of(seed, new, text)
 
     def _write(
-        self, together: Sequence[Text], scored: bool, progress: Callable[[int], object]
+        self,
+        scored: bool,
+        progress: Callable[[int], object],
+        together: Sequence[Text],
+        given_up: threading.Event,
     ) -> list[str]:
         """Finish texts that begin alike; what was written for each."""
         pieces: dict[Text, list[str]] = {text: [] for text in together}
         texts = Texts(self.network, scored)
         texts.add(together)
-        while texts.open:
+        while texts.open and not given_up.is_set():
             made = sum(len(text.writer.ids) for text in together)
             steps = min(BLOCK, together[0].config.length - len(texts.open[0].writer.ids))
             for text, piece in texts.advance(steps):

@@ -131,7 +131,7 @@ class Network:
         """Advance h and c over `ids` (B, T), layer by layer."""
         (rows, steps), width = ids.shape, self.config.rnn_size
         sequence = np.empty((steps, rows, width), np.float32)
-        gates = np.empty((4, rows, width), np.float32)
+        gates = Gates.empty(rows, width)
         for number, (kernel, bias) in enumerate(self.layers):
             if bias is None:
                 inputs = self.project(ids.T.reshape(-1))
@@ -139,8 +139,8 @@ class Network:
                 inputs = sequence.reshape(-1, width) @ kernel[:, :width] + bias
             recurrent_kernel, output = kernel[:, -width:], _columns(h, number, width)
             for t in range(steps):
-                np.matmul(output, recurrent_kernel, out=gates)
-                gates += inputs[:, t * rows : (t + 1) * rows]
+                np.matmul(output, recurrent_kernel, out=gates.all)
+                np.add(gates.all, inputs[:, t * rows : (t + 1) * rows], out=gates.all)
                 lstm_step(gates, output, c[number])
                 sequence[t] = output
 
@@ -168,7 +168,7 @@ class Stepper:
     def _set(self, logits: Array, state: State) -> None:
         width = self._network.config.rnn_size
         self.logits, self._state = logits, state
-        self._gates = np.empty((4, len(logits), width), np.float32)
+        self._gates = Gates.empty(len(logits), width)
         self._views = []
         for number, layer in enumerate(self._network.layers):
             read = state.h[:, max(number - 1, 0) * width : (number + 1) * width]
@@ -178,8 +178,8 @@ class Stepper:
         """Read one token per stream, ids (B,)."""
         gates, network = self._gates, self._network
         for (kernel, bias), inputs, h, c in self._views:
-            np.matmul(inputs, kernel, out=gates)
-            gates += network.project(ids) if bias is None else bias
+            np.matmul(inputs, kernel, out=gates.all)
+            np.add(gates.all, network.project(ids) if bias is None else bias, out=gates.all)
             lstm_step(gates, h, c)
         np.matmul(h, network.output_kernel, out=self.logits)
         self.logits += network.output_bias
@@ -195,21 +195,44 @@ class Stepper:
         self._set(np.concatenate([self.logits, other.logits]), State(h, c))
 
 
-def lstm_step(gates: Array, h: Array, c: Array) -> None:
+class Gates(NamedTuple):
+    """The buffer of a step, and views of its parts."""
+
+    all: Array
+    """(4, B, H)"""
+    sigmoids: Array
+    """The first three gates."""
+    i: Array
+    """(B, H), like f, o and g."""
+    f: Array
+    o: Array
+    g: Array
+
+    @classmethod
+    def of(cls, array: Array) -> "Gates":
+        """Views of an array (4, B, H)."""
+        return cls(array, array[:3], *array)
+
+    @classmethod
+    def empty(cls, rows: int, width: int) -> "Gates":
+        """A new buffer."""
+        return cls.of(np.empty((4, rows, width), np.float32))
+
+
+def lstm_step(gates: Gates, h: Array, c: Array) -> None:
     """One step of an LSTM without peepholes (Hochreiter & Schmidhuber 1997, Gers et al. 2000).
 
     c' = sigmoid(f) * c + sigmoid(i) * tanh(g);  h' = sigmoid(o) * tanh(c')
 
     Args:
-        gates: i/2, f/2, o/2 and g before activation, (4, B, H); used up.
+        gates: i/2, f/2, o/2 and g before activation; used up.
         h: receives the output h', (B, H).
         c: the cell, (B, H), which becomes c'.
     """
-    np.tanh(gates, out=gates)
-    sigmoids = gates[:3]
+    everything, sigmoids, i, f, o, g = gates
+    np.tanh(everything, out=everything)
     sigmoids *= HALF
     sigmoids += HALF
-    i, f, o, g = gates
     c *= f
     i *= g
     c += i
@@ -217,7 +240,7 @@ def lstm_step(gates: Array, h: Array, c: Array) -> None:
     h *= o
 
 
-HALF = np.float32(0.5)
+HALF = np.array(0.5, np.float32)  # an array spares NumPy the conversion at every step
 
 
 def _by_gate(weights: Array) -> Array:

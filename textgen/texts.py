@@ -8,7 +8,8 @@ import numpy as np
 from textgen.batch import Batch, Model
 from textgen.config import SamplingConfig
 from textgen.controls import Forced, rules_of
-from textgen.tokenizers import Ids, Tokenizer
+from textgen.sampling import Ids, Reals
+from textgen.tokenizers import Tokenizer
 from textgen.writer import Writer
 
 
@@ -79,6 +80,7 @@ class Texts:
     def __init__(self, model: Model, scored: bool = False) -> None:
         self._batch = Batch(model, scored)
         self.open: list[Text] = []
+        self._demanding = False
 
     def add(self, texts: Sequence[Text]) -> None:
         """Let texts with one seed and one set of rules join; the seed is read once."""
@@ -87,30 +89,39 @@ class Texts:
             generators = [np.random.default_rng(text.config.random_seed) for text in unfinished]
             self._batch.add(unfinished[0].prompt, unfinished[0].rules, generators)
             self.open += unfinished
+            self._demanding = any(text.forced for text in self.open)
 
     def remove(self, texts: Sequence[Text]) -> None:
         """Let texts leave, finished or not."""
         self._batch.remove([row for row, text in enumerate(self.open) if text in texts])
         self.open = [text for text in self.open if text not in texts]
+        self._demanding = any(text.forced for text in self.open)
 
     def advance(self, steps: int = 1) -> list[tuple[Text, Piece]]:
         """Make up to `steps` tokens of every open text, and let the finished ones leave.
 
         Several steps at once cost less; what a text makes after its end is thrown away.
         """
-        if any(text.forced for text in self.open):
-            steps = 1
-        ids, scores = [], []
-        for _ in range(steps):
-            demands = [text.demand() for text in self.open] if steps == 1 else ()
-            ids.append(self._batch.step(demands))
-            scores.append(self._batch.log_probabilities)
-        columns, score_columns = np.array(ids).T.tolist(), np.array(scores).T.tolist()
+        ids, scores = self._demanded_step() if self._demanding else self._steps(steps)
         pieces = [
-            (text, text.take(*taken))
-            for text, *taken in zip(self.open, columns, score_columns, strict=True)
+            (text, text.take(row, score_row))
+            for text, row, score_row in zip(self.open, ids.tolist(), scores.tolist(), strict=True)
         ]
         finished = [text for text in self.open if text.writer.finished]
         if finished:
             self.remove(finished)
         return pieces
+
+    def _steps(self, steps: int) -> tuple[Ids, Reals]:
+        """The ids of the next steps and their log-probabilities, (B, steps) each."""
+        ids = np.empty((len(self.open), steps), np.intp)
+        scores = np.empty((len(self.open), steps))
+        for step in range(steps):
+            ids[:, step] = self._batch.step()
+            scores[:, step] = self._batch.log_probabilities
+        return ids, scores
+
+    def _demanded_step(self) -> tuple[Ids, Reals]:
+        """One step, in which some texts demand what comes next."""
+        ids = self._batch.step([text.demand() for text in self.open])
+        return ids[:, np.newaxis], self._batch.log_probabilities[:, np.newaxis]
