@@ -1,35 +1,37 @@
 """Print new text from the model in a folder."""
 
 import argparse
-import contextlib
-import io
+import json
+import random
+import secrets
 import sys
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
 import textgen
 from textgen import console
-from textgen.config import ArgumentParser, SamplingConfig
+from textgen.config import ArgumentParser, SamplingConfig, numbers
 from textgen.errors import TextgenError
-from textgen.files import replacing
-from textgen.generator import Generator, random_generator
+from textgen.generator import Generator
+from textgen.interactive import Interactive
+from textgen.output import DIVIDER, output, shaded
+from textgen.parallel import single_threaded_blas
 
 
 def main() -> None:
     """Parse the flags and write the seed and what the model makes of it."""
     arguments = parse()
+    refuse_contradictions(arguments)
     config = SamplingConfig.from_flags(arguments)
-    generator = textgen.load(arguments.data_dir)
-    seed = chosen_seed(generator, arguments)
-    pieces = generator.stream(seed, arguments.length, config.temperature, arguments.random_seed)
-    with output(arguments.output) as stream:
-        stream.write(console.paint(seed, "cyan", stream))
-        for piece in pieces:
-            stream.write(piece)
-            if stream.isatty():
-                stream.flush()
-        stream.write("\n")
+    if config.random_seed is None:
+        config = replace(config, random_seed=secrets.randbits(32))
+    generator = loaded(arguments)
+    seed = chosen_seed(generator, arguments, config)
+    many = arguments.num_samples > 1 or arguments.json
+    write = write_together if arguments.interactive else write_many if many else write_one
+    with output(arguments.output) as stream, single_threaded_blas():
+        write(generator, seed, config, arguments, stream)
 
 
 def parse() -> argparse.Namespace:
@@ -38,57 +40,161 @@ def parse() -> argparse.Namespace:
         description="Print new text from the model that train.py left in FOLDER."
     )
     parser.add_argument(
-        "--data-dir", metavar="FOLDER", type=Path, default=Path("data/tinyshakespeare"),
-        help="folder with model.h5 and model.pkl",
+        "--data-dir", metavar="FOLDER", type=Path, action="append",
+        help="folder with model.h5 and model.pkl (default: data/tinyshakespeare); several mix:"
+        " they write a word (or sentence) by turns",
     )  # fmt: skip
     parser.add_argument(
+        "--weights", metavar="X,X", type=numbers, help="blend the models, with these weights"
+    )
+    seeds = parser.add_mutually_exclusive_group()
+    seeds.add_argument(
         "--seed", metavar="TEXT", help="text to go on from (default: how some line of the corpus"
         " starts)",
     )  # fmt: skip
-    parser.add_argument(
-        "--length", metavar="N", type=int, default=1000,
-        help="characters, or words of a word model, to make after the seed",
+    seeds.add_argument(
+        "--seed-file", metavar="FILE", help="read the seed from FILE, or with - from standard"
+        " input; a newline at its end is left away",
     )  # fmt: skip
     SamplingConfig.add_flags(parser)
     parser.add_argument(
-        "--random-seed", metavar="N", type=int, help="number that makes the text repeatable"
-    )
+        "--num-samples", metavar="N", type=positive, default=1,
+        help="texts to write; each has the random seed of the one before, plus 1",
+    )  # fmt: skip
+    parser.add_argument("--no-echo", action="store_true", help="leave the seed away")
+    parser.add_argument("--color", action="store_true", help="shade each token by its probability")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per text")
     parser.add_argument("--output", metavar="FILE", type=Path, help="write to FILE, in UTF-8")
+    parser.add_argument(
+        "--interactive", metavar="N", type=positive, nargs="?", const=10,
+        help="show the N likeliest next tokens (10) and choose, type, go back or let it write",
+    )  # fmt: skip
     return parser.parse_args()
 
 
-def chosen_seed(generator: Generator, arguments: argparse.Namespace) -> str:
+def positive(text: str) -> int:
+    """A whole number above 0. Raises ValueError."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1. Received: {number}")
+    return number
+
+
+def refuse_contradictions(arguments: argparse.Namespace) -> None:
+    """Raise TextgenError where two flags ask for different things."""
+    given = {
+        "--interactive": arguments.interactive is not None,
+        "--color": arguments.color,
+        "--json": arguments.json,
+        "--num-samples": arguments.num_samples > 1,
+    }
+    for one, other in [
+        ("--interactive", "--color"), ("--interactive", "--json"),
+        ("--interactive", "--num-samples"), ("--color", "--json"), ("--color", "--num-samples"),
+    ]:  # fmt: skip
+        if given[one] and given[other]:
+            raise TextgenError(f"{one} does not go with {other}. Leave one of them away")
+
+
+def loaded(arguments: argparse.Namespace) -> Generator:
+    """The model of the folder, or the mixture of several."""
+    folders = arguments.data_dir or [Path("data/tinyshakespeare")]
+    generators = [textgen.load(folder) for folder in folders]
+    if len(generators) == 1 and arguments.weights is None:
+        return generators[0]
+    weights = arguments.weights
+    return Generator.mix(generators, (weights,) if isinstance(weights, float) else weights)
+
+
+def chosen_seed(generator: Generator, arguments: argparse.Namespace, config: SamplingConfig) -> str:
     """The seed that was given, with a warning for what the model does not know, or a line start."""
-    if arguments.seed is None:
-        return str(random_generator(arguments.random_seed).choice(generator.line_starts))
-    unknown = generator.tokenizer.unknown(arguments.seed)
+    if arguments.seed_file is not None:
+        seed = read_seed(arguments.seed_file)
+    elif arguments.seed is not None:
+        seed = str(arguments.seed)
+    else:
+        return random.Random(config.random_seed).choice(generator.line_starts or ("",))
+    unknown = generator.tokenizer.unknown(seed)
     if unknown:
         listed = ", ".join(map(repr, unknown[:10])) + (", ..." if len(unknown) > 10 else "")
         console.warn(
             f"the seed has {generator.tokenizer.unit}s that the training text had not: {listed}."
             " They are read as unknown"
         )
-    return str(arguments.seed)
+    return seed
 
 
-@contextlib.contextmanager
-def output(path: Path | None) -> Iterator[TextIO]:
-    """Standard output, or the file at `path`, which appears when it is complete."""
-    if path is None:
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="replace")
-        yield sys.stdout
-        return
+def read_seed(file: str) -> str:
+    """The text of a file, or of standard input for "-", without a newline at its end."""
     try:
-        with (
-            replacing(path) as unfinished,
-            unfinished.open("w", encoding="utf-8", errors="replace", newline="\n") as stream,
-        ):
-            yield stream
+        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        text = data.decode("utf-8-sig")
     except OSError as error:
-        raise TextgenError(
-            f"cannot write {path} ({error.strerror}): check the folder and the free space"
-        ) from error
+        raise TextgenError(f"cannot read {file} ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise TextgenError(f"{file} is not UTF-8 (byte {error.start}). Convert it") from error
+    return text.replace("\r\n", "\n").removesuffix("\n")
+
+
+def write_one(
+    generator: Generator,
+    seed: str,
+    config: SamplingConfig,
+    arguments: argparse.Namespace,
+    stream: TextIO,
+) -> None:
+    """Write one text while it is made."""
+    pieces = generator.pieces(seed, config, scored=arguments.color)
+    stream.write(echoed(seed, arguments, stream))
+    for text, log_probability in pieces:
+        stream.write(shaded(text, log_probability) if arguments.color else text)
+        if stream.isatty():
+            stream.flush()
+    stream.write("\n")
+
+
+def write_many(
+    generator: Generator,
+    seed: str,
+    config: SamplingConfig,
+    arguments: argparse.Namespace,
+    stream: TextIO,
+) -> None:
+    """Write several texts, or JSON, when they are complete."""
+    total = max(config.length, 0) * arguments.num_samples
+    with console.bar("{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} tokens", total) as bar:
+        samples = generator.samples(arguments.num_samples, seed, config, arguments.json, bar.update)
+        for number, sample in enumerate(samples):
+            if arguments.json:
+                stream.write(json.dumps(sample.to_dict(), ensure_ascii=False) + "\n")
+            else:
+                stream.write(DIVIDER if number else "")
+                stream.write(echoed(seed, arguments, stream) + sample.text + "\n")
+
+
+def write_together(
+    generator: Generator,
+    seed: str,
+    config: SamplingConfig,
+    arguments: argparse.Namespace,
+    stream: TextIO,
+) -> None:
+    """Let a person choose, and write the text when they are done."""
+
+    def ask(prompt: str) -> str:
+        print(prompt, end="", file=sys.stderr, flush=True)
+        line = sys.stdin.readline()
+        if not line:
+            raise EOFError
+        return line.rstrip("\r\n")
+
+    text = Interactive(generator, seed, config, arguments.interactive, ask).run()
+    stream.write(echoed(seed, arguments, stream) + text + "\n")
+
+
+def echoed(seed: str, arguments: argparse.Namespace, stream: TextIO) -> str:
+    """The seed as it is shown before a text."""
+    return "" if arguments.no_echo else console.paint(seed, "cyan", stream)
 
 
 if __name__ == "__main__":

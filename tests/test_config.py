@@ -17,7 +17,8 @@ ALL = (ModelConfig, SamplingConfig, TokenizerConfig, TrainingConfig)
 
 
 def parsed(*flags: str):
-    parser = ArgumentParser(prog="program")
+    # "resolve": training and sampling each have a --random-seed, and no script has both.
+    parser = ArgumentParser(prog="program", conflict_handler="resolve")
     for config in ALL:
         config.add_flags(parser)
     return parser.parse_args(flags)
@@ -76,6 +77,13 @@ def test_flags_set_fields() -> None:
         (TrainingConfig, {"minutes": 0}, "--minutes must be above 0. Received: 0"),
         (TrainingConfig, {"learning_rate": "x"}, "--learning-rate takes a value of type float"),
         (SamplingConfig, {"temperature": -1}, "--diversity must be at least 0. Received: -1"),
+        (SamplingConfig, {"temperature": (1, -2)}, "--diversity must be at least 0. Received: -2"),
+        (SamplingConfig, {"temperature": ()}, "--diversity takes a value of type float"),
+        (SamplingConfig, {"top_k": (1,)}, "--top-k takes a value of type int. Received: (1,)"),
+        (SamplingConfig, {"stop": "text"}, "--stop takes several values of type str"),
+        (SamplingConfig, {"stop": ("a", 1)}, "--stop takes a value of type str. Received: 1"),
+        (SamplingConfig, {"ban": ("",)}, "--ban must not be empty"),
+        (SamplingConfig, {"sample_mode": "best"}, "--sample-mode must be one of sample, argmax,"),
     ],
 )
 def test_values_out_of_range_name_the_flag(config, values, message) -> None:
@@ -114,6 +122,14 @@ def test_every_setting_is_explained(config) -> None:
 )
 def test_plain_dict_round_trip(config: TrainingConfig) -> None:
     assert TrainingConfig.from_dict(config.to_dict()) == config
+
+
+def test_flags_for_several_values() -> None:
+    flags = parsed("--diversity", "0.2,0.8", "--stop", "a", "--stop", "b,c")
+    config = SamplingConfig.from_flags(flags)
+    assert (config.temperature, config.stop, config.ban) == ((0.2, 0.8), ("a", "b,c"), ())
+    assert hash(config) == hash(SamplingConfig.from_dict(config.to_dict()))
+    assert SamplingConfig.from_dict({"stop": ["a"], "temperature": [1, 2]}).stop == ("a",)
 
 
 def test_unknown_settings_are_refused() -> None:

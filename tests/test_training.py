@@ -44,11 +44,11 @@ def test_validation_loss_is_what_the_numpy_network_gives_for_the_text() -> None:
     config = replace(TINY_TRAINING, batch_size=2, seq_length=4)
     network, total = Network(TINY_MODEL, get_weights(model)), 0.0
     for start in (0, 8):  # 12 targets in batches of 2 x 4: rows of 8 and of 4
-        state = network.initial_state(1)
+        stepper = network.stepper(ids[np.newaxis, start : start + 1])
         for position in range(start, min(start + 8, 12)):
-            logits, state = network.step(ids[position : position + 1], state)
-            scaled = np.exp(logits[0].astype(float))
+            scaled = np.exp(stepper.logits[0].astype(float))
             total -= math.log(scaled[ids[position + 1]] / scaled.sum())
+            stepper.step(ids[position + 1 : position + 2])
     evaluation = Evaluation(model, ids, config)
     assert evaluation() == pytest.approx(total / 12, abs=1e-5)
     assert evaluation() == pytest.approx(total / 12, abs=1e-5), "state was left behind"

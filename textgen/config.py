@@ -12,7 +12,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn, Self
+from typing import Any, NamedTuple, NoReturn, Self
 
 from textgen.errors import TextgenError
 
@@ -26,6 +26,7 @@ def option(
     above: float | None = None,
     maximum: float | None = None,
     below: float | None = None,
+    choices: tuple[str, ...] = (),
     flags: tuple[str, ...] = (),
 ) -> Any:
     """A dataclass field with its help text and range.
@@ -36,12 +37,15 @@ def option(
         words: the default of word models, where it is another.
         minimum, maximum: the range, ends included.
         above, below: the range, ends excluded.
+        choices: the words that are allowed, where only some are.
         flags: command-line names, where they are not just the field's name.
     """
     bounds = {"at least": minimum, "above": above, "at most": maximum, "below": below}
     bounds = {words: bound for words, bound in bounds.items() if bound is not None}
     words = default if words is None else words
-    metadata = {"help": help, "bounds": bounds, "flags": flags, "words": words}
+    metadata = {
+        "help": help, "bounds": bounds, "choices": choices, "flags": flags, "words": words,
+    }  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -83,7 +87,7 @@ class Config:
             raise TextgenError(
                 f"unknown setting {reprlib.repr(unknown[0])}; known: {', '.join(sorted(names))}"
             )
-        return cls(**values)
+        return cls(**{name: _plain(value) for name, value in values.items()})
 
     @classmethod
     def defaults(cls, word_tokens: bool) -> dict[str, Any]:
@@ -98,14 +102,9 @@ class Config:
     def add_flags(cls, parser: argparse.ArgumentParser) -> None:
         """Add one flag per field to `parser`; only the flags that are given leave a value."""
         for field in dataclasses.fields(cls):  # type: ignore[arg-type]
-            kind = _kind(field)
-            how: dict[str, Any] = {"type": kind, "metavar": METAVARS.get(kind)}
-            if kind is bool:
-                switches_off = field.metadata["words"] is not field.default
-                how = {"action": argparse.BooleanOptionalAction if switches_off else "store_true"}
             parser.add_argument(
                 *flags_of(field), dest=field.name, default=argparse.SUPPRESS,
-                help=field.metadata["help"] + _shown_default(field), **how,
+                help=field.metadata["help"] + _shown_default(field), **_flag(field),
             )  # fmt: skip
 
     @classmethod
@@ -121,7 +120,7 @@ class Config:
         """
         values = cls.defaults(word_tokens)
         wanted = dict(chosen) | vars(arguments)
-        return cls(**values | {n: v for n, v in wanted.items() if n in values})
+        return cls(**values | {n: _plain(v) for n, v in wanted.items() if n in values})
 
 
 def flags_of(field: "dataclasses.Field[Any]") -> tuple[str, ...]:
@@ -131,35 +130,91 @@ def flags_of(field: "dataclasses.Field[Any]") -> tuple[str, ...]:
 
 def _shown_default(field: "dataclasses.Field[Any]") -> str:
     words = field.metadata["words"]
-    if field.default is None or field.default is words is False:
+    if field.default in (None, ()) or field.default is words is False:
         return ""
     shown = [f"default: {field.default}"] if field.default is not False else []
     shown += [f"word models: {words}"] if words != field.default else []
     return f" ({'; '.join(shown)})".replace("True", "on")
 
 
-def _kind(field: "dataclasses.Field[Any]") -> type:
-    """`int` for a field annotated `int` or `int | None`."""
+class _Kind(NamedTuple):
+    """What a field's annotation allows: `int`, `float | None`, `tuple[str, ...]`, ..."""
+
+    item: type
+    single: bool
+    several: bool
+
+
+def _kind(field: "dataclasses.Field[Any]") -> _Kind:
     annotation = typing.cast(Any, field.type)
-    if isinstance(annotation, types.UnionType):
-        (annotation,) = (kind for kind in typing.get_args(annotation) if kind is not types.NoneType)
-    return typing.cast(type, annotation)
+    union = isinstance(annotation, types.UnionType)
+    kinds = typing.get_args(annotation) if union else (annotation,)
+    several = [typing.get_args(kind)[0] for kind in kinds if typing.get_origin(kind) is tuple]
+    single = [
+        kind for kind in kinds if typing.get_origin(kind) is None and kind is not types.NoneType
+    ]
+    return _Kind((single + several)[0], bool(single), bool(several))
+
+
+def _flag(field: "dataclasses.Field[Any]") -> dict[str, Any]:
+    """How argparse reads a field; a flag for several values is repeated, or has commas."""
+    kind = _kind(field)
+    if kind.item is bool:
+        switches_off = field.metadata["words"] is not field.default
+        return {"action": argparse.BooleanOptionalAction if switches_off else "store_true"}
+    if not kind.single:
+        return {"action": "append", "metavar": METAVARS[kind.item]}
+    return {
+        "type": numbers if kind.several else kind.item,
+        "metavar": "|".join(field.metadata["choices"]) or METAVARS[kind.item],
+    }
+
+
+def numbers(text: str) -> float | tuple[float, ...]:
+    """One number, or several with commas between them. Raises ValueError."""
+    numbers = tuple(float(part) for part in text.split(","))
+    return numbers if len(numbers) > 1 else numbers[0]
+
+
+numbers.__name__ = "number"  # argparse's word for it: "invalid number value: 'x'"
+
+
+def _plain(value: Any) -> Any:
+    """Lists, which argparse and JSON give, as tuples, which are hashable."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _check(field: "dataclasses.Field[Any]", value: Any) -> None:
     if value is None and field.default is None:
         return
-    name, kind = flags_of(field)[0], _kind(field)
+    kind = _kind(field)
+    several = kind.several and isinstance(value, tuple) and (len(value) > 0 or not kind.single)
+    if not several and not kind.single:
+        raise TextgenError(
+            f"{flags_of(field)[0]} takes several values of type {kind.item.__name__}, as a list."
+            f" Received: {value!r}"
+        )
+    for item in value if several else (value,):
+        _check_item(field, kind.item, item)
+
+
+def _check_item(field: "dataclasses.Field[Any]", kind: type, value: Any) -> None:
+    name = flags_of(field)[0]
     accepted: Any = (int, float) if kind is float else kind
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
         raise TextgenError(
             f"{name} takes a value of type {kind.__name__}. Received: {reprlib.repr(value)}"
         )
+    if value == "":
+        raise TextgenError(f"{name} must not be empty")
     if kind is float and not math.isfinite(value):
         raise TextgenError(f"{name} must be a finite number. Received: {value}")
     for words, bound in field.metadata["bounds"].items():
         if not WITHIN[words](value, bound):
             raise TextgenError(f"{name} must be {words} {bound}. Received: {value}")
+    choices = field.metadata["choices"]
+    if choices and value not in choices:
+        raise TextgenError(f"{name} must be one of {', '.join(choices)}. Received: {value}")
 
 
 @dataclass(frozen=True)
@@ -258,14 +313,59 @@ class TrainingConfig(Config):
 
 @dataclass(frozen=True)
 class SamplingConfig(Config):
-    """How the next token is drawn from the logits."""
+    """How a text is written: how each next token is drawn, and where the text ends.
 
-    temperature: float = option(
+    The logits go through, in this order (the order and the meanings of Hugging Face
+    transformers' logits processors): repetition penalty, bans, temperature, top-k, top-p, min-p.
+    """
+
+    length: int = option(
+        1000, "characters, or words, to make after the seed; -1: until Ctrl-C", minimum=-1
+    )
+    temperature: float | tuple[float, ...] = option(
         1.0,
-        "temperature: below 1 safer, above 1 wilder, 0 always the likeliest token",
+        "temperature: lower is safer, higher wilder, 0 always the likeliest token; 0.2,0.8 takes"
+        " turns from token to token",
         minimum=0,
         flags=("--diversity", "--temperature"),
     )
+    top_k: int | None = option(None, "draw among the K likeliest tokens only", minimum=1)
+    top_p: float | None = option(
+        None,
+        "draw among the likeliest tokens that together have this probability",
+        above=0,
+        maximum=1,
+    )
+    min_p: float | None = option(
+        None,
+        "draw among tokens at least this probable, as a share of the likeliest one's probability",
+        minimum=0,
+        maximum=1,
+    )
+    repetition_penalty: float = option(
+        1.0,
+        "above 1: tokens of the last --repetition-window become less likely",
+        above=0,
+    )
+    repetition_window: int = option(
+        64, "tokens back, seed included, that the penalty looks", minimum=1
+    )
+    sample_mode: str = option(
+        "sample",
+        "sample: draw; argmax: always the likeliest token; spaces: draw after a space only (word"
+        " models: after a sentence), so that words hold together",
+        choices=("sample", "argmax", "spaces"),
+    )
+    stop: tuple[str, ...] = option((), "end before this text; repeat the flag for more texts")
+    until_paragraph: bool = option(False, "end with the paragraph: before the next blank line")
+    ban: tuple[str, ...] = option((), "a text that must not appear; repeat the flag for more")
+    force: tuple[str, ...] = option(
+        (), "a text that must appear; several are spread over the length; repeat the flag for more"
+    )
+    beam_size: int | None = option(
+        None, "search for the likeliest text, keeping N candidates, instead of drawing", minimum=1
+    )
+    random_seed: int | None = option(None, "number that makes the text repeatable", minimum=0)
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -281,6 +381,6 @@ class ArgumentParser(argparse.ArgumentParser):
 
 class _DefaultsFormatter(argparse.ArgumentDefaultsHelpFormatter):
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default is None or action.default is False:
+        if action.default is None or action.default is False or action.default == []:
             return action.help
         return super()._get_help_string(action)

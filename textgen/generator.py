@@ -1,16 +1,59 @@
-"""Prompt -> stream of text."""
+"""Prompt -> text: one stream as it is made, many at once, or the next tokens to choose from."""
 
-from collections.abc import Iterator
+import math
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from textgen import checkpoint
+from textgen.batch import BLOCK, Model
+from textgen.beam import beam_search
 from textgen.config import SamplingConfig
 from textgen.errors import TextgenError
+from textgen.mixture import Mixture, common_tokenizer
 from textgen.network import Network
-from textgen.sampling import sample_next
-from textgen.tokenizers import UNKNOWN_ID, Decoder, Ids, Tokenizer
+from textgen.parallel import side_by_side, single_threaded_blas
+from textgen.sampling import next_probabilities
+from textgen.texts import Piece, Text, Texts
+from textgen.tokenizers import Tokenizer
+
+AT_ONCE = 256
+"""Samples that are made at the same time; more would not be faster, but need more memory."""
+
+SMALLEST_SHARE = 16
+"""Samples for which another thread pays."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One text and how it was made."""
+
+    seed: str
+    text: str
+    tokens: int
+    """How many tokens were made."""
+    random_seed: int
+    """The number that makes this text again, alone."""
+    mean_log_probability: float | None
+    """Nats per token, as the model has it before all filters; None unless scored."""
+    config: SamplingConfig
+
+    def to_dict(self) -> dict[str, Any]:
+        """Built-in values only, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, seed: str, written: str, text: Text) -> "Sample":
+        """The record of a finished text."""
+        number, total = len(text.writer.ids), text.log_probability
+        mean = total / number if number and not math.isnan(total) else None
+        return cls(seed, written, number, text.config.random_seed or 0, mean, text.config)
 
 
 class Generator:
@@ -19,13 +62,13 @@ class Generator:
     Calls share no state that changes, so one generator serves any number of threads.
 
     Args:
-        network: the trained network.
+        network: the trained network, or a mixture of several.
         tokenizer: the tokenizer it was trained with.
         line_starts: beginnings of lines to choose a seed from.
     """
 
     def __init__(
-        self, network: Network, tokenizer: Tokenizer, line_starts: tuple[str, ...] = ()
+        self, network: Model, tokenizer: Tokenizer, line_starts: tuple[str, ...] = ()
     ) -> None:
         self.network = network
         self.tokenizer = tokenizer
@@ -42,12 +85,37 @@ class Generator:
         network = Network(metadata.model, weights)
         return cls(network, metadata.tokenizer, tuple(metadata.line_starts))
 
+    @classmethod
+    def mix(
+        cls, generators: Sequence["Generator"], weights: Sequence[float] | None = None
+    ) -> "Generator":
+        """Several models as one; see `textgen.mixture.Mixture`.
+
+        Args:
+            generators: at least one.
+            weights: a number above 0 per model blends them; without, they take turns.
+
+        Raises:
+            TextgenError: if the models or the weights do not fit together.
+
+        Example:
+            >>> one, other = textgen.load(folder), textgen.load(folder)
+            >>> len(textgen.Generator.mix([one, other], [0.7, 0.3]).generate("The ", length=9))
+            9
+        """
+        parts = [generator.tokenizer for generator in generators]
+        tokenizer = common_tokenizer(parts)
+        networks = [generator.network for generator in generators]
+        starts = [start for generator in generators for start in generator.line_starts]
+        return cls(Mixture(networks, parts, tokenizer, weights), tokenizer, tuple(starts))
+
     def generate(
         self,
         seed: str = "",
-        length: int = 200,
-        temperature: float = 1.0,
+        length: int = SamplingConfig.length,
+        temperature: float | tuple[float, ...] = SamplingConfig.temperature,
         random_seed: int | None = None,
+        **controls: Any,
     ) -> str:
         """Write `length` tokens that go on from `seed`.
 
@@ -57,50 +125,196 @@ class Generator:
             length: tokens (characters or words) to make.
             temperature: see `SamplingConfig`.
             random_seed: the same number gives the same text.
+            controls: further settings of `SamplingConfig`.
 
         Returns:
             The new text, without the seed.
 
         Raises:
             TextgenError: on a value out of range.
+
+        Example:
+            >>> model = textgen.load(folder)
+            >>> len(model.generate("The ", length=20, temperature=0.8, random_seed=1))
+            20
+            >>> model.generate("The ", length=20, temperature=0, ban=["e"]).count("e")
+            0
         """
-        return "".join(self.stream(seed, length, temperature, random_seed))
+        config = _config(controls, length, temperature, random_seed)
+        _refuse_endless(config)
+        with single_threaded_blas():
+            return "".join(piece.text for piece in self.pieces(seed, config))
 
     def stream(
         self,
         seed: str = "",
-        length: int = 200,
-        temperature: float = 1.0,
+        length: int = SamplingConfig.length,
+        temperature: float | tuple[float, ...] = SamplingConfig.temperature,
         random_seed: int | None = None,
+        **controls: Any,
     ) -> Iterator[str]:
-        """The text of `generate`, in pieces, as it is made."""
-        if length < 0:
-            raise TextgenError(f"length must be at least 0. Received: {length}")
-        config = SamplingConfig(temperature=temperature)
-        rng = random_generator(random_seed)
-        ids, decoder = self.tokenizer.prompt(seed or "\n")
-        return self._pieces(ids, decoder, length, config, rng)
+        """The text of `generate`, in pieces, as it is made; with length -1 for ever.
 
-    def _pieces(
+        Example:
+            >>> model = textgen.load(folder)
+            >>> pieces = list(model.stream("The ", length=20, random_seed=1))
+            >>> "".join(pieces) == model.generate("The ", length=20, random_seed=1)
+            True
+        """
+        pieces = self.pieces(seed, _config(controls, length, temperature, random_seed))
+        return (piece.text for piece in pieces if piece.text)
+
+    def pieces(self, seed: str, config: SamplingConfig, scored: bool = False) -> Iterator[Piece]:
+        """What each token adds to the text.
+
+        Args:
+            seed: the text before.
+            config: the settings.
+            scored: whether to compute each token's probability.
+        """
+        text = Text(seed, config, self.tokenizer)
+        if config.beam_size is not None:
+            return iter([self._search(text)])
+        texts = Texts(self.network, scored)
+        texts.add([text])
+        return self._pieces(texts)
+
+    def _pieces(self, texts: Texts) -> Iterator[Piece]:
+        while texts.open:
+            ((_, piece),) = texts.advance()
+            yield piece
+
+    def samples(
         self,
-        prompt: Ids,
-        decoder: Decoder,
-        length: int,
+        count: int,
+        seed: str,
         config: SamplingConfig,
-        rng: np.random.Generator,
-    ) -> Iterator[str]:
-        vocabulary = self.tokenizer.vocabulary
-        logits, state = self.network.read(prompt[np.newaxis], self.network.initial_state(1))
-        for _ in range(length):
-            logits[:, UNKNOWN_ID] = -np.inf
-            ids = sample_next(logits, rng, config)
-            if piece := decoder.push(vocabulary[ids[0]]):
-                yield piece
-            logits, state = self.network.step(ids, state)
+        scored: bool = False,
+        progress: Callable[[int], object] = lambda tokens: None,
+    ) -> Iterator[Sample]:
+        """Write `count` texts that go on from one seed, many at once.
+
+        The random seed of each text is one above that of the text before, and each text is what
+        that number gives alone.
+
+        Args:
+            count: how many.
+            seed: the text before all of them.
+            config: the settings.
+            scored: whether to compute the mean log-probabilities.
+            progress: called with the number of tokens made since the last call, from any thread.
+
+        Raises:
+            TextgenError: if a text would never end, or on controls that do not go together.
+
+        Example:
+            >>> config = textgen.SamplingConfig(length=20, random_seed=7)
+            >>> one, other = textgen.load(folder).samples(2, "The ", config)
+            >>> one.random_seed, other.random_seed, len(one.text)
+            (7, 8, 20)
+        """
+        _refuse_endless(config)
+        if config.beam_size is not None and count > 1:
+            raise TextgenError("--beam-size finds one text. Leave --num-samples away")
+        first = secrets.randbits(32) if config.random_seed is None else config.random_seed
+        configs = [replace(config, random_seed=first + number) for number in range(count)]
+        return self._samples(seed, configs, scored, progress)
+
+    def _samples(
+        self,
+        seed: str,
+        configs: Sequence[SamplingConfig],
+        scored: bool,
+        progress: Callable[[int], object],
+    ) -> Iterator[Sample]:
+        """Texts of configurations that differ in their random seeds only."""
+        for start in range(0, len(configs), AT_ONCE):
+            together = [
+                Text(seed, config, self.tokenizer) for config in configs[start : start + AT_ONCE]
+            ]
+            if configs[0].beam_size is not None:
+                written = [self._search(text).text for text in together]
+            else:
+                with single_threaded_blas():
+                    written = side_by_side(
+                        partial(self._write, scored, progress), together, SMALLEST_SHARE
+                    )
+            for text, new in zip(together, written, strict=True):
+                yield Sample.of(seed, new, text)
+
+    def _write(
+        self,
+        scored: bool,
+        progress: Callable[[int], object],
+        together: Sequence[Text],
+        given_up: threading.Event,
+    ) -> list[str]:
+        """Finish texts that begin alike; what was written for each."""
+        pieces: dict[Text, list[str]] = {text: [] for text in together}
+        texts = Texts(self.network, scored)
+        texts.add(together)
+        while texts.open and not given_up.is_set():
+            made = sum(len(text.writer.ids) for text in together)
+            steps = min(BLOCK, together[0].config.length - len(texts.open[0].writer.ids))
+            for text, piece in texts.advance(steps):
+                pieces[text].append(piece.text)
+            progress(sum(len(text.writer.ids) for text in together) - made)
+        return ["".join(pieces[text]) for text in together]
+
+    def _search(self, text: Text) -> Piece:
+        """The text that beam search finds."""
+        config = text.config
+        _refuse_endless(config)
+        if config.force:
+            raise TextgenError("--beam-size draws nothing and cannot --force. Leave one of them")
+        if config.length == 0:
+            return Piece("", 0.0)
+
+        def is_over(ids: list[int]) -> bool:
+            if not (config.stop or config.until_paragraph):
+                return False
+            trial = Text("", replace(config, length=-1), self.tokenizer).writer
+            trial.push(ids)
+            return trial.finished
+
+        found = beam_search(
+            self.network, text.prompt, text.rules, config.length, config.beam_size or 1, is_over
+        )
+        return text.take(found.ids, [found.score] * len(found.ids))
+
+    def next_tokens(
+        self, seed: str, count: int, config: SamplingConfig | None = None
+    ) -> list[tuple[str, float]]:
+        """The `count` likeliest tokens to follow `seed`, with their probabilities.
+
+        They are the probabilities that the next token is drawn with: after the filters.
+
+        Example:
+            >>> ((token, probability),) = textgen.load(folder).next_tokens("The rive", 1)
+            >>> token, probability > 0.1
+            ('r', True)
+        """
+        text = Text(seed, config or SamplingConfig(), self.tokenizer)
+        logits = self.network.stepper(text.prompt[np.newaxis]).logits
+        probabilities = next_probabilities(logits, text.rules, text.prompt[np.newaxis])[0]
+        likeliest = np.argsort(-probabilities, kind="stable")[:count]
+        likeliest = likeliest[probabilities[likeliest] > 0]
+        return [(self.tokenizer.vocabulary[i], float(probabilities[i])) for i in likeliest]
 
 
-def random_generator(random_seed: int | None) -> np.random.Generator:
-    """NumPy's generator for a number of the user's, or an unpredictable one for None."""
-    if random_seed is not None and random_seed < 0:
-        raise TextgenError(f"random_seed must be at least 0. Received: {random_seed}")
-    return np.random.default_rng(random_seed)
+def _config(
+    controls: dict[str, Any],
+    length: int,
+    temperature: float | tuple[float, ...],
+    random_seed: int | None,
+) -> SamplingConfig:
+    named = {"length": length, "temperature": temperature, "random_seed": random_seed}
+    return SamplingConfig.from_dict(named | controls)
+
+
+def _refuse_endless(config: SamplingConfig) -> None:
+    if config.length < 0:
+        raise TextgenError(
+            f"--length must be at least 0 here, where the text is needed whole."
+            f" Received: {config.length}"
+        )

@@ -1,48 +1,243 @@
-"""Logits -> next token ids. NumPy, with an explicit random generator."""
+"""Logits -> next token ids. NumPy, pure functions; chance is passed in as uniform numbers.
+
+The filters mean what Hugging Face transformers' logits processors of the same names mean.
+"""
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from textgen.config import SamplingConfig
+from textgen.errors import TextgenError
 
-Logits = npt.NDArray[np.float32]
+Logits: TypeAlias = npt.NDArray[np.float32]
+Reals: TypeAlias = npt.NDArray[np.float64]
+Ids: TypeAlias = npt.NDArray[np.integer]
+
+NEVER = np.float32(-np.inf)
+"""The logit of a token that must not be drawn."""
+
+TEMPERATURES = (1e-30, 1e30)
+"""What float32 can divide by; below is as good as argmax, above as good as uniform."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """A `SamplingConfig` as it applies to one vocabulary, in token ids.
+
+    Streams with equal rules are sampled together.
+    """
+
+    temperatures: tuple[float, ...] = (1.0,)
+    """Taken in turn, token by token; 0 is argmax."""
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    repetition_penalty: float = 1.0
+    repetition_window: int = 64
+    banned: tuple[tuple[int, ...], ...] = ()
+    """Sequences of ids that must not appear."""
+    drawn_after: frozenset[int] | None = None
+    """Ids after which the next token is drawn; after others it is the likeliest. None: all."""
+    single_bans: Ids = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        singles = [ids[0] for ids in self.banned if len(ids) == 1]
+        object.__setattr__(self, "single_bans", np.array(singles, np.intp))
+
+    @property
+    def memory(self) -> int:
+        """How many of the last tokens the rules look at."""
+        penalty = self.repetition_window if self.repetition_penalty != 1 else 0
+        bans = max((len(ids) - 1 for ids in self.banned), default=0)
+        return max(penalty, bans, int(self.drawn_after is not None))
 
 
 def sample_next(
-    logits: Logits, rng: np.random.Generator, config: SamplingConfig
-) -> npt.NDArray[np.intp]:
+    logits: Logits, uniforms: Reals, rules: Rules, recent: Ids | None = None, count: int | Ids = 0
+) -> Ids:
     """Draw one token id per row.
 
-    With temperature t the probabilities are softmax(logits / t); with temperature 0 the
-    likeliest token is taken. Each row uses up one uniform number of `rng`, turned into a token
-    by inverting the cumulative distribution.
-
     Args:
-        logits: (B, V), float32; -inf for a token that must not be drawn.
-        rng: the source of randomness.
-        config: the temperature.
+        logits: (B, V); -inf for a token that must not be drawn. They are not changed.
+        uniforms: one number in [0, 1) per row, (B,).
+        rules: the filters.
+        recent: the last ids of each row, newest last, at least `rules.memory`, (B, M).
+        count: how many tokens each row has drawn before, which chooses the temperature.
 
     Returns:
         Token ids, (B,).
     """
-    if config.temperature == 0:
-        return logits.argmax(axis=-1)  # type: ignore[no-any-return]
-    return draw(softmax(logits, config.temperature), rng)
+    logits = restrained(logits, rules, recent)
+    if len(rules.temperatures) > 1 or rules.drawn_after is not None:
+        return _sample_by_row(logits, uniforms, rules, recent, count)
+    (temperature,) = rules.temperatures
+    if temperature == 0:
+        return likeliest(logits)
+    return draw(np.exp(filtered(logits, temperature, rules)), uniforms)
 
 
-def softmax(logits: Logits, temperature: float = 1.0) -> npt.NDArray[np.float64]:
-    """exp(logits / temperature), normalised over the last axis, in float64.
+def _sample_by_row(
+    logits: Logits, uniforms: Reals, rules: Rules, recent: Ids | None, count: int | Ids
+) -> Ids:
+    """The same where rows differ in temperature, or some take the likeliest token."""
+    turns = np.broadcast_to(count, len(logits)) % len(rules.temperatures)
+    temperatures = np.array(rules.temperatures)[turns]
+    greedy = temperatures == 0
+    if rules.drawn_after is not None and recent is not None:
+        greedy |= ~np.isin(recent[:, -1], list(rules.drawn_after))
+    temperatures[temperatures == 0] = 1
+    drawn = draw(np.exp(filtered(logits, temperatures[:, np.newaxis], rules)), uniforms)
+    return np.where(greedy, likeliest(logits), drawn)
 
-    The greatest logit is subtracted first, so no temperature above 0 overflows.
+
+def next_probabilities(logits: Logits, rules: Rules, recent: Ids) -> Reals:
+    """What the next token is drawn with, (B, V); where it is not drawn, the model's own."""
+    logits = restrained(logits, rules, recent)
+    return softmax(filtered(logits, rules.temperatures[0] or 1.0, rules))
+
+
+def restrained(logits: Logits, rules: Rules, recent: Ids | None) -> Logits:
+    """The repetition penalty and the bans, applied to a copy of `logits` (B, V).
+
+    Args:
+        logits: (B, V).
+        rules: what is penalized and banned.
+        recent: the last ids of each row, newest last, at least `rules.memory`, (B, M).
+
+    Raises:
+        TextgenError: if the bans leave a row no token.
     """
-    shifted = (logits - logits.max(axis=-1, keepdims=True)).astype(np.float64)
-    weights = np.exp(shifted / temperature)
-    probabilities: npt.NDArray[np.float64] = weights / weights.sum(axis=-1, keepdims=True)
+    restrained = logits.copy()
+    if recent is not None and rules.repetition_penalty != 1:
+        window = recent[:, -rules.repetition_window :]
+        restrained = penalize_repetition(restrained, window, rules.repetition_penalty)
+    restrained[:, rules.single_bans] = NEVER
+    for *before, last in rules.banned:
+        if before and recent is not None:
+            rows = (recent[:, -len(before) :] == before).all(axis=-1)
+            restrained[rows, last] = NEVER
+    if len(rules.banned) > 1 and (restrained.max(axis=-1) == NEVER).any():
+        raise TextgenError("the banned texts leave no token to go on with. Ban fewer")
+    return restrained
+
+
+def filtered(logits: Logits, temperature: float | Reals, rules: Rules) -> Logits:
+    """Temperature, top-k, top-p and min-p, in this order.
+
+    Args:
+        logits: (B, V).
+        temperature: above 0; for all rows, or (B, 1).
+        rules: the other filters.
+
+    Returns:
+        (B, V), shifted so that the highest logit of each row is 0: exp of them is in proportion
+        to the probabilities and does not overflow.
+    """
+    scaled: Logits = logits - np.maximum.reduce(logits, axis=-1, keepdims=True)
+    if not isinstance(temperature, float) or temperature != 1:
+        with np.errstate(over="ignore"):  # what overflows becomes -inf, and is never drawn
+            scaled /= np.clip(temperature, *TEMPERATURES).astype(np.float32)
+    if rules.top_k:
+        scaled = keep_top_k(scaled, rules.top_k)
+    if rules.top_p:
+        scaled = keep_top_p(scaled, rules.top_p)
+    if rules.min_p:
+        scaled = keep_min_p(scaled, rules.min_p)
+    return scaled
+
+
+def penalize_repetition(logits: Logits, recent: Ids, penalty: float) -> Logits:
+    """Divide the positive logits of `recent` ids (B, N) by `penalty`; multiply the others.
+
+    Keskar et al. 2019 (CTRL), with the sign rule of transformers'
+    `RepetitionPenaltyLogitsProcessor`. An id that occurs twice is penalized once.
+
+    Example:
+        >>> logits = np.array([[2.0, -1.0, 3.0]], np.float32)
+        >>> penalize_repetition(logits, np.array([[0, 1, 1]]), 2.0)
+        array([[ 1., -2.,  3.]], dtype=float32)
+    """
+    found = np.take_along_axis(logits, recent, axis=-1)
+    changed = np.where(found < 0, found * np.float32(penalty), found / np.float32(penalty))
+    penalized = logits.copy()
+    np.put_along_axis(penalized, recent, changed.astype(np.float32), axis=-1)
+    return penalized
+
+
+def keep_top_k(logits: Logits, k: int) -> Logits:
+    """-inf for all but the `k` highest logits of a row; ties with the last one stay.
+
+    Example:
+        >>> keep_top_k(np.array([[1.0, 3.0, 2.0]], np.float32), 2)
+        array([[-inf,   3.,   2.]], dtype=float32)
+    """
+    size = logits.shape[-1]
+    if k >= size:
+        return logits
+    lowest = np.partition(logits, size - k, axis=-1)[:, size - k, np.newaxis]
+    return np.where(logits < lowest, NEVER, logits)
+
+
+def keep_top_p(logits: Logits, p: float) -> Logits:
+    """-inf outside the smallest set of likeliest tokens whose probabilities reach `p`.
+
+    Nucleus sampling (Holtzman et al. 2020). The likeliest token always stays, and so do tokens
+    exactly as likely as the last one of the set.
+
+    Example:
+        >>> keep_top_p(np.log(np.array([[0.5, 0.3, 0.2]], np.float32)), 0.7) > -np.inf
+        array([[ True,  True, False]])
+    """
+    probabilities = softmax(logits)
+    falling = -np.sort(-probabilities, axis=-1)
+    above = falling.cumsum(axis=-1) - falling
+    last = np.maximum((above < p).sum(axis=-1, keepdims=True), 1) - 1
+    return np.where(probabilities < np.take_along_axis(falling, last, axis=-1), NEVER, logits)
+
+
+def keep_min_p(logits: Logits, share: float) -> Logits:
+    """-inf for tokens less probable than `share` of the likeliest one (Nguyen et al. 2024).
+
+    Example:
+        >>> keep_min_p(np.log(np.array([[0.5, 0.3, 0.2]], np.float32)), 0.5) > -np.inf
+        array([[ True,  True, False]])
+    """
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return np.where(np.exp(shifted) < share, NEVER, logits)
+
+
+def softmax(logits: Logits) -> Reals:
+    """exp(logits), normalised over the last axis, in float64.
+
+    The highest logit is subtracted first, so nothing overflows.
+    """
+    weights = np.exp((logits - logits.max(axis=-1, keepdims=True)).astype(np.float64))
+    probabilities: Reals = weights / weights.sum(axis=-1, keepdims=True)
     return probabilities
 
 
-def draw(probabilities: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDArray[np.intp]:
-    """One index per row of `probabilities` (B, V), each drawn with its probability."""
-    cumulative = probabilities.cumsum(axis=-1)
-    thresholds = rng.random((len(probabilities), 1)) * cumulative[:, -1:]
-    return (cumulative <= thresholds).sum(axis=-1)  # type: ignore[no-any-return]
+def log_softmax(logits: Logits) -> Reals:
+    """The natural logarithm of `softmax(logits)`, in float64."""
+    shifted = (logits - logits.max(axis=-1, keepdims=True)).astype(np.float64)
+    logarithms: Reals = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return logarithms
+
+
+def likeliest(logits: Logits) -> Ids:
+    """The id of the highest logit per row, (B,); the lowest id among equals."""
+    ids: Ids = logits.argmax(axis=-1)
+    return ids
+
+
+def draw(weights: Logits | Reals, uniforms: Reals) -> Ids:
+    """One index per row of `weights` (B, V), drawn in proportion to them.
+
+    The cumulative distribution is inverted, in float64: index i is drawn where
+    sum(weights[:i]) <= uniform x sum(weights) < sum(weights[:i + 1]).
+    """
+    cumulative = np.add.accumulate(weights, axis=-1, dtype=np.float64)
+    thresholds = uniforms[:, np.newaxis] * cumulative[:, -1:]
+    ids: Ids = (cumulative <= thresholds).sum(axis=-1)
+    return ids

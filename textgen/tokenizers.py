@@ -70,7 +70,7 @@ class CharTokenizer:
     Example:
         >>> tokenizer = CharTokenizer.from_text("Hello", TokenizerConfig())
         >>> tokenizer.vocabulary
-        ['\ufffd', 'l', 'h', 'e', 'o']
+        ['\ufffd', 'l', 'e', 'h', 'o']
         >>> tokenizer.decode(tokenizer.encode("hole"))
         'hole'
     """

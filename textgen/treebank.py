@@ -100,11 +100,6 @@ class StreamingDetokenizer:
         gap, self._writer = self._writer[form]
         return gap + text
 
-    def flush(self) -> str:
-        """Returns what is still held back, which is nothing, and starts a new text."""
-        self._writer = _writer(PARAGRAPH)
-        return ""
-
 
 # Reading and writing are walks through states that are made when first reached. Most of a text is
 # words seen before in states seen before, which cost one look-up in a dict each.

@@ -1,0 +1,136 @@
+import contextlib
+import os
+import pty
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.networks import biased_generator, random_generator, word_tokenizer
+from textgen.config import SamplingConfig
+from textgen.interactive import Interactive
+
+MODEL = biased_generator({"a": 0.5, "b": 0.3, ".": 0.2})
+
+
+def written(answers: list[str], model=MODEL, seed: str = "", **controls) -> str:
+    """What comes of a person's answers; after the last one the input ends."""
+    waiting = iter(answers)
+
+    def ask(prompt: str) -> str:
+        try:
+            return next(waiting)
+        except StopIteration:
+            raise EOFError from None
+
+    return Interactive(model, seed, SamplingConfig(**controls), 3, ask).run()
+
+
+def test_numbers_take_the_tokens_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert written(["1", "2", "3"], seed="b") == "ab."
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "  1   50.0%  'a'\n  2   30.0%  'b'\n  3   20.0%  '.'\n" in err
+
+
+def test_own_text_and_going_back() -> None:
+    assert written(["bb", "1", "<", " a.", "q", "1"], seed="b") == "bb a."
+
+
+def test_there_is_nothing_before_the_beginning(capsys: pytest.CaptureFixture[str]) -> None:
+    assert written(["<", "1"], seed="bb") == "a"
+    assert "this is the beginning" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("answer", ["0", "4", "99"])
+def test_numbers_that_are_not_there(answer: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert written([answer]) == ""
+    assert f"choose a number from 1 to 3. Received: {answer}" in capsys.readouterr().err
+
+
+def test_the_model_draws_a_token_or_a_sentence() -> None:
+    assert written(["", ""], random_seed=3, sample_mode="argmax") == "aa"
+    sentence = written(["."], random_seed=3)
+    assert sentence.endswith(".")
+    assert "." not in sentence[:-1]
+    assert written(["", "", "", "", "", ""], random_seed=1) != written([""] * 6, random_seed=2)
+
+
+def test_a_sentence_that_does_not_end_is_cut() -> None:
+    assert written(["."], sample_mode="argmax") == "a" * 400
+
+
+def test_help_again(capsys: pytest.CaptureFixture[str]) -> None:
+    assert written(["?"]) == ""
+    assert capsys.readouterr().err.count("go back") == 2
+
+
+def test_chosen_words_are_set_like_prose() -> None:
+    model = random_generator(word_tokenizer())
+    shown = [token for token, _ in model.next_tokens("The old", 3)]
+    text = written(["1"], model, seed="The old")
+    _, decoder = model.tokenizer.prompt("The old")
+    assert text == decoder.push(shown[0])
+    assert text.strip() in (shown[0], shown[0].strip())
+
+
+@contextlib.contextmanager
+def terminal(*command: str) -> Iterator[tuple[int, int]]:
+    """A process in a pseudo-terminal of its own: its id, and the terminal to write and read."""
+    process, descriptor = pty.fork()
+    if process == 0:  # in the child
+        os.chdir(ROOT)
+        os.execv(sys.executable, [sys.executable, *command])
+    try:
+        yield process, descriptor
+    finally:
+        os.close(descriptor)
+
+
+def read_until(descriptor: int, text: str) -> str:
+    """What the process shows up to `text`, or to its end."""
+    shown = ""
+    while text not in shown:
+        try:
+            data = os.read(descriptor, 4096)
+        except OSError:  # Linux says so when the other side is closed
+            break
+        if not data:
+            break
+        shown += data.decode()
+    return shown
+
+
+def test_a_session_in_a_terminal(trained_dir: Path, tmp_path: Path) -> None:
+    path = tmp_path / "out.json"
+    command = (
+        "sample.py", "--data-dir", str(trained_dir), "--seed", "The river", "--interactive", "4",
+        "--random-seed", "1", "--output", str(path),
+    )  # fmt: skip
+    with terminal(*command) as (process, descriptor):
+        first = read_until(descriptor, "> ")
+        assert "go back" in first
+        assert [f"{n}  " in first for n in (1, 2, 3, 4, 5)] == [True] * 4 + [False]
+        for answer in (" keeps", "1", "<", ".", "q"):
+            os.write(descriptor, answer.encode() + b"\n")
+            shown = read_until(descriptor, "> ")
+            assert "Traceback" not in shown
+        assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+    assert path.read_text(encoding="utf-8").startswith("The river keeps")
+
+
+def test_a_terminal_shows_the_text_in_colour_while_it_is_made(trained_dir: Path) -> None:
+    command = ("sample.py", "--data-dir", str(trained_dir), "--seed", "The", "--length", "-1")
+    with terminal(*command) as (process, descriptor):
+        shown = ""
+        while len(shown) < 3000:
+            shown += read_until(descriptor, "e")
+        assert shown.startswith("\x1b[36mThe\x1b[0m")
+        os.write(descriptor, b"\x03")
+        rest = read_until(descriptor, "interrupted")
+        assert "interrupted" in rest
+        assert "Traceback" not in rest
+        read_until(descriptor, "never shown")
+        assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 130

@@ -1,0 +1,168 @@
+"""Token streams that advance together, one matrix product per layer and step.
+
+This is the one core that all writing sits on. Streams join and leave between two steps. Each
+has its own rules and its own random generator, and what it draws does not depend on the others
+(but for float32 rounding: a product of one row and one of many may differ in the last bit, which
+changes about one token in a million).
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from textgen.network import Array
+from textgen.sampling import Ids, Rules, log_softmax, sample_next
+from textgen.tokenizers import UNKNOWN_ID
+
+BLOCK = 64
+"""Random numbers that are drawn at once for a stream; the text does not depend on it."""
+
+
+class Stepper(Protocol):
+    """The state of some streams, in a network or a mixture of networks."""
+
+    logits: Array
+    """For the next token of each stream, (B, V)."""
+
+    def step(self, ids: Ids) -> None:
+        """Read one token per stream, ids (B,), and write `logits` anew."""
+
+    def select(self, rows: Ids) -> None:
+        """Go on with these rows, in this order."""
+
+    def join(self, other: Any) -> None:
+        """Take over the streams of `other`, after one's own."""
+
+
+class Model(Protocol):
+    """What makes steppers: a network or a mixture of networks."""
+
+    vocabulary_size: int
+
+    def stepper(self, ids: Ids) -> Stepper:
+        """Streams that have read the prompts `ids`, (B, T)."""
+
+
+class Batch:
+    """Streams of token ids.
+
+    Args:
+        model: what predicts the next token; it may be shared, a batch may not.
+        scored: whether to compute the probability of every token made.
+
+    Attributes:
+        log_probabilities: of the ids that the last step gave, (B,), in nats: what the model gave
+            them, before all filters; nan unless `scored`.
+    """
+
+    def __init__(self, model: Model, scored: bool = False) -> None:
+        self.model, self.scored = model, scored
+        self.log_probabilities = np.zeros(0)
+        self._stepper: Stepper | None = None
+        self._rules: list[Rules] = []
+        self._generators: list[np.random.Generator] = []
+        self._counts = np.zeros(0, np.intp)
+        self._recent = np.zeros((0, 0), np.intp)
+        self._uniforms = np.zeros((0, BLOCK))
+        self._column = 0
+        self._groups: list[tuple[Rules, slice | Ids]] = []
+
+    def __len__(self) -> int:
+        return len(self._rules)
+
+    def add(self, prompt: Ids, rules: Rules, generators: Sequence[np.random.Generator]) -> None:
+        """Let a stream per random generator join, each going on from `prompt`, (T,), T above 0.
+
+        The prompt is read once, whatever their number.
+        """
+        number = len(generators)
+        stepper = self.model.stepper(prompt[np.newaxis])
+        if number > 1:
+            stepper.select(np.zeros(number, np.intp))
+        if self._stepper is None:
+            self._stepper = stepper
+        else:
+            self._stepper.join(stepper)
+        self._rules += [rules] * number
+        self._generators += generators
+        self._counts = np.append(self._counts, np.zeros(number, np.intp))
+        self._remember(prompt, number)
+        uniforms = np.zeros((number, BLOCK))
+        for row, generator in zip(uniforms, generators, strict=True):
+            row[self._column :] = generator.random(BLOCK - self._column)
+        self._uniforms = np.concatenate([self._uniforms, uniforms])
+        self._regroup()
+
+    def remove(self, rows: Sequence[int]) -> None:
+        """Let streams leave; those after them move up."""
+        kept = np.delete(np.arange(len(self)), rows)
+        self._rules = [self._rules[row] for row in kept]
+        self._generators = [self._generators[row] for row in kept]
+        self._counts, self._recent = self._counts[kept], self._recent[kept]
+        self._uniforms = self._uniforms[kept]
+        if self._stepper is not None:
+            self._stepper.select(kept)
+        self._regroup()
+
+    def step(self, demands: Sequence[int | None] = ()) -> Ids:
+        """Make one token per stream, (B,).
+
+        Args:
+            demands: per stream the id that it must make, or None to draw one; empty: all draw.
+        """
+        if self._stepper is None or not self._rules:
+            return np.zeros(0, np.intp)
+        if self._column == BLOCK:
+            self._column = 0
+            for row, generator in zip(self._uniforms, self._generators, strict=True):
+                generator.random(out=row)
+        ids = self._sample(self._stepper.logits, demands)
+        self._column += 1
+        self._counts += 1
+        if self._recent.shape[1]:
+            self._recent[:, :-1] = self._recent[:, 1:]
+            self._recent[:, -1] = ids
+        self._stepper.step(ids)
+        return ids
+
+    def _sample(self, logits: Array, demands: Sequence[int | None]) -> Ids:
+        if len(self._groups) == 1:
+            ids = self._sample_group(logits, *self._groups[0])
+        else:
+            ids = np.empty(len(self), np.intp)
+            for rules, rows in self._groups:
+                ids[rows] = self._sample_group(logits[rows], rules, rows)
+        for row, demand in enumerate(demands):
+            if demand is not None:
+                ids[row] = demand
+        if self.scored:
+            self.log_probabilities = log_softmax(logits)[np.arange(len(self)), ids]
+        return ids
+
+    def _sample_group(self, logits: Array, rules: Rules, rows: slice | Ids) -> Ids:
+        uniforms, counts = self._uniforms[rows, self._column], self._counts[rows]
+        return sample_next(logits, uniforms, rules, self._recent[rows], counts)
+
+    def _remember(self, prompt: Ids, number: int) -> None:
+        """Make room for the ids that rules look back at; before a text stands the unknown id."""
+        memory = max(rules.memory for rules in self._rules)
+        wider = np.full((len(self), memory), UNKNOWN_ID, np.intp)
+        old = min(memory, self._recent.shape[1])
+        if old:
+            wider[: len(self._recent), -old:] = self._recent[:, -old:]
+        if memory:
+            last = prompt[-memory:]
+            wider[len(self) - number :, memory - len(last) :] = last
+        self._recent = wider
+
+    def _regroup(self) -> None:
+        """Find the streams of equal rules, which are sampled together."""
+        groups: dict[Rules, list[int]] = {}
+        for row, rules in enumerate(self._rules):
+            groups.setdefault(rules, []).append(row)
+        if len(groups) == 1:
+            self._groups = [(self._rules[0], slice(None))]
+        else:
+            self._groups = [(rules, np.array(rows)) for rules, rows in groups.items()]
+        self.log_probabilities = np.full(len(self), np.nan)

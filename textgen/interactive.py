@@ -1,0 +1,117 @@
+"""Writing by choosing: the likeliest next tokens are shown, and a person picks one.
+
+Works in a plain terminal, by lines. What is shown goes to standard error.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from textgen import console
+from textgen.config import SamplingConfig
+from textgen.generator import Generator
+
+HELP = (
+    "number: take it   text: add your own (a leading space counts)   Enter: draw one"
+    "   .: write a sentence   <: go back   ?: help   q: end"
+)
+
+SENTENCE_ENDS = (".", "!", "?", "\n")
+
+LONGEST_SENTENCE = 400
+"""Tokens after which a sentence is taken to be over."""
+
+
+class Interactive:
+    """A text that a person and a model write together.
+
+    Args:
+        generator: the model.
+        seed: the text to begin with.
+        config: how the model draws when it is asked to.
+        choices: how many next tokens to show.
+        ask: reads a line from the person; raises EOFError at the end of input.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        seed: str,
+        config: SamplingConfig,
+        choices: int,
+        ask: Callable[[str], str],
+    ) -> None:
+        self._generator, self._config = generator, config
+        self._choices, self._ask = choices, ask
+        self._texts = [seed]
+
+    @property
+    def text(self) -> str:
+        """The text so far, seed included."""
+        return self._texts[-1]
+
+    def run(self) -> str:
+        """Let the person choose until they end; returns the text written, without the seed."""
+        console.say(HELP, "dim")
+        while self._turn():
+            pass
+        return self.text[len(self._texts[0]) :]
+
+    def _turn(self) -> bool:
+        """Show the choices and do what is answered; False at the end."""
+        found = self._generator.next_tokens(self.text, self._choices, self._config)
+        console.say("\n" + console.paint(self.text, "cyan"))
+        for number, (token, probability) in enumerate(found, start=1):
+            console.say(f"{number:>3}  {probability:6.1%}  {token!r}")
+        try:
+            answer = self._ask("> ")
+        except EOFError:
+            return False
+        if answer == "q":
+            return False
+        if answer == "?":
+            console.say(HELP, "dim")
+        elif answer == "<":
+            self._go_back()
+        else:
+            self._add(answer, [token for token, _ in found])
+        return True
+
+    def _go_back(self) -> None:
+        if len(self._texts) == 1:
+            console.say("this is the beginning")
+        else:
+            self._texts.pop()
+
+    def _add(self, answer: str, tokens: list[str]) -> None:
+        if answer == "":
+            new = "".join(self._written(1))
+        elif answer == ".":
+            new = self._sentence()
+        elif answer.isdecimal():
+            if not 1 <= int(answer) <= len(tokens):
+                console.say(f"choose a number from 1 to {len(tokens)}. Received: {answer}")
+                return
+            new = self._spelled(tokens[int(answer) - 1])
+        else:
+            new = answer
+        self._texts.append(self.text + new)
+
+    def _spelled(self, token: str) -> str:
+        """The text of a token that follows the text so far."""
+        _, decoder = self._generator.tokenizer.prompt(self.text)
+        return decoder.push(token)
+
+    def _sentence(self) -> str:
+        new = ""
+        for piece in self._written(LONGEST_SENTENCE):
+            new += piece
+            if new.strip() and new.endswith(SENTENCE_ENDS):
+                break
+        return new
+
+    def _written(self, length: int) -> Iterator[str]:
+        """What the model goes on with; every turn draws with another random seed."""
+        number = self._config.random_seed
+        seed = None if number is None else number + len(self._texts) - 1
+        config = replace(self._config, length=length, random_seed=seed, force=(), beam_size=None)
+        return (piece.text for piece in self._generator.pieces(self.text, config))

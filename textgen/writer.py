@@ -1,0 +1,99 @@
+"""Token ids -> the text of one stream, up to where it ends."""
+
+from collections.abc import Iterator, Sequence
+
+from textgen.tokenizers import Decoder
+
+
+class Writer:
+    """Turns the tokens of one stream into text and knows when the text is over.
+
+    A text ends after `length` tokens, or before the first stop text. What might be the beginning
+    of a stop text is held back until the next tokens decide.
+
+    Args:
+        vocabulary: index = token id.
+        decoder: turns tokens into text, on from the seed.
+        length: tokens to take; -1 for no end.
+        stops: texts to end before.
+        until_paragraph: end before a blank line, but not before anything is written.
+
+    Attributes:
+        ids: the tokens taken.
+        finished: whether the text is complete; no more tokens may be pushed.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Sequence[str],
+        decoder: Decoder,
+        length: int,
+        stops: Sequence[str] = (),
+        until_paragraph: bool = False,
+    ) -> None:
+        self._vocabulary, self._decoder, self._length = vocabulary, decoder, length
+        self._stops, self._until_paragraph = stops, until_paragraph
+        self._begun = False
+        self._held = ""
+        self.ids: list[int] = []
+        self.finished = length == 0
+
+    def push(self, ids: Sequence[int]) -> str:
+        """Take tokens, up to the end of the text; returns the text that is certain now."""
+        if self._length >= 0:
+            ids = ids[: self._length - len(self.ids)]
+        tokens = [self._vocabulary[token_id] for token_id in ids]
+        if not (self._stops or self._until_paragraph):
+            self.ids += ids
+            text = "".join(map(self._decoder.push, tokens))
+        else:
+            text = "".join(self._push_all(ids, tokens))
+        return text + self.flush() if len(self.ids) == self._length else text
+
+    def _push_all(self, ids: Sequence[int], tokens: Sequence[str]) -> Iterator[str]:
+        """The same token by token, for the first one that ends the text ends the work."""
+        for token_id, token in zip(ids, tokens, strict=True):
+            if not self.finished:
+                self.ids.append(token_id)
+                yield self._until_stop(self._decoder.push(token))
+
+    def flush(self) -> str:
+        """Ends the text where it is; returns what was held back."""
+        if self.finished:
+            return ""
+        self.finished = True
+        return self._held
+
+    def _until_stop(self, new: str) -> str:
+        """What is certain of the held text and `new`; finishes if they hold a stop text."""
+        if not (self._stops or self._until_paragraph):
+            return new
+        text = self._held + new
+        if not self._begun and text.strip("\n"):
+            self._begun = True
+            return self._cut(text, len(text) - len(text.lstrip("\n")))
+        return self._cut(text, 0 if self._begun else len(text))
+
+    def _cut(self, text: str, paragraph_start: int) -> str:
+        """Cut `text` before the first stop, or hold back what may become one."""
+        found = [at for stop in self._stops if (at := text.find(stop)) >= 0]
+        if self._until_paragraph and (at := text.find("\n\n", paragraph_start)) >= 0:
+            found.append(at)
+        if found:
+            self.finished, self._held = True, ""
+            return text[: min(found)]
+        stops = [*self._stops, "\n\n"] if self._until_paragraph else self._stops
+        certain = len(text) - max(_overlap(text, stop) for stop in stops)
+        self._held = text[certain:]
+        return text[:certain]
+
+
+def _overlap(text: str, stop: str) -> int:
+    """How many characters at the end of `text` are the beginning of `stop`, but not all of it.
+
+    Example:
+        >>> _overlap("What? T", "The end")
+        1
+    """
+    sizes = range(min(len(text), len(stop) - 1), 0, -1)
+    return next((size for size in sizes if text.endswith(stop[:size])), 0)
