@@ -39,7 +39,7 @@ def test_flags_without_arguments_give_the_defaults(config) -> None:
 
 def test_word_models_have_defaults_of_their_own() -> None:
     flags = parsed("--rnn-size", "7")
-    assert ModelConfig.from_flags(flags, word_tokens=True) == ModelConfig(256, 7, 1, 0.5, True)
+    assert ModelConfig.from_flags(flags, word_tokens=True) == ModelConfig(256, 7, 1, 0.5, 0.3, True)
     training = TrainingConfig.from_flags(flags, word_tokens=True)
     assert (training.batch_size, training.seq_length) == (16, 35)
     untied = ModelConfig.from_flags(parsed("--no-tie-weights"), word_tokens=True)

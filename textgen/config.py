@@ -268,6 +268,11 @@ class ModelConfig(Config):
         " sequence",
         words=0.5, minimum=0, below=1,
     )  # fmt: skip
+    embedding_dropout: float = option(
+        0.0,
+        "share of the numbers of token vectors dropped while training, likewise",
+        words=0.3, minimum=0, below=1,
+    )  # fmt: skip
     tie_weights: bool = option(
         False,
         "use the token vectors for the output too, where --embedding-size is --rnn-size",

@@ -20,7 +20,7 @@ def build_model(
     random_seed: int | None = None,
     layers: Any = recurrent,
 ) -> keras.Model:
-    """Build `Embedding -> (LSTM -> Dropout) x num_layers -> Dense`.
+    """Build `Embedding -> Dropout -> (LSTM -> Dropout) x num_layers -> Dense`.
 
     Dropout leaves out the same units at all steps of a sequence (Gal & Ghahramani 2016).
 
@@ -35,7 +35,7 @@ def build_model(
         random_seed: makes initial weights and dropout repeatable.
         layers: the module that has the recurrent layers: `textgen.recurrent` or `keras.layers`.
     """
-    seeds = iter(np.random.SeedSequence(random_seed).generate_state(4 + 4 * config.num_layers))
+    seeds = iter(np.random.SeedSequence(random_seed).generate_state(5 + 4 * config.num_layers))
 
     def seed() -> int:
         return int(next(seeds))
@@ -45,7 +45,9 @@ def build_model(
         vocabulary_size, config.embedding_size, name="embedding",
         embeddings_initializer=keras.initializers.RandomUniform(seed=seed()),
     )  # fmt: skip
-    hidden = embedding(tokens)
+    hidden = keras.layers.Dropout(
+        config.embedding_dropout, noise_shape=(None, 1, None), seed=seed(), name="embedding_dropout"
+    )(embedding(tokens))
     for number in range(1, config.num_layers + 1):
         hidden = layers.LSTM(
             config.rnn_size, return_sequences=True, stateful=True, name=f"lstm_{number}",

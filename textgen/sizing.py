@@ -35,10 +35,7 @@ CHARACTER_SIZES = (
     Size(4.0, 320, 2, 0.005, 27_000),
     Size(40.0, 512, 2, 0.003, 13_000),
 )
-WORD_SIZES = (
-    Size(0.0, 256, 1, 0.003, 20_000),
-    Size(8.0, 400, 1, 0.003, 12_000),
-)
+WORD_SIZES = (Size(0.0, 256, 1, 0.003, 12_000),)
 DROPOUTS = {False: ((8, 0.0), (12, 0.1), (25, 0.3), (60, 0.4)), True: ((2, 0.2), (5, 0.4))}
 """By `word_tokens`: dropout for at most so many epochs. More than the last get 0.5."""
 

@@ -3,18 +3,20 @@
     python -m tests.benchmarks.words --source FOLDER --minutes 10
 
 makes the corpus `twain` (from FOLDER with 74-0.txt and 76-0.txt, or from the web), scores its
-validation text with n-gram models and with a word model trained with the default settings.
+validation text with n-gram models and with a word model that train.py trains by itself.
 """
 
 import argparse
 import collections
 import math
+import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from textgen import recipes
-from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
+from textgen import checkpoint, recipes
+from textgen.config import TokenizerConfig
 from textgen.generator import Generator
 from textgen.tokenizers import WordTokenizer
 
@@ -109,12 +111,9 @@ def report(directory: Path, minutes: float) -> None:
     scores = {n: KneserNey(ids, n, size).perplexity(held_out) for n in (3, 5)}
     for n, score in scores.items():
         print(f"Kneser-Ney {n}-gram: perplexity {score:.1f}", flush=True)
-    from textgen.training import train
-
-    values = TrainingConfig.defaults(word_tokens=True) | {"minutes": minutes, "random_seed": 1}
-    model = ModelConfig(**ModelConfig.defaults(word_tokens=True))
-    best = train(directory, model, config, TrainingConfig(**values))
-    perplexity = math.exp(best["val_loss"])
+    command = ["train.py", "--data-dir", str(directory), "--word-tokens", "--random-seed", "1"]
+    subprocess.run([sys.executable, *command, "--minutes", str(minutes)], check=True)
+    perplexity = math.exp(checkpoint.load(directory).metadata.results["val_loss"])
     print(f"word model, {minutes} minutes: perplexity {perplexity:.1f},", end=" ")
     print(f"{1 - perplexity / scores[3]:.1%} below the trigram's")
     print(Generator.load(directory).generate("Tom ", 200, 0.8, random_seed=1))
