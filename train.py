@@ -16,35 +16,23 @@ def main() -> None:
         "--data-dir", metavar="FOLDER", type=Path, default=Path("data/tinyshakespeare"),
         help="folder with input.txt, and validate.txt if there is held-out text",
     )  # fmt: skip
+    parser.add_argument(
+        "--resume", action="store_true",
+        help="go on with the run that was interrupted in FOLDER, with its settings",
+    )  # fmt: skip
+    parser.add_argument(
+        "--init-from", metavar="FOLDER", type=Path,
+        help="start from the model in another folder: its sizes, vocabulary and weights",
+    )  # fmt: skip
     for kind in (TokenizerConfig, ModelConfig, TrainingConfig):
         kind.add_flags(parser)
     arguments = parser.parse_args()
-    tokenizer = TokenizerConfig.from_flags(arguments)
-    model = ModelConfig.from_flags(arguments, tokenizer.word_tokens)
-    config = TrainingConfig.from_flags(arguments, tokenizer.word_tokens)
+    for kind in (TokenizerConfig, ModelConfig, TrainingConfig):
+        kind.from_flags(arguments)  # refuses values out of range, at once
 
-    from textgen import sizing, training  # only now: TensorFlow takes seconds to import
+    from textgen import planning, training  # only now: TensorFlow takes seconds to import
 
-    corpus = training.read_corpus(arguments.data_dir, tokenizer, config.validation_split)
-    if config.minutes and sizing.is_wanted(vars(arguments)):
-        chosen = sizing.choose(
-            config.minutes, len(corpus.training), tokenizer.word_tokens, sizing.measure_gflops()
-        )
-        model = ModelConfig.from_flags(arguments, tokenizer.word_tokens, chosen.settings)
-        config = TrainingConfig.from_flags(arguments, tokenizer.word_tokens, chosen.settings)
-        console.say(f"chosen for {config.minutes:g} minutes: {described(model, config)}")
-        console.say(f"because {chosen.reason}")
-    training.fit(arguments.data_dir, corpus, model, config)
-
-
-def described(model: ModelConfig, config: TrainingConfig) -> str:
-    """The settings that `sizing.choose` decides, as flags to repeat them with."""
-    return (
-        f"--rnn-size {model.rnn_size} --num-layers {model.num_layers} --embedding-size"
-        f" {model.embedding_size} --dropout {model.dropout} --batch-size {config.batch_size}"
-        f" --seq-length {config.seq_length} --seq-step {config.seq_step} --learning-rate"
-        f" {config.learning_rate}"
-    )
+    training.fit(arguments.data_dir, *planning.plan(arguments))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@ import math
 
 import pytest
 
-from textgen.callbacks import RunClock, in_field_units, judged, learning_rate
+from textgen.callbacks import RunClock, in_field_units, learning_rate
+from textgen.checkpoint import judged
 
 
 def test_learning_rate_by_hand() -> None:

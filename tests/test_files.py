@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from textgen.errors import TextgenError
-from textgen.files import replacing, write_atomic
+from textgen.files import remove_leftovers, replacing, write_atomic
 
 
 def test_write_atomic_makes_and_replaces_a_file(tmp_path: Path) -> None:
@@ -62,3 +62,13 @@ def test_a_file_gets_the_usual_permissions(tmp_path: Path) -> None:
 def test_write_atomic_says_where_it_cannot_write(tmp_path: Path) -> None:
     with pytest.raises(TextgenError, match=r"cannot write .*gone.*check the folder"):
         write_atomic(tmp_path / "gone" / "input.txt", b"text")
+
+
+def test_leftovers_are_what_a_killed_writer_would_leave(tmp_path: Path) -> None:
+    with replacing(tmp_path / "model.h5") as temporary:
+        temporary.write_bytes(b"half")
+        left = temporary.read_bytes()
+        remove_leftovers(tmp_path)
+        assert not temporary.exists()
+        temporary.write_bytes(left)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.h5"]

@@ -59,9 +59,21 @@ ALLOWED = {
     "callbacks": {
         "backend", "checkpoint", "config", "console", "errors", "files", "generator", "model",
     },
+    "workspace": {"checkpoint", "console", "errors", "files"},
+    "snapshots": {"backend", "console", "errors", "files", "workspace"},
+    "interruption": {"backend"},
+    "finetuning": {"checkpoint", "config", "network", "tokenizers"},
+    "run": {
+        "backend", "callbacks", "checkpoint", "config", "console", "dataset", "errors",
+        "generator", "interruption", "model", "network", "snapshots", "tokenizers", "workspace",
+    },
     "training": {
-        "backend", "callbacks", "checkpoint", "config", "console", "dataset", "generator", "model",
-        "network", "recipes", "sizing", "tokenizers",
+        "callbacks", "checkpoint", "config", "console", "dataset", "interruption", "network",
+        "recipes", "run", "sizing", "tokenizers", "workspace",
+    },
+    "planning": {
+        "config", "console", "errors", "finetuning", "network", "recipes", "sizing", "snapshots",
+        "tokenizers", "training",
     },
     "prepare": {"config", "console", "corpora", "errors", "recipes"},
     "__main__": {"console", "errors"},

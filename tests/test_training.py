@@ -7,13 +7,10 @@ import numpy as np
 import pytest
 
 from tests.conftest import TINY_MODEL, TINY_TRAINING, VERSES
-from textgen import checkpoint, training
-from textgen.backend import keras
+from textgen import checkpoint
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textgen.errors import TextgenError
-from textgen.model import build_model, get_weights
-from textgen.network import Network
-from textgen.training import Evaluation, some_line_starts, train
+from textgen.training import some_line_starts, train
 
 
 def history(directory: Path) -> list[dict[str, str]]:
@@ -35,23 +32,6 @@ def test_history_has_the_documented_columns(trained_dir: Path) -> None:
     assert list(history(trained_dir)[0]) == [
         "epoch", "step", "seconds", "loss", "val_loss", "learning_rate", "tokens_per_second",
     ]  # fmt: skip
-
-
-def test_validation_loss_is_what_the_numpy_network_gives_for_the_text() -> None:
-    """Rows of the batch start from zero state, so each is scored here by itself."""
-    model = build_model(TINY_MODEL, 5, batch_size=2, random_seed=0)
-    ids = np.random.default_rng(0).integers(1, 5, 13).astype(np.int32)
-    config = replace(TINY_TRAINING, batch_size=2, seq_length=4)
-    network, total = Network(TINY_MODEL, get_weights(model)), 0.0
-    for start in (0, 8):  # 12 targets in batches of 2 x 4: rows of 8 and of 4
-        stepper = network.stepper(ids[np.newaxis, start : start + 1])
-        for position in range(start, min(start + 8, 12)):
-            scaled = np.exp(stepper.logits[0].astype(float))
-            total -= math.log(scaled[ids[position + 1]] / scaled.sum())
-            stepper.step(ids[position + 1 : position + 2])
-    evaluation = Evaluation(model, ids, config)
-    assert evaluation() == pytest.approx(total / 12, abs=1e-5)
-    assert evaluation() == pytest.approx(total / 12, abs=1e-5), "state was left behind"
 
 
 def test_the_same_random_seed_gives_the_same_weights(corpus_dir: Path, tmp_path: Path) -> None:
@@ -92,32 +72,6 @@ def test_live_samples_show_four_temperatures(
     assert len(shown) > 4 * 200
     for temperature in (0.2, 0.5, 1.0, 1.2):
         assert f"epoch 1, diversity {temperature}" in said
-
-
-class Interrupt(keras.callbacks.Callback):
-    def on_train_batch_end(self, batch, logs=None):
-        if batch == 2:
-            raise KeyboardInterrupt
-
-
-def test_an_interrupted_first_epoch_is_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "input.txt").write_text(VERSES * 2)
-    monkeypatch.setattr(training, "Schedule", lambda *arguments: Interrupt())
-    with pytest.raises(KeyboardInterrupt):
-        train(tmp_path, TINY_MODEL, TokenizerConfig(), TINY_TRAINING)
-    assert checkpoint.load(tmp_path).metadata.results["epoch"] == 0
-    assert checkpoint.load(tmp_path / "latest").weights.keys()
-
-
-def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
-    (tmp_path / "input.txt").write_text(VERSES * 2)
-    config = replace(TINY_TRAINING, learning_rate=1e38)
-    with pytest.raises(
-        TextgenError, match=r"training diverged at step .*--learning-rate below 1e\+38"
-    ):
-        train(tmp_path, TINY_MODEL, TokenizerConfig(), config)
 
 
 def test_tiny_texts_are_refused_with_the_numbers(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ from typing import Any
 
 from textgen import checkpoint, console
 from textgen.backend import keras
-from textgen.checkpoint import Metadata
+from textgen.checkpoint import Metadata, judged
 from textgen.errors import TextgenError
 from textgen.files import write_atomic
 from textgen.generator import Generator
-from textgen.model import get_weights, reset_state, set_weights
+from textgen.model import get_weights, is_finite, reset_state, set_weights
 
 LIVE_TEMPERATURES = (0.2, 0.5, 1.0, 1.2)
 HISTORY_COLUMNS = (
@@ -50,23 +50,41 @@ class RunClock:
     epoch_work: float | None = None
     """Seconds that the work after an epoch took at least: validation and writing files."""
     _start: float = field(default_factory=time.perf_counter)
+    _running: bool = False
+    """Whether this process has ended a call of steps; its first one includes compiling."""
     _epoch_start: tuple[int, float] = (0, 0.0)
 
-    def restart(self) -> None:
-        self.step, self.step_ended, self._start = 0, 0.0, time.perf_counter()
+    def state(self) -> dict[str, float | None]:
+        """What a resumed run needs: built-in values for `restore`."""
+        return {
+            "step": self.step,
+            "seconds": self.seconds,
+            "compiled": self.compiled,
+            "epoch_work": self.epoch_work,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state` of an earlier process."""
+        self.step, self.compiled = state["step"], state["compiled"]
+        self.epoch_work = state["epoch_work"]
+        self.restart(state["seconds"])
+
+    def restart(self, seconds: float = 0.0) -> None:
+        """Count time from now on, after `seconds` of earlier processes."""
+        self._start = time.perf_counter() - seconds
 
     def begin_epoch(self) -> None:
-        if self.step:
+        if self._running:
             work = self.seconds - self.step_ended
             self.epoch_work = min(work, self.epoch_work or work)
         self._epoch_start = (self.step, self.seconds)
 
     def count_steps(self, count: int) -> None:
-        first = self.step == 0
         self.step, self.step_ended = self.step + count, self.seconds
-        if first:
-            self.compiled = self.step_ended
-            self._epoch_start = (self.step, self.compiled)
+        if not self._running:
+            self._running = True
+            self.compiled = self.compiled or self.step_ended
+            self._epoch_start = (self.step, self.step_ended)
 
     @property
     def reserved(self) -> float:
@@ -128,17 +146,16 @@ class Schedule(keras.callbacks.Callback):
     def __init__(self, clock: RunClock, peak: float) -> None:
         super().__init__()
         self.clock, self.peak = clock, peak
+        self.factor = 1.0
+        """What the peak is multiplied by; lower after training has diverged."""
         self._first = 0
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        self.clock.restart()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.clock.begin_epoch()
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         self._first = batch
-        rate = learning_rate(self.peak, self.clock.step, self.clock.fraction)
+        rate = learning_rate(self.peak * self.factor, self.clock.step, self.clock.fraction)
         self.model.optimizer.learning_rate.assign(rate)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -150,12 +167,12 @@ class Schedule(keras.callbacks.Callback):
 class StateReset(keras.callbacks.Callback):
     """Recurrent state is zero where a pass over the text starts."""
 
-    def __init__(self, batches_per_pass: int) -> None:
+    def __init__(self, clock: RunClock, batches_per_pass: int) -> None:
         super().__init__()
-        self.batches_per_pass = batches_per_pass
+        self.clock, self.batches_per_pass = clock, batches_per_pass
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        if batch % self.batches_per_pass == 0:
+        if self.clock.step % self.batches_per_pass == 0:
             reset_state(self.model)
 
 
@@ -168,6 +185,10 @@ class Validation(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         logs["val_loss"] = self.evaluate()
+
+
+class DivergenceError(Exception):
+    """The loss or a weight is no longer a number, or the loss is absurdly high."""
 
 
 class Keeper(keras.callbacks.Callback):
@@ -192,8 +213,8 @@ class Keeper(keras.callbacks.Callback):
         self._refuse_divergence(logs["loss"])
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        self._refuse_divergence(judged(logs))
         loss = judged(logs)
+        self._refuse_divergence(loss if is_finite(self.model) else math.nan)
         results = self._results(epoch, logs)
         self.history.append(results)
         write_atomic(self.directory / "history.csv", _csv(self.history).encode())
@@ -205,13 +226,15 @@ class Keeper(keras.callbacks.Callback):
     def _refuse_divergence(self, loss: float) -> None:
         """Stop where the loss is no number, or ten times that of knowing nothing."""
         if not loss < 10 * math.log(len(self.metadata.tokenizer.vocabulary)):
-            raise TextgenError(
-                f"training diverged at step {self.clock.step:,} (loss {loss:.3g}). The last good"
-                " model is kept; try a --learning-rate below"
-                f" {self.metadata.training.learning_rate}"
+            raise DivergenceError(
+                f"training diverged at step {self.clock.step:,} (loss {loss:.3g})"
             )
 
-    def save_interrupted(self) -> None:
+    @property
+    def epochs_since_best(self) -> int:
+        return len(self.history) - 1 - self.history.index(self.best)
+
+    def save_unfinished(self) -> None:
         """Keep what an unfinished epoch has learned, as the best model if there is no other."""
         unfinished: dict[str, float] = {"epoch": 0, "step": self.clock.step}
         results = self.history[-1] if self.history else unfinished
@@ -222,7 +245,13 @@ class Keeper(keras.callbacks.Callback):
     def save(self, directory: Path, results: dict[str, float]) -> None:
         set_weights(self.twin, get_weights(self.model))
         metadata = Metadata(**{**vars(self.metadata), "results": results})
-        checkpoint.save(directory, metadata, self.twin.save)
+        try:
+            checkpoint.save(directory, metadata, self.twin.save)
+        except (OSError, RuntimeError) as error:  # h5py raises either on a full disk
+            raise TextgenError(
+                f"cannot write the model to {directory} ({error}). Free some space, then go on with"
+                " --resume; the model before is intact"
+            ) from error
 
     def _results(self, epoch: int, logs: dict[str, float]) -> dict[str, float]:
         return {
@@ -234,6 +263,19 @@ class Keeper(keras.callbacks.Callback):
             "learning_rate": float(self.model.optimizer.learning_rate.numpy()),
             "tokens_per_second": round(self.clock.tokens_per_second),
         }
+
+
+class Patience(keras.callbacks.Callback):
+    """Ends the run after `epochs` epochs in which `keeper` saw no better model."""
+
+    def __init__(self, keeper: Keeper, epochs: int) -> None:
+        super().__init__()
+        self.keeper, self.epochs = keeper, epochs
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if self.keeper.epochs_since_best >= self.epochs:
+            console.say(f"no better model in {self.epochs} epochs (--patience): stopping")
+            self.model.stop_training = True
 
 
 class LiveSamples(keras.callbacks.Callback):
@@ -303,11 +345,6 @@ class ProgressBar(keras.callbacks.Callback):
 
     def _speed(self) -> str:
         return f"{self.clock.tokens_per_second:,.0f} {self.unit}s/s"
-
-
-def judged(results: dict[str, float]) -> float:
-    """The loss a model is chosen by: the validation loss, or else the training loss."""
-    return results.get("val_loss", results["loss"])
 
 
 def in_field_units(loss: float, unit: str) -> str:

@@ -8,6 +8,7 @@ Both files carry the same `model_id`. While a pair is replaced there is a moment
 `model.pkl` beside the old `model.h5`; for that moment it describes both models.
 """
 
+import math
 import pickle
 import uuid
 from collections.abc import Callable
@@ -77,6 +78,14 @@ class Metadata:
 
 
 _PARTS = [part.name for part in fields(Metadata)]
+
+
+def judged(results: dict[str, float]) -> float:
+    """The loss a model is chosen by: the validation loss, or else the training loss.
+
+    Infinity for a model whose first epoch was not finished.
+    """
+    return results.get("val_loss", results.get("loss", math.inf))
 
 
 class Checkpoint(NamedTuple):

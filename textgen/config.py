@@ -306,12 +306,20 @@ class TrainingConfig(Config):
     minutes: float | None = option(
         None, "train for this wall time instead of --num-epochs", above=0
     )
+    patience: int | None = option(None, "stop after so many epochs without improvement", minimum=1)
+    save_every: int | None = option(
+        None, "steps between two savings of the full training state, beside one per minute",
+        minimum=1,
+    )  # fmt: skip
     learning_rate: float = option(0.004, "peak learning rate of Adam", words=0.003, above=0)
     validation_split: float = option(
         0.0, "share of the text held out, where there is no validate.txt", minimum=0, below=1
     )
     random_seed: int | None = option(
-        None, "number that makes a run repeatable", minimum=0, maximum=2**32 - 1
+        None,
+        "number that makes a run repeatable; drawn and recorded if not given",
+        minimum=0,
+        maximum=2**32 - 1,
     )
     live_sample: bool = option(False, "print samples after every epoch")
 

@@ -1,12 +1,16 @@
 """Atomic writes: a reader sees the old file or the whole new one, whenever a crash comes."""
 
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from textgen.errors import TextgenError
+
+LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}\.tmp(\.\w+)?")
+"""The names that `replacing` gives to its temporary files."""
 
 
 @contextmanager
@@ -22,7 +26,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = target.with_name(f".{target.stem}.{secrets.token_hex(4)}.tmp{target.suffix}")
     try:
         yield temporary
-        _sync_file(temporary)
+        sync_file(temporary)
         temporary.replace(target)
         _sync_folder(target.parent)
     finally:
@@ -41,7 +45,15 @@ def write_atomic(path: Path, data: bytes) -> None:
         ) from error
 
 
-def _sync_file(path: Path) -> None:
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of writers in `folder` that were killed; none may be at work."""
+    for path in folder.glob(".*.tmp*"):
+        if LEFTOVER.fullmatch(path.name):
+            path.unlink()
+
+
+def sync_file(path: Path) -> None:
+    """Make what was written to `path` durable."""
     with path.open("r+b") as file:  # Windows syncs only a file that is open for writing
         os.fsync(file.fileno())
 

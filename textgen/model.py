@@ -111,3 +111,8 @@ def set_weights(model: keras.Model, weights: dict[str, npt.NDArray[Any]]) -> Non
     """Give every trained variable the array of its path."""
     for variable in model.weights:
         variable.assign(weights[variable.path])
+
+
+def is_finite(model: keras.Model) -> bool:
+    """Whether every weight is a number."""
+    return all(np.isfinite(variable.value.numpy()).all() for variable in model.weights)

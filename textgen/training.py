@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-import itertools
+import dataclasses
+import hashlib
+import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from textgen import console, recipes, sizing
-from textgen.backend import keras, tf
-from textgen.callbacks import (
-    Keeper,
-    LiveSamples,
-    ProgressBar,
-    RunClock,
-    Schedule,
-    StateReset,
-    Validation,
-    in_field_units,
-    judged,
-)  # fmt: skip
-from textgen.checkpoint import Metadata
+from textgen.callbacks import in_field_units
+from textgen.checkpoint import Metadata, judged
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
-from textgen.dataset import Batches, evaluation_batches, training_batches
-from textgen.generator import Generator
-from textgen.model import build_model, build_twin, get_weights, reset_state
-from textgen.network import Network
+from textgen.dataset import training_batches
+from textgen.interruption import Interruption
+from textgen.network import Array
+from textgen.run import Run
 from textgen.tokenizers import Ids, Tokenizer, build_tokenizer
-
-LIVE_LENGTH = {"character": 200, "word": 50}
-WHOLE_RUN = 10**9
-"""Epochs asked of `fit` when the clock ends the run."""
+from textgen.workspace import exclusive
 
 
 class Corpus(NamedTuple):
@@ -43,6 +32,8 @@ class Corpus(NamedTuple):
     validation: Ids | None
     text: str
     """The training text itself."""
+    hashes: dict[str, str | None]
+    """SHA-256 of the training and of the validation text, by file name."""
 
 
 def read_corpus(data_dir: Path, config: TokenizerConfig, validation_split: float) -> Corpus:
@@ -51,10 +42,22 @@ def read_corpus(data_dir: Path, config: TokenizerConfig, validation_split: float
     Raises:
         TextgenError: if they cannot be used.
     """
-    texts = recipes.load_texts(data_dir, validation_split)
-    tokenizer = build_tokenizer(texts.training, config)
+    return tokenized(
+        recipes.load_texts(data_dir, validation_split),
+        lambda text: build_tokenizer(text, config),
+    )
+
+
+def tokenized(texts: recipes.Texts, tokenizer_for: Callable[[str], Tokenizer]) -> Corpus:
+    """The texts as `tokenizer_for`, which is given the training text, reads them."""
+    tokenizer = tokenizer_for(texts.training)
     validation = None if texts.validation is None else tokenizer.encode(texts.validation)
-    return Corpus(tokenizer, tokenizer.encode(texts.training), validation, texts.training)
+    hashes = {"input.txt": _hash(texts.training), "validate.txt": _hash(texts.validation)}
+    return Corpus(tokenizer, tokenizer.encode(texts.training), validation, texts.training, hashes)
+
+
+def _hash(text: str | None) -> str | None:
+    return text and hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def train(
@@ -69,25 +72,47 @@ def train(
 
 
 def fit(
-    data_dir: Path, corpus: Corpus, model_config: ModelConfig, config: TrainingConfig
+    data_dir: Path,
+    corpus: Corpus,
+    model_config: ModelConfig,
+    config: TrainingConfig,
+    resume: bool = False,
+    weights: dict[str, Array] | None = None,
 ) -> dict[str, float]:
     """Train a model on `corpus` and keep it in `data_dir`.
+
+    Args:
+        data_dir: where the model, its history and the training state go.
+        corpus: the texts.
+        model_config: the shape of the network.
+        config: how to train. Without a `random_seed` one is drawn.
+        resume: go on with the run whose state is in `data_dir`; the other arguments are those of
+            that run, but for how long to train.
+        weights: what a new run starts from, by path as `model.get_weights` gives them.
 
     Returns:
         The best epoch's row of `history.csv`.
 
     Raises:
-        TextgenError: if the text or the memory is too small, or the loss is no longer a number.
+        TextgenError: if the text or the memory is too small, another process is training in
+            `data_dir`, or the loss is no longer a number.
         KeyboardInterrupt: after Ctrl-C; what was learned is kept.
     """
     tokenizer = corpus.tokenizer
     sizing.check_memory(model_config, config, len(tokenizer.vocabulary))
+    config = with_random_seed(config)
     batches = training_batches(
         corpus.training, config.batch_size, config.seq_length, config.seq_step
     )
     line_starts = some_line_starts(corpus.text, np.random.default_rng(config.random_seed))
     metadata = Metadata(model_config, tokenizer, config, {}, line_starts)
-    best = _fit(data_dir, metadata, batches, corpus.validation)
+    with exclusive(data_dir), Interruption() as interruption:
+        run = Run(data_dir, metadata, batches, corpus.validation, corpus.hashes, interruption)
+        if resume:
+            run.resume()
+        else:
+            run.begin(weights)
+        best = run.finish()
     console.say(
         f"best: epoch {best['epoch']}, {in_field_units(judged(best), tokenizer.unit)}. More text:"
         f" python sample.py --data-dir {data_dir}",
@@ -96,92 +121,11 @@ def fit(
     return best
 
 
-def _fit(
-    data_dir: Path, metadata: Metadata, batches: Batches, validation: Ids | None
-) -> dict[str, float]:
-    config, size = metadata.training, len(metadata.tokenizer.vocabulary)
-    model = build_model(metadata.model, size, config.batch_size, config.random_seed)
-    compile_model(model, batches.steps_at_once)
-    unit, known = metadata.tokenizer.unit, np.count_nonzero(batches.inputs) / batches.inputs.size
-    console.say(
-        f"{batches.inputs.size:,} {unit}s per epoch; {size - 1:,} types, {known:.1%} of the"
-        f" {unit}s; {model.count_params():,} weights to learn"
-    )
-    epochs = WHOLE_RUN if config.minutes else config.num_epochs
-    clock = RunClock(
-        total_steps=None if config.minutes else epochs * len(batches.inputs),
-        total_seconds=config.minutes and 60 * config.minutes,
-        tokens_per_step=config.batch_size * config.seq_length,
-        validation_steps=0 if validation is None else len(validation) // batches.inputs[0].size,
-    )
-    twin = build_twin(metadata.model, size)
-    keeper = Keeper(data_dir, metadata, twin, clock)
-    callbacks = [Schedule(clock, config.learning_rate), StateReset(batches.batches_per_pass)]
-    if validation is not None:
-        callbacks.append(Validation(Evaluation(model, validation, config)))
-    shown = None if config.minutes else epochs
-    callbacks += [ProgressBar(clock, shown, metadata.tokenizer.unit), keeper]
-    if config.live_sample:
-        callbacks.append(_live_samples(model, metadata))
-    try:
-        model.fit(_dataset(batches), epochs=epochs, callbacks=callbacks, shuffle=False, verbose=0)
-    except KeyboardInterrupt:
-        keeper.save_interrupted()
-        raise
-    return keeper.best
-
-
-def compile_model(model: keras.Model, steps_at_once: int = 1) -> None:
-    """Make `model` ready for `fit`; the learning rate is set by `callbacks.Schedule`.
-
-    XLA compiles the whole step, which is what `textgen.recurrent` is written for.
-    """
-    model.compile(
-        optimizer=keras.optimizers.Adam(beta_2=0.99, global_clipnorm=1.0),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        jit_compile=True,
-        steps_per_execution=steps_at_once,
-    )
-
-
-def _dataset(batches: Batches) -> tf.data.Dataset:
-    pairs = tf.data.Dataset.from_tensor_slices((batches.inputs, batches.targets))
-    return pairs.prefetch(tf.data.AUTOTUNE)
-
-
-class Evaluation:
-    """The loss of `model` on a whole text, in nats per token.
-
-    Args:
-        model: a stateful model; its state is reset before and after.
-        ids: the text, (N,).
-        config: gives the batch's rows and length.
-    """
-
-    def __init__(self, model: keras.Model, ids: Ids, config: TrainingConfig) -> None:
-        self.model = model
-        self.batches = list(evaluation_batches(ids, config.batch_size, config.seq_length))
-        self._loss = tf.function(self._summed_loss, jit_compile=True)
-
-    def __call__(self) -> float:
-        reset_state(self.model)
-        total = sum(float(self._loss(*map(tf.constant, batch))) for batch in self.batches)
-        reset_state(self.model)
-        return total / sum(float(batch.weights.sum()) for batch in self.batches)
-
-    def _summed_loss(self, inputs: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-        logits = self.model(inputs, training=False)
-        losses = keras.losses.sparse_categorical_crossentropy(targets, logits, from_logits=True)
-        return tf.reduce_sum(losses * weights)
-
-
-def _live_samples(model: keras.Model, metadata: Metadata) -> LiveSamples:
-    def generator() -> Generator:
-        return Generator(Network(metadata.model, get_weights(model)), metadata.tokenizer)
-
-    rng = np.random.default_rng(metadata.training.random_seed)
-    seeds = (str(rng.choice(metadata.line_starts)) for _ in itertools.count())
-    return LiveSamples(generator, seeds, LIVE_LENGTH[metadata.tokenizer.unit])
+def with_random_seed(config: TrainingConfig) -> TrainingConfig:
+    """`config` with a random seed: its own, or one drawn here."""
+    if config.random_seed is not None:
+        return config
+    return dataclasses.replace(config, random_seed=secrets.randbits(32))
 
 
 def some_line_starts(text: str, rng: np.random.Generator, count: int = 100) -> list[str]:

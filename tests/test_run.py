@@ -1,0 +1,226 @@
+"""Runs that are stopped, resumed, prolonged and rolled back, in this process."""
+
+import csv
+import math
+import shutil
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.conftest import TINY_MODEL, TINY_TRAINING, VERSES
+from textgen import checkpoint, run, snapshots, training
+from textgen.backend import keras
+from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
+from textgen.errors import TextgenError
+from textgen.model import build_model, get_weights
+from textgen.network import Network
+from textgen.run import Evaluation
+
+MODEL = replace(TINY_MODEL, num_layers=1, dropout=0.3)
+CONFIG = replace(TINY_TRAINING, num_epochs=4, seq_step=10)
+"""Two passes per epoch, so that an interruption may find a carried state."""
+
+
+@pytest.fixture
+def verses(tmp_path: Path) -> Path:
+    return text_folder(tmp_path / "verses")
+
+
+def text_folder(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "input.txt").write_text(VERSES * 3, encoding="utf-8")
+    (folder / "validate.txt").write_text(VERSES[:300], encoding="utf-8")
+    return folder
+
+
+def fit(
+    folder: Path,
+    config: TrainingConfig = CONFIG,
+    resume: bool = False,
+    model: ModelConfig = MODEL,
+) -> dict[str, float]:
+    corpus = training.read_corpus(folder, TokenizerConfig(), 0.0)
+    return training.fit(folder, corpus, model, config, resume)
+
+
+class At(keras.callbacks.Callback):
+    """Does something once, after a step."""
+
+    def __init__(self, step: int, action: Callable[[keras.Model], None]) -> None:
+        super().__init__()
+        self.step, self.action, self.steps = step, action, 0
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.steps += 1
+        if self.steps == self.step:
+            self.action(self.model)
+
+
+def at(monkeypatch: pytest.MonkeyPatch, call: int, action: Callable[[keras.Model], None]) -> None:
+    """Do `action` after that many calls of steps of the next run."""
+    callbacks, callback = run.Run._callbacks, At(call, action)
+    monkeypatch.setattr(run.Run, "_callbacks", lambda self: [*callbacks(self), callback])
+
+
+def interrupt(model: keras.Model) -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def interrupted(monkeypatch: pytest.MonkeyPatch, folder: Path, call: int, **options: Any) -> None:
+    with monkeypatch.context() as patch:
+        at(patch, call, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            fit(folder, **options)
+
+
+def same_weights(one: Path, other: Path) -> None:
+    first, second = checkpoint.load(one).weights, checkpoint.load(other).weights
+    for path, array in first.items():
+        np.testing.assert_array_equal(array, second[path], err_msg=path)
+
+
+def history(folder: Path) -> list[dict[str, str]]:
+    """Without the columns that depend on the machine's speed."""
+    with (folder / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    return [
+        {k: v for k, v in row.items() if k not in ("seconds", "tokens_per_second")} for row in rows
+    ]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = text_folder(tmp_path_factory.mktemp("uninterrupted") / "verses")
+    fit(folder)
+    return folder
+
+
+def test_a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one(
+    verses: Path, uninterrupted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped in the middle of a pass, of an epoch, and at the end of an epoch."""
+    calls = calls_per_epoch(verses)
+    assert calls >= 4
+    interrupted(monkeypatch, verses, 1)
+    interrupted(monkeypatch, verses, calls, resume=True)
+    interrupted(monkeypatch, verses, calls - 1, resume=True)
+    fit(verses, resume=True)
+    same_weights(verses, uninterrupted)
+    same_weights(verses / "latest", uninterrupted / "latest")
+    assert history(verses) == history(uninterrupted)
+
+
+def calls_per_epoch(folder: Path) -> int:
+    ids = training.read_corpus(folder, TokenizerConfig(), 0.0).training
+    batches = training.training_batches(ids, CONFIG.batch_size, CONFIG.seq_length, CONFIG.seq_step)
+    return len(batches.inputs) // batches.steps_at_once
+
+
+def test_an_interruption_in_the_first_epoch_keeps_a_model_and_says_how_to_go_on(
+    verses: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    interrupted(monkeypatch, verses, 2)
+    assert f"python train.py --data-dir {verses} --resume" in capsys.readouterr().err
+    assert checkpoint.load(verses).metadata.results["epoch"] == 0
+    assert checkpoint.load(verses / "latest").weights.keys()
+
+
+def test_a_second_signal_stops_at_once(verses: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def twice(model: keras.Model) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+
+    at(monkeypatch, 2, twice)
+    with pytest.raises(KeyboardInterrupt):
+        fit(verses)
+    assert not (verses / "latest").exists()
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_complete_run_is_prolonged_by_more_epochs(
+    verses: Path, uninterrupted: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(uninterrupted, verses, dirs_exist_ok=True)
+    fit(verses, resume=True)
+    assert "the run is complete after 4 epochs" in capsys.readouterr().err
+    same_weights(verses / "latest", uninterrupted / "latest")
+    fit(verses, replace(CONFIG, num_epochs=6), resume=True)
+    assert [row["epoch"] for row in history(verses)] == list("123456")
+
+
+def test_minutes_that_are_used_up_end_a_resumed_run(
+    verses: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(monkeypatch, verses, 2, config=replace(CONFIG, minutes=60.0))
+    clock = snapshots.stored_progress(verses).clock
+    fit(verses, replace(CONFIG, minutes=clock["seconds"] / 60), resume=True)
+    assert [row["step"] for row in history(verses)] == [str(clock["step"] + 1)]
+
+
+def test_the_random_seed_drawn_is_recorded(verses: Path) -> None:
+    fit(verses, replace(CONFIG, num_epochs=1, random_seed=None))
+    assert isinstance(checkpoint.load(verses).metadata.training.random_seed, int)
+
+
+def test_patience_ends_a_run_that_stopped_improving(
+    verses: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter([3.0, 2.0, 2.5, 2.2, 1.0])
+    monkeypatch.setattr(Evaluation, "__call__", lambda self: next(losses))
+    best = fit(verses, replace(CONFIG, num_epochs=9, patience=2))
+    assert best["val_loss"] == 2.0
+    assert [row["val_loss"] for row in history(verses)] == ["3.0", "2.0", "2.5", "2.2"]
+
+
+def poison(model: keras.Model) -> None:
+    for variable in model.trainable_variables:
+        variable.assign(np.full(variable.shape, math.nan))
+
+
+def test_a_diverged_run_goes_back_once_with_half_the_learning_rate(
+    verses: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at(monkeypatch, 6, poison)
+    fit(verses, replace(CONFIG, save_every=1, num_epochs=8))
+    said = capsys.readouterr().err
+    assert "back to step" in said
+    assert "with half the learning rate" in said
+    assert [row["epoch"] for row in history(verses)] == list("12345678")
+    progress = snapshots.stored_progress(verses)
+    assert progress.rate_factor == 0.5
+
+
+def test_a_loss_that_is_no_number_stops_the_run(verses: Path) -> None:
+    with pytest.raises(
+        TextgenError, match=r"training diverged at step .*--learning-rate below 1e\+38"
+    ):
+        fit(verses, replace(CONFIG, learning_rate=1e38))
+    fit(verses, replace(CONFIG, learning_rate=0.01), resume=True)
+    assert checkpoint.load(verses).metadata.results["epoch"] > 0, "a lower rate mends it"
+
+
+def test_the_work_folder_is_safe_to_delete_and_hidden_from_git(uninterrupted: Path) -> None:
+    assert (uninterrupted / ".textgen" / ".gitignore").read_text() == "*\n"
+    assert snapshots.stored_progress(uninterrupted / "latest") is None
+
+
+def test_validation_loss_is_what_the_numpy_network_gives_for_the_text() -> None:
+    """Rows of the batch start from zero state, so each is scored here by itself."""
+    model = build_model(TINY_MODEL, 5, batch_size=2, random_seed=0)
+    ids = np.random.default_rng(0).integers(1, 5, 13).astype(np.int32)
+    config = replace(TINY_TRAINING, batch_size=2, seq_length=4)
+    network, total = Network(TINY_MODEL, get_weights(model)), 0.0
+    for start in (0, 8):  # 12 targets in batches of 2 x 4: rows of 8 and of 4
+        stepper = network.stepper(ids[np.newaxis, start : start + 1])
+        for position in range(start, min(start + 8, 12)):
+            scaled = np.exp(stepper.logits[0].astype(float))
+            total -= math.log(scaled[ids[position + 1]] / scaled.sum())
+            stepper.step(ids[position + 1 : position + 2])
+    evaluation = Evaluation(model, ids, config)
+    assert evaluation() == pytest.approx(total / 12, abs=1e-5)
+    assert evaluation() == pytest.approx(total / 12, abs=1e-5), "state was left behind"

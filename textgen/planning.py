@@ -1,0 +1,125 @@
+"""What a command line of train.py asks for: a new run, an interrupted one, or one from a model."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, NamedTuple
+
+from textgen import console, finetuning, recipes, sizing
+from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
+from textgen.errors import TextgenError
+from textgen.network import Array
+from textgen.snapshots import stored_progress
+from textgen.tokenizers import from_metadata
+from textgen.training import Corpus, read_corpus, tokenized, with_random_seed
+
+CHANGEABLE = frozenset(
+    ["num_epochs", "minutes", "patience", "save_every", "live_sample", "learning_rate"]
+)
+"""The settings that may be others when a run is resumed."""
+
+
+class Plan(NamedTuple):
+    """The arguments of `training.fit`."""
+
+    corpus: Corpus
+    model_config: ModelConfig
+    config: TrainingConfig
+    resume: bool = False
+    weights: dict[str, Array] | None = None
+
+
+def plan(arguments: argparse.Namespace) -> Plan:
+    """What to train, by the flags that were given.
+
+    Raises:
+        TextgenError: if they contradict each other, the run to resume, or the model to start from.
+    """
+    if arguments.resume:
+        if progress := stored_progress(arguments.data_dir):
+            return _resumed(arguments, progress.run)
+        console.say(f"no interrupted run in {arguments.data_dir}: starting from the beginning")
+    return _tuned(arguments) if arguments.init_from else _new(arguments)
+
+
+def _new(arguments: argparse.Namespace) -> Plan:
+    tokenizer = TokenizerConfig.from_flags(arguments)
+    words = tokenizer.word_tokens
+    model = ModelConfig.from_flags(arguments, words)
+    config = TrainingConfig.from_flags(arguments, words)
+    corpus = read_corpus(arguments.data_dir, tokenizer, config.validation_split)
+    if not (config.minutes and sizing.is_wanted(vars(arguments))):
+        return Plan(corpus, model, config)
+    chosen = sizing.choose(config.minutes, len(corpus.training), words, sizing.measure_gflops())
+    model = ModelConfig.from_flags(arguments, words, chosen.settings)
+    config = TrainingConfig.from_flags(arguments, words, chosen.settings)
+    console.say(f"chosen for {config.minutes:g} minutes: {_described(model, config)}")
+    console.say(f"because {chosen.reason}")
+    return Plan(corpus, model, config)
+
+
+def _tuned(arguments: argparse.Namespace) -> Plan:
+    origin = finetuning.load(arguments.init_from)
+    words = origin.tokenizer.config.word_tokens
+    _refuse_others(
+        arguments, origin.tokenizer.config.to_dict() | origin.model.to_dict(), {"dropout"},
+        f"the model in {arguments.init_from} has",
+    )  # fmt: skip
+    model = ModelConfig.from_flags(arguments, words, origin.model.to_dict())
+    config = with_random_seed(TrainingConfig.from_flags(arguments, words))
+    corpus = tokenized(
+        recipes.load_texts(arguments.data_dir, config.validation_split), origin.tokenizer_for
+    )
+    weights = origin.weights_for(corpus.tokenizer, config.random_seed)
+    added = len(corpus.tokenizer.vocabulary) - len(origin.tokenizer.vocabulary)
+    console.say(f"starting from the model in {arguments.init_from}; {added:,} new tokens")
+    return Plan(corpus, model, config, weights=weights)
+
+
+def _resumed(arguments: argparse.Namespace, run: dict[str, Any]) -> Plan:
+    """The run as it was begun, but for what may change.
+
+    `--num-epochs` alone, where the run was measured in minutes, measures it in epochs.
+    """
+    training, tokenizer = run["training"], from_metadata(run["tokenizer"])
+    stored = tokenizer.config.to_dict() | run["model"] | training
+    _refuse_others(arguments, stored, CHANGEABLE, "the interrupted run has")
+    changes = {name: vars(arguments)[name] for name in CHANGEABLE & vars(arguments).keys()}
+    if "num_epochs" in changes:
+        changes = {"minutes": None} | changes
+    config = TrainingConfig.from_dict(training | changes)
+    texts = recipes.load_texts(arguments.data_dir, config.validation_split)
+    corpus = tokenized(texts, lambda text: tokenizer)
+    for name, value in corpus.hashes.items():
+        if value != run["texts"][name]:
+            raise TextgenError(
+                f"{arguments.data_dir / name} is not what it was when the interrupted run began."
+                " Put the old text back, or start a new run without --resume"
+            )
+    return Plan(corpus, ModelConfig.from_dict(run["model"]), config, resume=True)
+
+
+def _refuse_others(
+    arguments: argparse.Namespace,
+    fixed: dict[str, Any],
+    free: frozenset[str] | set[str],
+    who: str,
+) -> None:
+    """Refuse flags that differ from what is `fixed`, except those that are `free`."""
+    for name, value in vars(arguments).items():
+        if name in fixed.keys() - free and value != fixed[name]:
+            flag = "--" + name.replace("_", "-")
+            raise TextgenError(
+                f"{flag} {value} does not fit: {who} {fixed[name]}. Leave {flag} out, or start a"
+                " new run without --resume and --init-from"
+            )
+
+
+def _described(model: ModelConfig, config: TrainingConfig) -> str:
+    """The settings that `sizing.choose` decides, as flags to repeat them with."""
+    return (
+        f"--rnn-size {model.rnn_size} --num-layers {model.num_layers} --embedding-size"
+        f" {model.embedding_size} --dropout {model.dropout} --batch-size {config.batch_size}"
+        f" --seq-length {config.seq_length} --seq-step {config.seq_step} --learning-rate"
+        f" {config.learning_rate}"
+    )

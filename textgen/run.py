@@ -1,0 +1,305 @@
+"""One training run: begun, stopped, resumed, rolled back, finished."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from textgen import console
+from textgen.backend import keras, tf
+from textgen.callbacks import (
+    DivergenceError,
+    Keeper,
+    LiveSamples,
+    Patience,
+    ProgressBar,
+    RunClock,
+    Schedule,
+    StateReset,
+    Validation,
+)  # fmt: skip
+from textgen.checkpoint import Metadata
+from textgen.config import TrainingConfig
+from textgen.dataset import Batches, evaluation_batches
+from textgen.errors import TextgenError
+from textgen.generator import Generator
+from textgen.interruption import Interrupted, Interruption
+from textgen.model import (
+    build_model,
+    build_twin,
+    get_weights,
+    is_finite,
+    reset_state,
+    set_weights,
+)
+from textgen.network import Array, Network
+from textgen.snapshots import Progress, Saver, Snapshots
+from textgen.tokenizers import Ids, to_metadata
+from textgen.workspace import keep_previous
+
+LIVE_LENGTH = {"character": 200, "word": 50}
+WHOLE_RUN = 10**9
+"""Epochs asked of `fit` when the clock ends the run."""
+LIMITS = ("num_epochs", "minutes", "patience")
+"""The settings that say when a run is complete."""
+
+
+class Run:
+    """One training, from its start or from where it was interrupted to its end.
+
+    Args:
+        data_dir: the data directory; this process has it for itself.
+        metadata: the settings.
+        batches: the training text, cut up.
+        validation: token ids of the validation text, (N,).
+        hashes: of both texts, by file name.
+        interruption: says when to stop.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        metadata: Metadata,
+        batches: Batches,
+        validation: Ids | None,
+        hashes: dict[str, str | None],
+        interruption: Interruption,
+    ) -> None:
+        config, size = metadata.training, len(metadata.tokenizer.vocabulary)
+        self.data_dir, self.metadata, self.batches = data_dir, metadata, batches
+        self.hashes, self.interruption = hashes, interruption
+        self.model = build_model(metadata.model, size, config.batch_size, config.random_seed)
+        compile_model(self.model, batches.steps_at_once)
+        self.evaluation = validation is not None and Evaluation(self.model, validation, config)
+        self.snapshots = Snapshots(data_dir, self.model)
+        self.clock = _clock(config, batches, validation)
+        self.schedule = Schedule(self.clock, config.learning_rate)
+        self.keeper = Keeper(data_dir, metadata, build_twin(metadata.model, size), self.clock)
+        self.carried_loss = CarriedLoss()
+        self.complete = False
+
+    def begin(self, weights: dict[str, Array] | None) -> None:
+        """Start anew, from `weights` if there are any."""
+        if weights:
+            set_weights(self.model, weights)
+        keep_previous(self.data_dir)
+        self.snapshots.begin()
+        self.save()
+        self._say_size()
+        self.clock.restart()
+
+    def resume(self) -> None:
+        """Take up the run whose state is in the data directory."""
+        progress = self._restore()
+        self.clock.restore(progress.clock)
+        same_rate = progress.run["training"]["learning_rate"] == self.schedule.peak
+        self.schedule.factor = progress.rate_factor if same_rate else 1.0
+        self.complete = progress.complete and not self._is_prolonged(progress)
+        if self.complete:
+            console.say(
+                f"the run is complete after {self.epoch} epochs. To prolong it, add a larger"
+                " --num-epochs or more --minutes"
+            )
+        else:
+            console.say(f"going on from epoch {self.epoch + 1}, step {self.clock.step:,}")
+
+    def _is_prolonged(self, progress: Progress) -> bool:
+        before, now = progress.run["training"], self.metadata.training.to_dict()
+        return any(before[limit] != now[limit] for limit in LIMITS)
+
+    @property
+    def epoch(self) -> int:
+        """Whole epochs done."""
+        return self.clock.step // len(self.batches.inputs)
+
+    def finish(self) -> dict[str, float]:
+        """Train to the end; returns the best epoch's row of `history.csv`."""
+        while not self.complete:
+            try:
+                self._fit()
+                self.complete = True
+                self.save()
+            except DivergenceError as diverged:
+                self._roll_back(diverged)
+            except Interrupted:
+                self.keeper.save_unfinished()
+                self.save()
+                console.say(
+                    f"saved at step {self.clock.step:,}. To go on: python train.py --data-dir"
+                    f" {self.data_dir} --resume"
+                )
+                raise
+        return self.keeper.best
+
+    def _restore(self) -> Progress:
+        """Take everything but the clock's time and the learning rate from the last snapshot."""
+        progress = self.snapshots.restore()
+        self.clock.step = int(progress.clock["step"] or 0)
+        self.keeper.history, self.keeper.best = progress.history, progress.best
+        loss = [variable.numpy() for variable in self.model.metrics_variables]
+        self.carried_loss.values = loss if self.clock.step % len(self.batches.inputs) else []
+        return progress
+
+    def _roll_back(self, diverged: DivergenceError) -> None:
+        """Go back to the last snapshot with half the learning rate; the second time, stop."""
+        if self.schedule.factor < 1:
+            raise TextgenError(
+                f"{diverged}, also with half the learning rate. The last good model is kept; try a"
+                f" --learning-rate below {self.schedule.peak}"
+            )
+        self._restore()
+        self.schedule.factor = 0.5
+        self.save()
+        console.warn(f"{diverged}; back to step {self.clock.step:,} with half the learning rate")
+
+    def _say_size(self) -> None:
+        unit, size = self.metadata.tokenizer.unit, self.batches.inputs.size
+        known = np.count_nonzero(self.batches.inputs) / size
+        console.say(
+            f"{size:,} {unit}s per epoch; {len(self.metadata.tokenizer.vocabulary) - 1:,} types,"
+            f" {known:.1%} of the {unit}s; {self.model.count_params():,} weights to learn"
+        )
+
+    def _fit(self) -> None:
+        dataset, callbacks = _dataset(self.batches), self._callbacks()
+        for first_batch, epoch, epochs in self._spans():
+            self.model.fit(
+                dataset.skip(first_batch), initial_epoch=epoch, epochs=epochs,
+                callbacks=callbacks, shuffle=False, verbose=0,
+            )  # fmt: skip
+            if self.model.stop_training:
+                break
+
+    def _spans(self) -> Iterator[tuple[int, int, int]]:
+        """The rest of an epoch, if one was begun, then whole epochs: first batch, from, to."""
+        config, epoch = self.metadata.training, self.epoch
+        epochs = WHOLE_RUN if config.minutes else config.num_epochs
+        if begun := self.clock.step % len(self.batches.inputs):
+            yield begun, epoch, epoch + 1
+            epoch += 1
+        if epoch < epochs:
+            yield 0, epoch, epochs
+
+    def _callbacks(self) -> list[keras.callbacks.Callback]:
+        config, unit = self.metadata.training, self.metadata.tokenizer.unit
+        callbacks = [
+            self.interruption,
+            Saver(self._save_on_the_way, lambda: self.clock.step, config.save_every),
+            self.carried_loss,
+            self.schedule,
+            StateReset(self.clock, self.batches.batches_per_pass),
+        ]
+        if self.evaluation:
+            callbacks.append(Validation(self.evaluation))
+        shown = None if config.minutes else config.num_epochs
+        callbacks += [ProgressBar(self.clock, shown, unit), self.keeper]
+        if config.patience:
+            callbacks.append(Patience(self.keeper, config.patience))
+        if config.live_sample:
+            callbacks.append(_live_samples(self.model, self.metadata, self.epoch))
+        return callbacks
+
+    def _save_on_the_way(self) -> None:
+        self.keeper.save_unfinished()
+        self.save()
+
+    def save(self) -> None:
+        """Write the run's whole state.
+
+        Raises:
+            DivergenceError: if it is not worth keeping.
+        """
+        if not is_finite(self.model):
+            raise DivergenceError(f"training diverged at step {self.clock.step:,} (weights)")
+        settings = {
+            "tokenizer": to_metadata(self.metadata.tokenizer),
+            "model": self.metadata.model.to_dict(),
+            "training": self.metadata.training.to_dict(),
+            "texts": self.hashes,
+        }
+        keeper, factor = self.keeper, self.schedule.factor
+        self.snapshots.save(
+            Progress(
+                settings, self.clock.state(), keeper.history, keeper.best, factor, self.complete
+            )
+        )
+
+
+class CarriedLoss(keras.callbacks.Callback):
+    """Gives an epoch that is taken up in its middle its running loss, which Keras begins at 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values: list[Any] = []
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        for variable, value in zip(self.model.metrics_variables, self.values, strict=False):
+            variable.assign(value)
+        self.values = []
+
+
+def _clock(config: TrainingConfig, batches: Batches, validation: Ids | None) -> RunClock:
+    return RunClock(
+        total_steps=None if config.minutes else config.num_epochs * len(batches.inputs),
+        total_seconds=config.minutes and 60 * config.minutes,
+        tokens_per_step=config.batch_size * config.seq_length,
+        validation_steps=0 if validation is None else len(validation) // batches.inputs[0].size,
+    )
+
+
+def compile_model(model: keras.Model, steps_at_once: int = 1) -> None:
+    """Make `model` ready for `fit`; the learning rate is set by `callbacks.Schedule`.
+
+    XLA compiles the whole step, which is what `textgen.recurrent` is written for.
+    """
+    model.compile(
+        optimizer=keras.optimizers.Adam(beta_2=0.99, global_clipnorm=1.0),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        jit_compile=True,
+        steps_per_execution=steps_at_once,
+    )
+
+
+def _dataset(batches: Batches) -> tf.data.Dataset:
+    pairs = tf.data.Dataset.from_tensor_slices((batches.inputs, batches.targets))
+    return pairs.prefetch(tf.data.AUTOTUNE)
+
+
+class Evaluation:
+    """The loss of `model` on a whole text, in nats per token.
+
+    Args:
+        model: a stateful model; its state is reset before and after.
+        ids: the text, (N,).
+        config: gives the batch's rows and length.
+    """
+
+    def __init__(self, model: keras.Model, ids: Ids, config: TrainingConfig) -> None:
+        self.model = model
+        self.batches = list(evaluation_batches(ids, config.batch_size, config.seq_length))
+        self._loss = tf.function(self._summed_loss, jit_compile=True)
+
+    def __call__(self) -> float:
+        reset_state(self.model)
+        total = sum(float(self._loss(*map(tf.constant, batch))) for batch in self.batches)
+        reset_state(self.model)
+        return total / sum(float(batch.weights.sum()) for batch in self.batches)
+
+    def _summed_loss(self, inputs: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+        logits = self.model(inputs, training=False)
+        losses = keras.losses.sparse_categorical_crossentropy(targets, logits, from_logits=True)
+        return tf.reduce_sum(losses * weights)
+
+
+def _live_samples(model: keras.Model, metadata: Metadata, epochs_done: int) -> LiveSamples:
+    def generator() -> Generator:
+        return Generator(Network(metadata.model, get_weights(model)), metadata.tokenizer)
+
+    rng = np.random.default_rng(metadata.training.random_seed)
+    seeds = (str(rng.choice(metadata.line_starts)) for _ in itertools.count())
+    unread = itertools.islice(seeds, epochs_done, None)
+    return LiveSamples(generator, unread, LIVE_LENGTH[metadata.tokenizer.unit])

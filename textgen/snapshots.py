@@ -1,0 +1,206 @@
+"""The full state of a training run on disk, so that it can go on exactly where it was.
+
+A snapshot is one `tf.train.Checkpoint`: every variable of model, optimizer and running loss, and
+beside them, as one JSON string, the run's plain facts (`Progress`). Being one checkpoint, the two
+cannot get out of step, whenever a crash comes. The newest two snapshots are kept: the older one
+was on the disk before the newer was begun.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from textgen import console
+from textgen.backend import keras, tf
+from textgen.errors import TextgenError
+from textgen.files import sync_file
+from textgen.workspace import work_folder
+
+FORMAT_VERSION = 1
+KEPT = 2
+SECONDS = 50.0
+"""Wall time between snapshots; one more call of steps, and it is still within a minute."""
+DAMAGED = (tf.errors.OpError, IndexError, RuntimeError, ValueError)
+"""What TensorFlow raises on a checkpoint that was cut short or changed."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands, in built-in values."""
+
+    run: dict[str, Any]
+    """What does not change: `tokenizer`, `model`, `training` and `texts`, the texts' hashes."""
+    clock: dict[str, float | None]
+    """See `callbacks.RunClock.state`."""
+    history: list[dict[str, float]] = field(default_factory=list)
+    best: dict[str, float] = field(default_factory=dict)
+    rate_factor: float = 1.0
+    """What the learning rate is multiplied by: 0.5 once training has diverged."""
+    complete: bool = False
+
+    def to_json(self) -> str:
+        return json.dumps({"format_version": FORMAT_VERSION, **dataclasses.asdict(self)})
+
+    @classmethod
+    def from_json(cls, text: str) -> Progress:
+        values = json.loads(text)
+        if values.pop("format_version") != FORMAT_VERSION:
+            raise TextgenError(
+                "the interrupted run is of another version of textgen. Resume it with that one,"
+                " or start again without --resume"
+            )
+        return cls(**values)
+
+
+def stored_progress(data_dir: Path) -> Progress | None:
+    """How far the run in `data_dir` has come, or None where there is no run to go on with."""
+    text = tf.Variable("", dtype=tf.string)
+    for prefix in _prefixes(_folder(data_dir)):
+        try:
+            status = tf.train.Checkpoint(progress=text).read(prefix)
+            status.assert_existing_objects_matched().expect_partial()
+        except DAMAGED:
+            continue
+        return Progress.from_json(text.numpy().decode())
+    return None
+
+
+class Snapshots:
+    """Writes and reads the snapshots of a run in `.textgen/checkpoints`.
+
+    Args:
+        data_dir: the data directory.
+        model: compiled; its optimizer is built here.
+    """
+
+    def __init__(self, data_dir: Path, model: keras.Model) -> None:
+        self.folder = _folder(data_dir)
+        self._progress = tf.Variable("", dtype=tf.string)
+        self._checkpoint = tf.train.Checkpoint(progress=self._progress, variables=_variables(model))
+        self._manager: Any = None
+
+    def begin(self) -> None:
+        """Forget the snapshots of another run."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self._manage([])
+
+    def restore(self) -> Progress:
+        """Give the variables the values of the newest snapshot that is whole.
+
+        Raises:
+            TextgenError: if none is.
+        """
+        prefixes = _prefixes(self.folder)
+        for age, prefix in enumerate(prefixes):
+            try:
+                self._checkpoint.restore(prefix).assert_consumed()
+            except DAMAGED:
+                console.warn(f"{prefix} was cut short; going on from the one before")
+                continue
+            self._manage(prefixes[age:])
+            return Progress.from_json(self._progress.numpy().decode())
+        raise TextgenError(
+            f"no snapshot in {self.folder} is whole. Start again without --resume; the models in"
+            f" {self.folder.parent.parent} are not affected"
+        )
+
+    def save(self, progress: Progress) -> None:
+        """Write a snapshot and remove the oldest beyond two.
+
+        Raises:
+            TextgenError: if the disk does not take it; the snapshots before are left as they were.
+        """
+        self._progress.assign(progress.to_json())
+        try:
+            prefix = Path(self._manager.save())
+            for path in [*self.folder.glob(f"{prefix.name}.*"), self.folder / "checkpoint"]:
+                sync_file(path)
+        except (tf.errors.OpError, OSError) as error:
+            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            raise TextgenError(
+                f"cannot write the training state to {self.folder} ({reason}). Free some space,"
+                " then go on with --resume; nothing up to the last snapshot is lost"
+            ) from error
+
+    def _manage(self, prefixes: list[str]) -> None:
+        """Keep the snapshots `prefixes` (newest first) and remove what crashes left of others."""
+        whole = tuple(f"{Path(prefix).name}." for prefix in prefixes[:KEPT])
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for path in self.folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif not whole or not path.name.startswith(whole):
+                path.unlink()
+        if prefixes:
+            kept = prefixes[:KEPT][::-1]
+            times = [float(number) for number in range(1, len(kept) + 1)]
+            tf.compat.v1.train.update_checkpoint_state(
+                self.folder,
+                prefixes[0],
+                kept,
+                all_model_checkpoint_timestamps=times,  # without these it never removes them
+                last_preserved_timestamp=0.0,
+            )
+        self._manager = tf.train.CheckpointManager(
+            self._checkpoint, self.folder, max_to_keep=KEPT, checkpoint_name="state"
+        )
+
+
+class Saver(keras.callbacks.Callback):
+    """Saves a snapshot when one is due.
+
+    It does so before a call of steps, when everything that belongs to the steps before is done.
+
+    Args:
+        save: saves one.
+        step: the steps made so far.
+        every: steps between snapshots; None for by time alone.
+    """
+
+    def __init__(
+        self, save: Callable[[], None], step: Callable[[], int], every: int | None
+    ) -> None:
+        super().__init__()
+        self.save, self.step, self.every = save, step, every
+        self._saved_step, self._saved_at = step(), time.perf_counter()
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        steps, seconds = self.step() - self._saved_step, time.perf_counter() - self._saved_at
+        if seconds >= SECONDS or (self.every and steps >= self.every):
+            self.save()
+            self._saved_step, self._saved_at = self.step(), time.perf_counter()
+
+
+def _folder(data_dir: Path) -> Path:
+    return work_folder(data_dir) / "checkpoints"
+
+
+def _prefixes(folder: Path) -> list[str]:
+    """The snapshots in `folder`, newest first. TensorFlow's own list may lack the newest."""
+    found = folder.glob("state-*.index")
+    numbered = {int(path.stem.removeprefix("state-")): str(path.with_suffix("")) for path in found}
+    return [numbered[number] for number in sorted(numbered, reverse=True)]
+
+
+def _variables(model: keras.Model) -> dict[str, tf.Variable]:
+    """Every variable that training changes, by layer and position.
+
+    Keras' own paths will not do: they number optimizers and random generators by how many the
+    process has made before.
+    """
+    model.optimizer.build(model.trainable_variables)
+    owned = {layer.name: layer.variables for layer in model.layers}
+    states = {f"{layer.name}/state": getattr(layer, "states", None) or [] for layer in model.layers}
+    more = {"optimizer": model.optimizer.variables, "metrics": model.metrics_variables}
+    return {
+        f"{owner}/{position}": variable.value
+        for owner, variables in (owned | states | more).items()
+        for position, variable in enumerate(variables)
+    }

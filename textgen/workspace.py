@@ -1,0 +1,97 @@
+"""What surrounds a run in its data directory: the lock, leftovers of crashes, the model before."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import filelock
+
+from textgen import checkpoint, console
+from textgen.checkpoint import Metadata, judged
+from textgen.errors import TextgenError
+from textgen.files import remove_leftovers, write_atomic
+
+PAIR = ("model.h5", "model.pkl")
+
+
+def work_folder(data_dir: Path) -> Path:
+    """`.textgen`: files that only training needs; safe to delete."""
+    return data_dir / ".textgen"
+
+
+@contextmanager
+def exclusive(data_dir: Path) -> Iterator[None]:
+    """Let no other training work in `data_dir` meanwhile, and remove what crashed ones left.
+
+    The lock is the operating system's, so it ends with its process, however that ends.
+
+    Raises:
+        TextgenError: if another one does, with its process id.
+    """
+    folder = work_folder(data_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock, owner = filelock.FileLock(folder / "lock"), folder / "process"
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout as error:
+        raise TextgenError(
+            f"process {_number_in(owner)} is training in {data_dir}. Wait until it is done, stop"
+            " it with Ctrl-C, or use another --data-dir"
+        ) from error
+    try:
+        write_atomic(owner, str(os.getpid()).encode())
+        write_atomic(folder / ".gitignore", b"*\n")
+        for used in (data_dir, data_dir / "latest", data_dir / "previous", folder):
+            remove_leftovers(used)
+        yield
+    finally:
+        lock.release()
+
+
+def _number_in(path: Path) -> str:
+    return path.read_text() if path.exists() else "of unknown number"
+
+
+def keep_previous(data_dir: Path) -> None:
+    """Copy the model of `data_dir` to `previous/`, before a new run replaces it.
+
+    A better model of the same tokens that is there already stays, so that a bad run in between
+    does no harm.
+    """
+    if not any((data_dir / name).exists() for name in PAIR):
+        return
+    previous = data_dir / "previous"
+    try:
+        metadata = checkpoint.load(data_dir).metadata
+    except TextgenError as error:
+        console.warn(f"the old files are put into {previous} as they are: {error}")
+        _move_pair(data_dir, previous)
+        return
+    if not _holds_better(previous, metadata):
+        checkpoint.save(previous, metadata, lambda path: _copy(data_dir / "model.h5", path))
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
+
+
+def _move_pair(data_dir: Path, previous: Path) -> None:
+    previous.mkdir(exist_ok=True)
+    for name in PAIR:
+        if (data_dir / name).exists():
+            (data_dir / name).replace(previous / name)
+
+
+def _holds_better(previous: Path, current: Metadata) -> bool:
+    try:
+        kept = checkpoint.load(previous).metadata
+    except TextgenError:
+        return False
+    alike = kept.tokenizer.vocabulary == current.tokenizer.vocabulary and (
+        "val_loss" in kept.results
+    ) == ("val_loss" in current.results)
+    return alike and judged(kept.results) < judged(current.results)
