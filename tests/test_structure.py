@@ -68,8 +68,8 @@ ALLOWED = {
         "generator", "interruption", "model", "network", "snapshots", "tokenizers", "workspace",
     },
     "training": {
-        "callbacks", "checkpoint", "config", "console", "dataset", "interruption", "network",
-        "recipes", "run", "sizing", "tokenizers", "workspace",
+        "callbacks", "checkpoint", "config", "console", "dataset", "files", "interruption",
+        "network", "recipes", "run", "sizing", "tokenizers", "workspace",
     },
     "planning": {
         "config", "console", "errors", "finetuning", "network", "recipes", "sizing", "snapshots",

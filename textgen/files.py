@@ -33,16 +33,22 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write `data` to `path`, whole or not at all. Raises TextgenError where that cannot be."""
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn what fails while writing to `path` into a TextgenError that says what to do."""
     try:
-        with replacing(path) as temporary:
-            temporary.write_bytes(data)
+        yield
     except OSError as error:
         raise TextgenError(
-            f"cannot write {path} ({error.strerror}): check the folder, its permissions and"
-            " the free space"
+            f"cannot write {path} ({error.strerror or error}): check the folder, its permissions"
+            " and the free space"
         ) from error
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write `data` to `path`, whole or not at all. Raises TextgenError where that cannot be."""
+    with explained(path), replacing(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -8,11 +8,12 @@ was on the disk before the newer was begun.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -118,10 +119,16 @@ class Snapshots:
             TextgenError: if the disk does not take it; the snapshots before are left as they were.
         """
         self._progress.assign(progress.to_json())
-        try:
+        with self._explained():
             prefix = Path(self._manager.save())
             for path in [*self.folder.glob(f"{prefix.name}.*"), self.folder / "checkpoint"]:
                 sync_file(path)
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """TensorFlow's own errors, and the system's, as one that says what to do."""
+        try:
+            yield
         except (tf.errors.OpError, OSError) as error:
             reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
             raise TextgenError(
@@ -141,13 +148,14 @@ class Snapshots:
         if prefixes:
             kept = prefixes[:KEPT][::-1]
             times = [float(number) for number in range(1, len(kept) + 1)]
-            tf.compat.v1.train.update_checkpoint_state(
-                self.folder,
-                prefixes[0],
-                kept,
-                all_model_checkpoint_timestamps=times,  # without these it never removes them
-                last_preserved_timestamp=0.0,
-            )
+            with self._explained():
+                tf.compat.v1.train.update_checkpoint_state(
+                    self.folder,
+                    prefixes[0],
+                    kept,
+                    all_model_checkpoint_timestamps=times,  # without these it never removes them
+                    last_preserved_timestamp=0.0,
+                )
         self._manager = tf.train.CheckpointManager(
             self._checkpoint, self.folder, max_to_keep=KEPT, checkpoint_name="state"
         )

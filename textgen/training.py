@@ -16,6 +16,7 @@ from textgen.callbacks import in_field_units
 from textgen.checkpoint import Metadata, judged
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textgen.dataset import training_batches
+from textgen.files import explained
 from textgen.interruption import Interruption
 from textgen.network import Array
 from textgen.run import Run
@@ -106,7 +107,7 @@ def fit(
     )
     line_starts = some_line_starts(corpus.text, np.random.default_rng(config.random_seed))
     metadata = Metadata(model_config, tokenizer, config, {}, line_starts)
-    with exclusive(data_dir), Interruption() as interruption:
+    with explained(data_dir), exclusive(data_dir), Interruption() as interruption:
         run = Run(data_dir, metadata, batches, corpus.validation, corpus.hashes, interruption)
         if resume:
             run.resume()
