@@ -46,7 +46,7 @@ def test_validation_loss_is_what_the_numpy_network_gives_for_the_text() -> None:
     for start in (0, 8):  # 12 targets in batches of 2 x 4: rows of 8 and of 4
         state = network.initial_state(1)
         for position in range(start, min(start + 8, 12)):
-            logits, state = network.step(ids[position : position + 1], state)
+            logits, state = network.read(ids[np.newaxis, position : position + 1], state)
             scaled = np.exp(logits[0].astype(float))
             total -= math.log(scaled[ids[position + 1]] / scaled.sum())
     evaluation = Evaluation(model, ids, config)
