@@ -141,9 +141,7 @@ class Generator:
             0
         """
         config = _config(controls, length, temperature, random_seed)
-        _refuse_endless(config)
-        with single_threaded_blas():
-            return "".join(piece.text for piece in self.pieces(seed, config))
+        return next(self.samples(1, seed, config)).text
 
     def stream(
         self,

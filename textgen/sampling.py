@@ -18,9 +18,6 @@ Ids: TypeAlias = npt.NDArray[np.integer]
 NEVER = np.float32(-np.inf)
 """The logit of a token that must not be drawn."""
 
-TEMPERATURES = (1e-30, 1e30)
-"""What float32 can divide by; below is as good as argmax, above as good as uniform."""
-
 
 @dataclass(frozen=True)
 class Rules:
@@ -72,7 +69,7 @@ def sample_next(
     logits = restrained(logits, rules, recent)
     if len(rules.temperatures) > 1 or rules.drawn_after is not None:
         return _sample_by_row(logits, uniforms, rules, recent, count)
-    (temperature,) = rules.temperatures
+    temperature = float(rules.temperatures[0])
     if temperature == 0:
         return likeliest(logits)
     return draw(np.exp(filtered(logits, temperature, rules)), uniforms)
@@ -95,7 +92,7 @@ def _sample_by_row(
 def next_probabilities(logits: Logits, rules: Rules, recent: Ids) -> Reals:
     """What the next token is drawn with, (B, V); where it is not drawn, the model's own."""
     logits = restrained(logits, rules, recent)
-    return softmax(filtered(logits, rules.temperatures[0] or 1.0, rules))
+    return softmax(filtered(logits, float(rules.temperatures[0]) or 1.0, rules))
 
 
 def restrained(logits: Logits, rules: Rules, recent: Ids | None) -> Logits:
@@ -138,7 +135,7 @@ def filtered(logits: Logits, temperature: float | Reals, rules: Rules) -> Logits
     scaled: Logits = logits - np.maximum.reduce(logits, axis=-1, keepdims=True)
     if not isinstance(temperature, float) or temperature != 1:
         with np.errstate(over="ignore"):  # what overflows becomes -inf, and is never drawn
-            scaled /= np.clip(temperature, *TEMPERATURES).astype(np.float32)
+            scaled /= _divisor(temperature)
     if rules.top_k:
         scaled = keep_top_k(scaled, rules.top_k)
     if rules.top_p:
@@ -146,6 +143,14 @@ def filtered(logits: Logits, temperature: float | Reals, rules: Rules) -> Logits
     if rules.min_p:
         scaled = keep_min_p(scaled, rules.min_p)
     return scaled
+
+
+def _divisor(temperature: float | Reals) -> float | Logits:
+    """A temperature that float32 can divide by; beyond, it is as good as argmax or uniform."""
+    coldest, hottest = 1e-30, 1e30
+    if isinstance(temperature, float):
+        return min(max(temperature, coldest), hottest)
+    return temperature.clip(coldest, hottest).astype(np.float32)
 
 
 def penalize_repetition(logits: Logits, recent: Ids, penalty: float) -> Logits:
@@ -239,5 +244,5 @@ def draw(weights: Logits | Reals, uniforms: Reals) -> Ids:
     """
     cumulative = np.add.accumulate(weights, axis=-1, dtype=np.float64)
     thresholds = uniforms[:, np.newaxis] * cumulative[:, -1:]
-    ids: Ids = (cumulative <= thresholds).sum(axis=-1)
+    ids: Ids = (cumulative > thresholds).argmax(axis=-1)  # the first one that is above
     return ids
