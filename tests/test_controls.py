@@ -7,10 +7,11 @@ from textgen.config import SamplingConfig, TokenizerConfig
 from textgen.controls import Forced, boundaries, rules_of
 from textgen.errors import TextgenError
 from textgen.sampling import Rules
-from textgen.tokenizers import CharTokenizer
+from textgen.tokenizers import CharTokenizer, WordTokenizer
 
 CHARACTERS = CharTokenizer(["\ufffd", *"ab \n"], TokenizerConfig())
 A, B, SPACE, NEWLINE = 1, 2, 3, 4
+PRISTINE = TokenizerConfig(word_tokens=True, pristine_input=True)
 
 
 def test_the_unknown_token_is_always_banned() -> None:
@@ -35,7 +36,7 @@ def test_argmax_is_temperature_zero() -> None:
 
 def test_a_ban_that_is_no_token_is_refused() -> None:
     with pytest.raises(TextgenError, match="--ban ' ' has no word that a model could write"):
-        rules_of(SamplingConfig(ban=(" ",)), word_tokenizer())
+        rules_of(SamplingConfig(ban=(" ",)), WordTokenizer(["<unk>", "a", "b"], PRISTINE))
 
 
 def test_boundaries_of_words_are_the_ends_of_sentences() -> None:
@@ -45,10 +46,7 @@ def test_boundaries_of_words_are_the_ends_of_sentences() -> None:
 
 
 def test_a_quote_may_close_a_sentence() -> None:
-    from textgen.tokenizers import WordTokenizer
-
-    config = TokenizerConfig(word_tokens=True, pristine_input=True)
-    tokenizer = WordTokenizer(["<unk>", "so.”", "so", "so?)", "“"], config)
+    tokenizer = WordTokenizer(["<unk>", "so.”", "so", "so?)", "“"], PRISTINE)
     assert boundaries(tokenizer) == {1, 3}
 
 

@@ -288,9 +288,9 @@ class Generator:
         They are the probabilities that the next token is drawn with: after the filters.
 
         Example:
-            >>> ((token, probability),) = textgen.load(folder).next_tokens("The rive", 1)
-            >>> token, probability > 0.1
-            ('r', True)
+            >>> likeliest, second = textgen.load(folder).next_tokens("The rive", 2)
+            >>> likeliest[1] >= second[1]
+            True
         """
         text = Text(seed, config or SamplingConfig(), self.tokenizer)
         logits = self.network.stepper(text.prompt[np.newaxis]).logits
