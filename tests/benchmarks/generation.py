@@ -6,8 +6,8 @@ Ways that are compared take turns, round by round, because machines are shared a
 ratios. PyTorch is compared with where it is installed; it is no requirement.
 """
 
+import json
 import os
-import resource
 import statistics
 import string
 import subprocess
@@ -25,7 +25,7 @@ from textgen import checkpoint
 from textgen.config import ModelConfig, SamplingConfig, TokenizerConfig, TrainingConfig
 from textgen.tokenizers import Tokenizer, build_tokenizer
 
-ROUNDS = 7
+ROUNDS = 5
 CHARACTERS = string.ascii_letters + string.punctuation[:12] + " \n"
 """With the unknown one, a vocabulary of 67."""
 
@@ -75,7 +75,7 @@ def speed() -> None:
 
 def ours(config: ModelConfig) -> dict[str, Callable[[], int]]:
     model = saved_model(config)
-    length = 4000 if config.rnn_size == 128 else 600
+    length = 4000 if config.rnn_size == 128 else 320
 
     def one() -> int:
         return len(model.generate("The ", length, random_seed=1))
@@ -181,26 +181,25 @@ def start() -> None:
         run_script(folder, "the same, top-k 50", "--length", "200", "--top-k", "50")
 
 
+MEASURE = """
+import json, resource, subprocess, sys, time
+begin = time.perf_counter()
+subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True)
+seconds = time.perf_counter() - begin
+print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024]))
+"""
+"""A process of its own, because a child's peak memory starts with that of its parent."""
+
+
 def run_script(folder: str, name: str, *flags: str) -> None:
     command = [sys.executable, "sample.py", "--data-dir", folder, "--random-seed", "1", *flags]
-    seconds, memory = [], []
+    results = []
     for _ in range(ROUNDS):
-        begin = time.perf_counter()
-        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
-            usage = _wait(process)
-        seconds.append(time.perf_counter() - begin)
-        memory.append(usage.ru_maxrss / 1024)
-    median = statistics.median(seconds)
+        output = subprocess.check_output([sys.executable, "-c", MEASURE, *command], cwd=ROOT)
+        results.append(json.loads(output))
+    seconds, memory = zip(*results, strict=True)
     spread = f"({min(seconds):.3f} to {max(seconds):.3f})"
-    print(f"  {name:<22}{median:.3f} s {spread}  {max(memory):.0f} MB")
-
-
-def _wait(process: "subprocess.Popen[bytes]") -> resource.struct_rusage:
-    """What a process that ended well has used."""
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    return usage
+    print(f"  {name:<22}{statistics.median(seconds):.3f} s {spread}  {max(memory):.0f} MB")
 
 
 def characters() -> Tokenizer:
