@@ -81,7 +81,7 @@ def finish(folder: Path) -> None:
     assert not list(folder.rglob("*.tmp*")), "files of killed writers were left behind"
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_run_killed_at_random_moments_loses_nothing(
     folder: Path, in_peace: tuple[Path, int], kills: int
 ) -> None:
@@ -96,7 +96,7 @@ def test_a_run_killed_at_random_moments_loses_nothing(
     check_equal(folder, expected)
 
 
-@pytest.mark.parametrize("times", [2, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [1, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_run_on_a_full_disk_stops_in_one_line_and_loses_nothing(
     folder: Path, in_peace: tuple[Path, int], times: int
 ) -> None:
