@@ -291,7 +291,9 @@ class TrainingConfig(Config):
 
     The defaults of learning rate (and of the schedule, see `textgen.callbacks.learning_rate`)
     come from a measurement on tinyshakespeare: 70 seconds of the default model reached 1.59 nats
-    per character with Adam at 0.004 and a cosine, 1.82 with rmsprop at 0.001.
+    per character with Adam at 0.004 and a cosine, 1.82 with rmsprop at 0.001. Those of
+    word models come from our measurement on Twain: perplexity 53.9 after 10 minutes, 57.2 at best
+    without dropout on the token vectors, and 74.1 for a Kneser-Ney trigram.
     """
 
     batch_size: int = option(32, "rows that are read side by side (B)", words=16, minimum=1)
