@@ -16,6 +16,7 @@ from tests.conftest import TINY_MODEL, TINY_TRAINING, VERSES
 from textgen import checkpoint, run, snapshots, training
 from textgen.backend import keras
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
+from textgen.dataset import training_batches
 from textgen.errors import TextgenError
 from textgen.model import build_model, get_weights
 from textgen.network import Network
@@ -46,6 +47,28 @@ def fit(
 ) -> dict[str, float]:
     corpus = training.read_corpus(folder, TokenizerConfig(), 0.0)
     return training.fit(folder, corpus, model, config, resume)
+
+
+def test_nothing_of_tensorflow_tunes_the_reading_of_batches() -> None:
+    """Its thread would now and then hold up the end of an epoch for as long as the epoch took."""
+    batches = training_batches(np.arange(81, dtype=np.int32), 2, 10, 10)
+    dataset = run._dataset(batches)
+    assert dataset.options().autotune.enabled is False
+    assert [pair[0].numpy().tolist() for pair in dataset] == batches.inputs.tolist()
+
+
+def test_weight_decay_shrinks_weights_that_the_text_does_not_need(verses: Path) -> None:
+    """The row of a token that never appears has no gradient: only decay changes it."""
+    unknown = [
+        np.abs(_trained_embedding(verses, replace(CONFIG, num_epochs=1, weight_decay=decay))[0])
+        for decay in (0.0, 1.0)
+    ]
+    assert (unknown[1] < unknown[0]).all()
+
+
+def _trained_embedding(folder: Path, config: TrainingConfig) -> np.ndarray:
+    fit(folder, config)
+    return checkpoint.load(folder / "latest").weights["embedding/embeddings"]
 
 
 class At(keras.callbacks.Callback):

@@ -10,6 +10,7 @@ import pytest
 from tests.conftest import TINY_MODEL
 from textgen import snapshots
 from textgen.backend import keras
+from textgen.config import TrainingConfig
 from textgen.errors import TextgenError
 from textgen.model import build_model
 from textgen.run import compile_model
@@ -18,7 +19,7 @@ from textgen.snapshots import Progress, Saver, Snapshots, stored_progress
 
 def model(random_seed: int = 0) -> keras.Model:
     made = build_model(replace(TINY_MODEL, dropout=0.5), 5, batch_size=2, random_seed=random_seed)
-    compile_model(made)
+    compile_model(made, TrainingConfig())
     return made
 
 

@@ -26,7 +26,7 @@ from textgen.network import Array, weight_shapes
 from textgen.tokenizers import Tokenizer
 from textgen.weights_file import WeightsFile
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raise it when a textgen of before the change could not read, or would misread, what is written
 after it; add a pair that the last version made to `tests/data/`."""
 MAX_RESULTS = 100

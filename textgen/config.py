@@ -313,7 +313,10 @@ class TrainingConfig(Config):
         None, "steps between two savings of the full training state, beside one per minute",
         minimum=1,
     )  # fmt: skip
-    learning_rate: float = option(0.004, "peak learning rate of Adam", words=0.003, above=0)
+    learning_rate: float = option(0.004, "peak learning rate of AdamW", words=0.003, above=0)
+    weight_decay: float = option(
+        0.05, "every update shrinks the weights by this share of the learning rate", minimum=0
+    )
     validation_split: float = option(
         0.0, "share of the text held out, where there is no validate.txt", minimum=0, below=1
     )

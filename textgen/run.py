@@ -73,7 +73,7 @@ class Run:
         self.data_dir, self.metadata, self.batches = data_dir, metadata, batches
         self.hashes, self.interruption = hashes, interruption
         self.model = build_model(metadata.model, size, config.batch_size, config.random_seed)
-        compile_model(self.model, batches.steps_at_once)
+        compile_model(self.model, config, batches.steps_at_once)
         self.evaluation = validation is not None and Evaluation(self.model, validation, config)
         self.snapshots = Snapshots(data_dir, self.model)
         self.clock = _clock(config, batches, validation)
@@ -251,13 +251,16 @@ def _clock(config: TrainingConfig, batches: Batches, validation: Ids | None) -> 
     )
 
 
-def compile_model(model: keras.Model, steps_at_once: int = 1) -> None:
+def compile_model(model: keras.Model, config: TrainingConfig, steps_at_once: int = 1) -> None:
     """Make `model` ready for `fit`; the learning rate is set by `callbacks.Schedule`.
 
+    Weight decay is apart from the gradient (AdamW, Loshchilov & Hutter 2019), as Keras has it.
     XLA compiles the whole step, which is what `textgen.recurrent` is written for.
     """
     model.compile(
-        optimizer=keras.optimizers.Adam(beta_2=0.99, global_clipnorm=1.0),
+        optimizer=keras.optimizers.AdamW(
+            weight_decay=config.weight_decay, beta_2=0.99, global_clipnorm=1.0
+        ),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=True,
         steps_per_execution=steps_at_once,
@@ -265,8 +268,15 @@ def compile_model(model: keras.Model, steps_at_once: int = 1) -> None:
 
 
 def _dataset(batches: Batches) -> tf.data.Dataset:
+    """The batches for `fit`, read one call of steps ahead.
+
+    Without autotuning: where an epoch ends, its thread is now and then waited for, for as long as
+    the epoch took.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
     pairs = tf.data.Dataset.from_tensor_slices((batches.inputs, batches.targets))
-    return pairs.prefetch(tf.data.AUTOTUNE)
+    return pairs.prefetch(batches.steps_at_once).with_options(options)
 
 
 class Evaluation:

@@ -31,7 +31,8 @@ class Size(NamedTuple):
 
 CHARACTER_SIZES = (
     Size(0.0, 128, 1, 0.01, 115_000),
-    Size(0.2, 256, 1, 0.008, 75_000),
+    Size(0.2, 256, 1, 0.012, 95_000),
+    Size(1.0, 320, 1, 0.01, 65_000),
     Size(4.0, 320, 2, 0.005, 27_000),
     Size(40.0, 512, 2, 0.003, 13_000),
 )
@@ -71,10 +72,11 @@ def choose(minutes: float, num_tokens: int, word_tokens: bool, gflops: float) ->
         "num_layers": size.num_layers,
         "dropout": dropout,
         "learning_rate": size.learning_rate,
-        "batch_size": 16,
     }
-    settings |= {"embedding_size": size.rnn_size} if word_tokens else {}
-    settings |= {} if word_tokens else {"seq_length": 64, "seq_step": 32}
+    if word_tokens:
+        settings |= {"embedding_size": size.rnn_size}
+    else:
+        settings |= {"batch_size": 32, "seq_length": 32, "seq_step": 16}
     reason = (
         f"about {speed:,.0f} {'words' if word_tokens else 'characters'}/s here read the text"
         f" {epochs:.1f} times in {minutes:g} minutes"

@@ -79,9 +79,12 @@ def keras_trainer(cell: Cell, fast: bool) -> Train:
         jit_compile=True if fast else "auto",
     )
 
+    options = tf.data.Options()
+    options.autotune.enabled = False  # its thread can hold up the end of `fit` for seconds
+
     def train(steps: int) -> None:
         data = tf.data.Dataset.from_tensor_slices(batches(cell, steps))
-        model.fit(data, shuffle=False, verbose=0)
+        model.fit(data.with_options(options), shuffle=False, verbose=0)
 
     return train
 
