@@ -87,10 +87,12 @@ def refuse_contradictions(arguments: argparse.Namespace) -> None:
         "--color": arguments.color,
         "--json": arguments.json,
         "--num-samples": arguments.num_samples > 1,
+        "--beam-size": hasattr(arguments, "beam_size"),
     }
     for one, other in [
         ("--interactive", "--color"), ("--interactive", "--json"),
         ("--interactive", "--num-samples"), ("--color", "--json"), ("--color", "--num-samples"),
+        ("--color", "--beam-size"),
     ]:  # fmt: skip
         if given[one] and given[other]:
             raise TextgenError(f"{one} does not go with {other}. Leave one of them away")
@@ -179,7 +181,7 @@ def write_together(
     arguments: argparse.Namespace,
     stream: TextIO,
 ) -> None:
-    """Let a person choose, and write the text when they are done."""
+    """Let a person choose, and write the text when they are done, or stopped by Ctrl-C."""
 
     def ask(prompt: str) -> str:
         print(prompt, end="", file=sys.stderr, flush=True)
@@ -188,8 +190,11 @@ def write_together(
             raise EOFError
         return line.rstrip("\r\n")
 
-    text = Interactive(generator, seed, config, arguments.interactive, ask).run()
-    stream.write(echoed(seed, arguments, stream) + text + "\n")
+    together = Interactive(generator, seed, config, arguments.interactive, ask)
+    try:
+        together.run()
+    finally:
+        stream.write(echoed(seed, arguments, stream) + together.written + "\n")
 
 
 def echoed(seed: str, arguments: argparse.Namespace, stream: TextIO) -> str:

@@ -25,7 +25,9 @@ def written(answers: list[str], model=MODEL, seed: str = "", **controls) -> str:
         except StopIteration:
             raise EOFError from None
 
-    return Interactive(model, seed, SamplingConfig(**controls), 3, ask).run()
+    together = Interactive(model, seed, SamplingConfig(**controls), 3, ask)
+    together.run()
+    return together.written
 
 
 def test_numbers_take_the_tokens_shown(capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,6 +121,22 @@ def test_a_session_in_a_terminal(trained_dir: Path, tmp_path: Path) -> None:
             assert "Traceback" not in shown
         assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
     assert path.read_text(encoding="utf-8").startswith("The river keeps")
+
+
+def test_ctrl_c_keeps_what_was_written_together(trained_dir: Path, tmp_path: Path) -> None:
+    path = tmp_path / "out.txt"
+    command = (
+        "sample.py", "--data-dir", str(trained_dir), "--seed", "The river", "--interactive",
+        "--output", str(path),
+    )  # fmt: skip
+    with terminal(*command) as (process, descriptor):
+        read_until(descriptor, "> ")
+        os.write(descriptor, b" keeps\n")
+        read_until(descriptor, "> ")
+        os.write(descriptor, b"\x03")
+        assert "Traceback" not in read_until(descriptor, "never shown")
+        assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 130
+    assert path.read_text(encoding="utf-8") == "The river keeps\n"
 
 
 def test_a_terminal_shows_the_text_in_colour_while_it_is_made(trained_dir: Path) -> None:

@@ -113,6 +113,7 @@ def test_models_mix(sample, trained_dir: Path, tmp_path: Path) -> None:
         (["--force", "né"], "--force 'né' has a character that the training text had not"),
         (["--seed", "a", "--seed-file", "b"], "not allowed with"),
         (["--json", "--color"], "--color does not go with --json"),
+        (["--color", "--beam-size", "2"], "--color does not go with --beam-size"),
         (["--interactive", "--json"], "--interactive does not go with --json"),
         (["--interactive", "--num-samples", "2"], "--interactive does not go with --num-samples"),
         (["--interactive", "0"], "must be at least 1. Received: 0"),

@@ -49,12 +49,16 @@ class Interactive:
         """The text so far, seed included."""
         return self._texts[-1]
 
-    def run(self) -> str:
-        """Let the person choose until they end; returns the text written, without the seed."""
+    @property
+    def written(self) -> str:
+        """The text so far, without the seed."""
+        return self.text[len(self._texts[0]) :]
+
+    def run(self) -> None:
+        """Let the person choose until they end."""
         console.say(HELP, "dim")
         while self._turn():
             pass
-        return self.text[len(self._texts[0]) :]
 
     def _turn(self) -> bool:
         """Show the choices and do what is answered; False at the end."""
