@@ -289,11 +289,7 @@ class ModelConfig(Config):
 class TrainingConfig(Config):
     """How a model is trained.
 
-    The defaults of learning rate (and of the schedule, see `textgen.callbacks.learning_rate`)
-    come from a measurement on tinyshakespeare: 70 seconds of the default model reached 1.59 nats
-    per character with Adam at 0.004 and a cosine, 1.82 with rmsprop at 0.001. Those of
-    word models come from our measurement on Twain: perplexity 53.9 after 10 minutes, 57.2 at best
-    without dropout on the token vectors, and 74.1 for a Kneser-Ney trigram.
+    The defaults come from measurements, which the README lists under "Why these settings".
     """
 
     batch_size: int = option(32, "rows that are read side by side (B)", words=16, minimum=1)
@@ -313,7 +309,7 @@ class TrainingConfig(Config):
         None, "steps between two savings of the full training state, beside one per minute",
         minimum=1,
     )  # fmt: skip
-    learning_rate: float = option(0.004, "peak learning rate of AdamW", words=0.003, above=0)
+    learning_rate: float = option(0.008, "peak learning rate of AdamW", words=0.003, above=0)
     weight_decay: float = option(
         0.05, "every update shrinks the weights by this share of the learning rate", minimum=0
     )
