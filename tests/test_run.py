@@ -21,6 +21,7 @@ from textgen.errors import TextgenError
 from textgen.model import build_model, get_weights
 from textgen.network import Network
 from textgen.run import Evaluation
+from textgen.tokenization import VocabularyRule
 
 MODEL = replace(TINY_MODEL, num_layers=1, dropout=0.3)
 CONFIG = replace(TINY_TRAINING, num_epochs=4, seq_step=10)
@@ -45,16 +46,18 @@ def fit(
     resume: bool = False,
     model: ModelConfig = MODEL,
 ) -> dict[str, float]:
-    corpus = training.read_corpus(folder, TokenizerConfig(), 0.0)
+    corpus = training.read_corpus(folder, VocabularyRule(TokenizerConfig()), 0.0)
     return training.fit(folder, corpus, model, config, resume)
 
 
 def test_nothing_of_tensorflow_tunes_the_reading_of_batches() -> None:
     """Its thread would now and then hold up the end of an epoch for as long as the epoch took."""
-    batches = training_batches(np.arange(81, dtype=np.int32), 2, 10, 10)
-    dataset = run._dataset(batches)
+    batches = training_batches(np.arange(81, dtype=np.int32), 2, 10, 10, None)
+    dataset = run._dataset(batches, lambda: 1, 2)
     assert dataset.options().autotune.enabled is False
-    assert [pair[0].numpy().tolist() for pair in dataset] == batches.inputs.tolist()
+    ((inputs, _),) = batches.blocks(1, 3)
+    assert [pair[0].numpy().tolist() for pair in dataset] == inputs.tolist()
+    assert dataset.cardinality() == 2
 
 
 def test_weight_decay_shrinks_weights_that_the_text_does_not_need(verses: Path) -> None:
@@ -139,9 +142,10 @@ def test_a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one(
 
 
 def calls_per_epoch(folder: Path) -> int:
-    ids = training.read_corpus(folder, TokenizerConfig(), 0.0).training
-    batches = training.training_batches(ids, CONFIG.batch_size, CONFIG.seq_length, CONFIG.seq_step)
-    return len(batches.inputs) // batches.steps_at_once
+    corpus = training.read_corpus(folder, VocabularyRule(TokenizerConfig()), 0.0)
+    sizes = CONFIG.batch_size, CONFIG.seq_length, CONFIG.seq_step
+    batches = training_batches(corpus.training.ids, *sizes, None)
+    return batches.epoch // batches.steps_at_once
 
 
 def test_an_interruption_in_the_first_epoch_keeps_a_model_and_says_how_to_go_on(
