@@ -85,7 +85,13 @@ ALLOWED = {
         "config", "console", "errors", "finetuning", "network", "sizing", "snapshots",
         "tokenization", "tokenizers", "training",
     },
-    "prepare": {"config", "console", "corpora", "errors", "recipes"},
+    "cleaning": {"corpora", "errors", "sources"},
+    "documents": set(),
+    "report": {"config", "pieces"},
+    "prepare": {
+        "cleaning", "config", "console", "corpora", "documents", "errors", "files", "recipes",
+        "report", "sources",
+    },
     "__main__": {"console", "errors"},
     "__init__": {"config", "errors", "generator", "model"},
 }  # fmt: skip

@@ -73,7 +73,7 @@ def detect_encoding(data: bytes, name: str, start: int = 0) -> str:
     """
     for signature, kind in SIGNATURES.items():
         if data.startswith(signature):
-            raise _binary(name, kind)
+            raise binary(name, kind)
     for mark, encoding in BYTE_ORDER_MARKS:
         if data.startswith(mark):
             return encoding
@@ -92,7 +92,7 @@ def _utf16_order(data: bytes, name: str) -> str:
     first, second = data[::2].count(0), data[1::2].count(0)
     clear = max(first, second) > 0.02 * len(data) and min(first, second) < 0.01 * max(first, second)
     if len(data) % 2 or not clear:
-        raise _binary(name, "a binary file (it has zero bytes)")
+        raise binary(name, "a binary file (it has zero bytes)")
     return "utf-16-le" if second > first else "utf-16-be"
 
 
@@ -117,7 +117,7 @@ def _decoded(data: bytes, encoding: str, name: str) -> str:
             " save it as UTF-8 plain text first"
         ) from error
     if "\0" in text:
-        raise _binary(name, "a binary file (it has zero bytes)")
+        raise binary(name, "a binary file (it has zero bytes)")
     refuse_controls(count_controls(text.encode("utf-8", "surrogatepass")), len(text), name)
     return even_line_ends(text)
 
@@ -135,7 +135,7 @@ def count_controls(data: bytes) -> int:
 def refuse_controls(count: int, length: int, name: str) -> None:
     """Raise TextgenError where `count` of `length` characters are too many for text."""
     if count > MAX_CONTROL_SHARE * length:
-        raise _binary(name, "a binary file (it is full of control characters)")
+        raise binary(name, "a binary file (it is full of control characters)")
 
 
 def not_utf8(path: Path, data: bytes, start: int = 0) -> TextgenError:
@@ -159,16 +159,21 @@ def _bad_byte(error: UnicodeDecodeError, start: int = 0) -> str:
     return f"byte 0x{error.object[error.start]:02x} at offset {start + error.start}"
 
 
-def _binary(name: str, kind: str) -> TextgenError:
+def binary(name: str, kind: str) -> TextgenError:
+    """Say that something is no text."""
     return TextgenError(f"{name} is {kind}, not text: save it as plain text (.txt) first")
 
 
 # What Project Gutenberg puts around a book (https://www.gutenberg.org/policy/license.html).
+GUTENBERG_START = re.compile(
+    r"\*\*\* ?START OF TH(?:E|IS) PROJECT GUTENBERG[^*]*\*\*\*", re.IGNORECASE
+)
+GUTENBERG_END = re.compile(
+    r"\*\*\* ?END OF TH(?:E|IS) PROJECT GUTENBERG|End of (?:the |this )?Project Gutenberg",
+    re.IGNORECASE,
+)
 GUTENBERG_BOOK = re.compile(
-    r"^\*\*\* ?START OF TH(?:E|IS) PROJECT GUTENBERG[^*]*\*\*\*.*\n"
-    r"(?P<book>(?s:.*?))"
-    r"(?=^\*\*\* ?END OF TH(?:E|IS) PROJECT GUTENBERG"
-    r"|^End of (?:the |this )?Project Gutenberg|\Z)",
+    rf"^{GUTENBERG_START.pattern}.*\n(?P<book>(?s:.*?))(?=^(?:{GUTENBERG_END.pattern})|\Z)",
     re.MULTILINE | re.IGNORECASE,
 )
 GUTENBERG_CREDITS = re.compile(
@@ -189,8 +194,12 @@ def strip_gutenberg(text: str) -> str:
     books = [match["book"] for match in GUTENBERG_BOOK.finditer(text)]
     if not books:
         return text
-    kept = (EDITORS_NOTES.sub("", GUTENBERG_CREDITS.sub("", book)) for book in books)
-    return "\n\n".join(book.strip("\n") for book in kept) + "\n"
+    return "\n\n".join(map(clean_book, books)) + "\n"
+
+
+def clean_book(book: str) -> str:
+    """Drop credits, notes and the newlines around a book."""
+    return EDITORS_NOTES.sub("", GUTENBERG_CREDITS.sub("", book)).strip("\n")
 
 
 FULL_LINE = 55  # columns; hard wraps are at 60 to 80, most verse stays below
