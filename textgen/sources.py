@@ -11,6 +11,7 @@ from __future__ import annotations
 import bisect
 import functools
 import gzip
+import io
 import stat
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -79,8 +80,16 @@ class Source:
             return "\n"
         path = self.paths[chunk.file]
         with opened(path) as (file, _):
-            file.seek(chunk.offset)
+            _skip(file, chunk.offset)
             return corpora.even_line_ends(decoded(path, file.read(chunk.size), chunk.offset))
+
+
+def _skip(file: BinaryIO, size: int) -> None:
+    """Seek forward from the start, also where only reading does that."""
+    if file.seekable():
+        file.seek(size)
+    while not file.seekable() and size and (data := file.read(min(size, CHUNK))):
+        size -= len(data)
 
 
 def find(data_dir: Path, name: str) -> Source | None:
@@ -153,10 +162,37 @@ def _unzstd(raw: BinaryIO) -> Iterator[BinaryIO]:
             "reading .zst needs the package zstandard: pip install zstandard"
         ) from error
     try:
-        with zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) as file:
-            yield file
+        yield io.BufferedReader(_Unzstd(raw, zstandard.ZstdDecompressor))
     except zstandard.ZstdError as error:
         raise EOFError(str(error)) from error
+
+
+class _Unzstd(io.RawIOBase):
+    """Decompresses frame by frame, unlike the package's own reader refusing one cut short."""
+
+    def __init__(self, raw: BinaryIO, decompressor: Callable[[], Any]) -> None:
+        self._raw, self._decompressor = raw, decompressor
+        self._frame = decompressor().decompressobj()
+        self._begun = False
+        self._ready = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            data = self._frame.unused_data if self._frame.eof else b""
+            data = data or self._raw.read(CHUNK // 8)
+            if not data:
+                if self._begun and not self._frame.eof:
+                    raise EOFError("it was cut short")
+                return 0
+            if self._frame.eof:
+                self._frame = self._decompressor().decompressobj()
+            self._begun, self._ready = True, self._frame.decompress(data)
+        part, self._ready = self._ready[: len(buffer)], self._ready[len(buffer) :]
+        buffer[: len(part)] = part
+        return len(part)
 
 
 def _parts_of(path: Path, size: int, advance: Advance) -> Iterator[tuple[int, bytes]]:
