@@ -187,29 +187,34 @@ def _made(text: Stream, path: Path, rule: VocabularyRule) -> tokenfiles.TokenFil
     """Read a text and write its token file. Raises OSError as writing does."""
     if rule.fixed:
         work = _Pass(text, rule.config, path.parent, copies=1)
-        return _written(path, work, rule, rule.fixed, work.pieces())
+        read = ((piece.kinds, piece.places) for piece in work.pieces())
+        return _written(path, work, rule, rule.fixed, read)
     work = _Pass(text, rule.config, path.parent, copies=2)
     with tempfile.TemporaryFile(dir=path.parent) as file:
         draft, counter = _Draft(file), Counter()
         for piece in work.pieces():
-            counter.add(piece.counts)
+            counter.add(dict(zip(piece.kinds, piece.counts, strict=True)))
             draft.add(piece)
-        return _written(path, work, rule, rule.tokenizer(counter.counts), draft.pieces())
+        return _written(path, work, rule, rule.tokenizer(counter.counts), draft.read())
 
 
 def _written(
-    path: Path, work: _Pass, rule: VocabularyRule, tokenizer: Tokenizer, read: Iterator[Piece]
+    path: Path,
+    work: _Pass,
+    rule: VocabularyRule,
+    tokenizer: Tokenizer,
+    read: Iterator[tuple[list[str], StoredIds]],
 ) -> tokenfiles.TokenFile:
+    """Renumber tokens, given piece by piece as distinct tokens and places, to ids."""
     dtype = smallest_type(len(tokenizer.vocabulary))
     num_unknown = 0
 
     def ids() -> Iterator[StoredIds]:
         nonlocal num_unknown
-        for piece in read:
-            numbers = tokenizer.ids(piece.kinds)
-            counts = list(piece.counts.values())
-            num_unknown += sum(counts[place] for place in np.flatnonzero(numbers == 0))
-            yield numbers.astype(dtype)[piece.places]
+        for kinds, places in read:
+            part = tokenizer.ids(kinds).astype(dtype)[places]
+            num_unknown += len(part) - int(np.count_nonzero(part))
+            yield part
 
     def header() -> dict[str, Any]:
         return {
@@ -238,11 +243,11 @@ class _Draft:
         self._file.write(piece.places.data)
         self._types.append((len(kinds), len(piece.places), piece.places.dtype))
 
-    def pieces(self) -> Iterator[Piece]:
+    def read(self) -> Iterator[tuple[list[str], StoredIds]]:
         self._file.seek(0)
         for size, count, dtype in self._types:
             kinds = self._file.read(size).decode("utf-8", "surrogatepass").split("\0")
-            yield Piece(kinds, np.frombuffer(self._file.read(count * dtype.itemsize), dtype))
+            yield kinds, np.frombuffer(self._file.read(count * dtype.itemsize), dtype)
 
 
 def _bytes(text: str) -> bytes:

@@ -5,6 +5,7 @@ did not have, and is never generated.
 """
 
 import collections
+import itertools
 from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
@@ -36,12 +37,8 @@ class Piece(NamedTuple):
     """The distinct tokens."""
     places: StoredIds
     """(N,): for each token, which of `kinds` it is; of the smallest unsigned type."""
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """How often each of `kinds` is there."""
-        numbers = np.bincount(self.places, minlength=len(self.kinds))
-        return dict(zip(self.kinds, numbers.tolist(), strict=True))
+    counts: list[int]
+    """How often each of `kinds` is there."""
 
 
 START = treebank.PARAGRAPH
@@ -62,11 +59,14 @@ def read_piece(
     if not config.word_tokens:
         return _read_characters(text, config), state
     words, state = _words_from(text, config, state)
-    numbers = {word: number for number, word in enumerate(dict.fromkeys(words))}
-    places = np.fromiter(
-        map(numbers.__getitem__, words), smallest_type(len(numbers)), count=len(words)
-    )
-    return Piece(list(numbers), places), state
+    numbers: dict[str, int] = collections.defaultdict(itertools.count().__next__)
+    places = np.fromiter(map(numbers.__getitem__, words), np.int32, count=len(words))
+    return _piece(numbers, places.astype(smallest_type(len(numbers)))), state
+
+
+def _piece(numbers: dict[str, int], places: StoredIds) -> Piece:
+    counts = np.bincount(places, minlength=len(numbers))
+    return Piece(list(numbers), places, counts.tolist())
 
 
 def last_cut(text: str, config: TokenizerConfig) -> int:
@@ -276,7 +276,8 @@ def extended(known: Tokenizer, counts: Counts) -> Tokenizer:
 
 def count(text: str, config: TokenizerConfig) -> Counts:
     """How often each token stands in `text`."""
-    return collections.Counter(read_piece(text, config)[0].counts)
+    piece, _ = read_piece(text, config)
+    return collections.Counter(dict(zip(piece.kinds, piece.counts, strict=True)))
 
 
 def to_metadata(tokenizer: Tokenizer) -> dict[str, Any]:
@@ -350,7 +351,7 @@ def _read_characters(text: str, config: TokenizerConfig) -> Piece:
     numbers = {kind: number for number, kind in enumerate(dict.fromkeys(folded))}
     table = np.zeros(len(seen), smallest_type(len(numbers)))
     table[found] = [numbers[kind] for kind in folded]
-    return Piece(list(numbers), table[points])
+    return _piece(numbers, table[points])
 
 
 def _folded(character: str, config: TokenizerConfig) -> str:
