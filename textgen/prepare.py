@@ -11,13 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-
-from textgen import cleaning, console, corpora, documents, recipes
+from textgen import cleaning, console, corpora, recipes
 from textgen.config import ArgumentParser
 from textgen.errors import TextgenError
 from textgen.files import explained, replacing
-from textgen.report import Report
 from textgen.sources import Source, Split, Stream
 
 DEFAULT_SPLIT = 0.1
@@ -67,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--dedupe",
-        choices=sorted(documents.BETWEEN),
+        choices=["lines", "paragraphs"],
         help="files: leave out lines, or paragraphs, that were there before",
     )
     add(
@@ -160,6 +157,8 @@ def _refuse_existing(directory: Path, overwrite: bool, share: float) -> None:
 
 
 def _from_files(options: argparse.Namespace, directory: Path) -> None:
+    from textgen.report import Report  # here, so that a mistake is told before NumPy is imported
+
     with _folder(directory), explained(directory), _work(directory) as work:
         names = [_readable(Path(name), work) for name in options.texts]
         _check_room(names, directory)
@@ -273,6 +272,8 @@ def _chunks(path: Path) -> Chunks:
 
 
 def _deduplicated(text: Path, work: Path, unit: str) -> Path:
+    from textgen import documents
+
     def found() -> Iterator[str]:
         return (
             documents.lines(_chunks(text))
@@ -291,6 +292,10 @@ def _deduplicated(text: Path, work: Path, unit: str) -> Path:
 
 
 def _shuffled(text: Path, work: Path, options: argparse.Namespace) -> Path:
+    import numpy as np
+
+    from textgen import documents
+
     line = options.shuffle_documents
     if line == BLANK_LINES:
         found, between = documents.paragraphs(_chunks(text)), "\n\n"
