@@ -1,55 +1,107 @@
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from textgen.dataset import evaluation_batches, training_batches
+from textgen import dataset
+from textgen.dataset import Batches, evaluation_batches, training_batches
 from textgen.errors import TextgenError
 
 
 def ids(count: int) -> np.ndarray:
-    return np.arange(count, dtype=np.int32)
+    return np.arange(count, dtype=np.uint16)
+
+
+def read(batches: Batches, start: int = 0, end: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    blocks = list(batches.blocks(start, len(batches) if end is None else end))
+    return tuple(np.concatenate(parts) for parts in zip(*blocks, strict=True))
+
+
+def in_memory(
+    ids: np.ndarray, batch_size: int, seq_length: int, seq_step: int
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """All batches of an epoch at once, as they were made before texts could be larger than memory.
+
+    Returns inputs and targets, and how many batches a pass has.
+    """
+    offsets = range(0, seq_length, seq_step)
+    count = (len(ids) - 1 - offsets[-1]) // (batch_size * seq_length)
+    count -= count % next(k for k in range(8, 0, -1) if count % k <= count // 50)
+    size = batch_size * count * seq_length
+
+    def cut(start: int) -> np.ndarray:
+        rows = ids[start : start + size].reshape(batch_size, count, seq_length)
+        return rows.swapaxes(0, 1)
+
+    inputs = np.concatenate([cut(offset) for offset in offsets])
+    targets = np.concatenate([cut(offset + 1) for offset in offsets])
+    return inputs, targets, count
 
 
 def test_a_batch_by_hand() -> None:
-    batches = training_batches(ids(14), batch_size=2, seq_length=3, seq_step=3)
+    batches = training_batches(ids(14), 2, 3, 3, None)
     # 13 predictable tokens hold two batches of 2 x 3; row 1 starts where row 0 ends.
-    assert batches.inputs.tolist() == [[[0, 1, 2], [6, 7, 8]], [[3, 4, 5], [9, 10, 11]]]
-    assert batches.targets.tolist() == [[[1, 2, 3], [7, 8, 9]], [[4, 5, 6], [10, 11, 12]]]
-    assert batches.batches_per_pass == 2
+    inputs, targets = read(batches)
+    assert inputs.tolist() == [[[0, 1, 2], [6, 7, 8]], [[3, 4, 5], [9, 10, 11]]]
+    assert targets.tolist() == [[[1, 2, 3], [7, 8, 9]], [[4, 5, 6], [10, 11, 12]]]
+    assert (batches.batches_per_pass, batches.epoch) == (2, 2)
 
 
 def test_a_short_step_adds_a_pass_at_that_offset() -> None:
-    batches = training_batches(ids(14), batch_size=2, seq_length=3, seq_step=2)
+    batches = training_batches(ids(14), 2, 3, 2, None)
     # From offset 2 there are 11 predictable tokens: one batch per pass.
     assert batches.batches_per_pass == 1
-    assert batches.inputs.tolist() == [[[0, 1, 2], [3, 4, 5]], [[2, 3, 4], [5, 6, 7]]]
+    assert read(batches)[0].tolist() == [[[0, 1, 2], [3, 4, 5]], [[2, 3, 4], [5, 6, 7]]]
 
 
-@given(
-    st.integers(1, 400), st.integers(1, 6), st.integers(1, 9), st.integers(1, 12)
-)  # fmt: skip
-def test_rows_are_contiguous_and_targets_one_later(size, batch_size, seq_length, seq_step) -> None:
+SIZES = (st.integers(1, 6), st.integers(1, 9), st.integers(1, 12))
+
+
+@given(st.integers(1, 900), *SIZES, st.sampled_from([1, 7, 10**6]))
+def test_batches_are_those_of_a_run_in_memory(
+    size, batch_size, seq_length, seq_step, block_tokens
+) -> None:
     assume(size > batch_size * seq_length + seq_length)
-    batches = training_batches(ids(size), batch_size, seq_length, seq_step)
-    assert batches.inputs.shape[1:] == (batch_size, seq_length)
-    assert batches.inputs.dtype == batches.targets.dtype == np.int32
-    np.testing.assert_array_equal(batches.targets, batches.inputs + 1)
-    for start in range(0, len(batches.inputs), batches.batches_per_pass):
-        one_pass = batches.inputs[start : start + batches.batches_per_pass]
-        rows = one_pass.swapaxes(0, 1).reshape(batch_size, -1)
-        assert (np.diff(rows) == 1).all()
-        assert rows[0, 0] == start // batches.batches_per_pass * seq_step
+    batches = training_batches(ids(size), batch_size, seq_length, seq_step, None)
+    inputs, targets, per_pass = in_memory(ids(size), batch_size, seq_length, seq_step)
+    with mock.patch.object(dataset, "BLOCK_TOKENS", block_tokens):
+        read_inputs, read_targets = read(batches)
+    assert read_inputs.dtype == read_targets.dtype == np.int32
+    np.testing.assert_array_equal(read_inputs, inputs)
+    np.testing.assert_array_equal(read_targets, targets)
+    assert (batches.batches_per_pass, batches.epoch) == (per_pass, len(inputs))
+
+
+@given(st.integers(1, 400), *SIZES, st.data())
+def test_any_part_of_the_training_can_be_read(size, batch_size, seq_length, seq_step, data) -> None:
+    """Also over the ends of passes, and of the text, from whose start it goes on."""
+    assume(size > batch_size * seq_length + seq_length)
+    batches = training_batches(ids(size), batch_size, seq_length, seq_step, None)
+    whole = np.concatenate(2 * [read(batches)[0]])
+    start = data.draw(st.integers(0, len(batches)))
+    end = data.draw(st.integers(start + 1, 2 * len(batches)))
+    np.testing.assert_array_equal(read(batches, start, end)[0], whole[start:end])
+
+
+def test_epochs_of_so_many_steps_have_just_as_many() -> None:
+    # 100 batches a pass: 7 steps at once leave out 2 of them, 8 would leave out too many.
+    for steps, at_once in ((None, 7), (40, 5), (50, 5), (7, 7), (11, 1)):
+        batches = training_batches(ids(2001), 2, 10, 10, steps)
+        assert batches.steps_at_once == at_once
+        assert batches.epoch == (steps or batches.batches_per_pass)
+        assert batches.epoch % at_once == batches.batches_per_pass % at_once == 0
 
 
 def test_too_little_text_says_the_numbers() -> None:
     with pytest.raises(TextgenError) as error:
-        training_batches(ids(212), batch_size=32, seq_length=50, seq_step=50)
+        training_batches(ids(212), 32, 50, 50, None)
     assert str(error.value) == (
         "--seq-length 50 x --batch-size 32 needs at least 1,601 tokens; the training text has 212."
         " Lower one of them or add text"
     )
-    assert len(training_batches(ids(1601), 32, 50, 50).inputs) == 1
+    assert len(training_batches(ids(1601), 32, 50, 50, None)) == 1
 
 
 @given(st.integers(2, 300), st.integers(1, 6), st.integers(1, 9))

@@ -29,7 +29,7 @@ def test_the_matrix_library_has_one_thread_until_the_last_block_ends() -> None:
 @pytest.mark.parametrize("cores", [1, 2, 3])
 @pytest.mark.parametrize("number", [0, 1, 5, 12])
 def test_results_come_in_order(cores: int, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "_cores", lambda: cores)
+    monkeypatch.setattr(parallel, "cores", lambda: cores)
     threads = set()
 
     def work(parts, given_up):
@@ -41,7 +41,7 @@ def test_results_come_in_order(cores: int, number: int, monkeypatch: pytest.Monk
 
 
 def test_shares_really_run_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "_cores", lambda: 2)
+    monkeypatch.setattr(parallel, "cores", lambda: 2)
     meeting = threading.Barrier(2, timeout=60)  # passes only if both shares run at once
 
     def work(parts, given_up):
@@ -52,7 +52,7 @@ def test_shares_really_run_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_after_an_error_the_others_give_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "_cores", lambda: 2)
+    monkeypatch.setattr(parallel, "cores", lambda: 2)
 
     def work(parts, given_up):
         if parts[0] == 0:

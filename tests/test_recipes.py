@@ -17,57 +17,62 @@ CORPORA = Path(__file__).parents[2] / "shared" / "corpora"
 needs_corpora = pytest.mark.skipif(not CORPORA.is_dir(), reason=f"needs {CORPORA}")
 
 
-# --- load_texts ---
+# --- find_texts ---
 
 
-def test_load_texts_reads_both_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def texts_of(data_dir: Path, validation_split: float) -> tuple[str, str | None]:
+    training, validation = recipes.find_texts(data_dir, validation_split)
+    return "".join(training.chunks()), validation and "".join(validation.chunks())
+
+
+def test_find_texts_reads_both_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "input.txt").write_bytes(b"one\r\n")
     (tmp_path / "validate.txt").write_bytes(b"two\r\n")
-    assert recipes.load_texts(tmp_path, 0.0) == recipes.Texts("one\n", "two\n")
+    assert texts_of(tmp_path, 0.0) == ("one\n", "two\n")
     assert capsys.readouterr().err == ""
-    assert recipes.load_texts(tmp_path, 0.5) == ("one\n", "two\n")
+    assert texts_of(tmp_path, 0.5) == ("one\n", "two\n")
     assert "validation split 0.5 is not used" in capsys.readouterr().err
 
 
-def test_load_texts_splits_only_when_asked(tmp_path: Path) -> None:
+def test_find_texts_splits_only_when_asked(tmp_path: Path) -> None:
     text = "".join(f"paragraph {number}\n\n" for number in range(100))
     (tmp_path / "input.txt").write_text(text, encoding="utf-8")
-    assert recipes.load_texts(tmp_path, 0.0) == (text, None)
-    assert recipes.load_texts(tmp_path, 0.1) == corpora.split(text, 0.1)
+    assert texts_of(tmp_path, 0.0) == (text, None)
+    assert texts_of(tmp_path, 0.1) == corpora.split(text, 0.1)
 
 
-def test_load_texts_names_the_folder_and_what_to_put_there(tmp_path: Path) -> None:
+def test_find_texts_names_the_folder_and_what_to_put_there(tmp_path: Path) -> None:
     with pytest.raises(TextgenError) as caught:
-        recipes.load_texts(tmp_path, 0.0)
+        recipes.find_texts(tmp_path, 0.0)
     assert str(caught.value) == (
         f"the data directory {tmp_path} has no input.txt: put the text to learn from in"
         f" {tmp_path / 'input.txt'}, or use data/tinyshakespeare"
     )
     with pytest.raises(TextgenError, match=r"the data directory .*gone does not exist: put"):
-        recipes.load_texts(tmp_path / "gone", 0.0)
+        recipes.find_texts(tmp_path / "gone", 0.0)
 
 
-def test_load_texts_refuses_a_file_for_a_folder(tmp_path: Path) -> None:
+def test_find_texts_refuses_a_file_for_a_folder(tmp_path: Path) -> None:
     (tmp_path / "twain").write_text("text", encoding="utf-8")
     with pytest.raises(TextgenError, match=r"twain is a file, not a folder: .* corpus .*twain"):
-        recipes.load_texts(tmp_path / "twain", 0.0)
+        recipes.find_texts(tmp_path / "twain", 0.0)
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, 2.0])
-def test_load_texts_refuses_a_share_out_of_range(tmp_path: Path, share: float) -> None:
+def test_find_texts_refuses_a_share_out_of_range(tmp_path: Path, share: float) -> None:
     (tmp_path / "input.txt").write_text("text", encoding="utf-8")
     with pytest.raises(TextgenError, match=rf"`validation_split` {share} is not a share"):
-        recipes.load_texts(tmp_path, share)
+        recipes.find_texts(tmp_path, share)
 
 
-def test_load_texts_makes_a_known_corpus_and_says_so(
+def test_find_texts_makes_a_known_corpus_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recipe = recipes.Recipe("a stand-in", lambda source: recipes.Texts("abc\n\n", "de\n"))
     monkeypatch.setitem(recipes.KNOWN, "twain", recipe)
-    assert recipes.load_texts(tmp_path / "twain", 0.0) == ("abc\n", "de\n")
+    assert texts_of(tmp_path / "twain", 0.0) == ("abc\n", "de\n")
     assert "making it from a stand-in" in capsys.readouterr().err
-    assert recipes.load_texts(tmp_path / "twain", 0.0) == ("abc\n", "de\n")
+    assert texts_of(tmp_path / "twain", 0.0) == ("abc\n", "de\n")
     assert capsys.readouterr().err == "", "a corpus that is there is made again"
 
 

@@ -16,11 +16,12 @@ from tests.conftest import TINY_MODEL, TINY_TRAINING, VERSES
 from textgen import checkpoint, run, snapshots, training
 from textgen.backend import keras
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
-from textgen.dataset import training_batches
+from textgen.dataset import Batches, training_batches
 from textgen.errors import TextgenError
 from textgen.model import build_model, get_weights
 from textgen.network import Network
 from textgen.run import Evaluation
+from textgen.tokenization import VocabularyRule
 
 MODEL = replace(TINY_MODEL, num_layers=1, dropout=0.3)
 CONFIG = replace(TINY_TRAINING, num_epochs=4, seq_step=10)
@@ -45,16 +46,18 @@ def fit(
     resume: bool = False,
     model: ModelConfig = MODEL,
 ) -> dict[str, float]:
-    corpus = training.read_corpus(folder, TokenizerConfig(), 0.0)
+    corpus = training.read_corpus(folder, VocabularyRule(TokenizerConfig()), 0.0)
     return training.fit(folder, corpus, model, config, resume)
 
 
 def test_nothing_of_tensorflow_tunes_the_reading_of_batches() -> None:
     """Its thread would now and then hold up the end of an epoch for as long as the epoch took."""
-    batches = training_batches(np.arange(81, dtype=np.int32), 2, 10, 10)
-    dataset = run._dataset(batches)
+    batches = training_batches(np.arange(81, dtype=np.int32), 2, 10, 10, None)
+    dataset = run._dataset(batches, lambda: 1, 2)
     assert dataset.options().autotune.enabled is False
-    assert [pair[0].numpy().tolist() for pair in dataset] == batches.inputs.tolist()
+    ((inputs, _),) = batches.blocks(1, 3)
+    assert [pair[0].numpy().tolist() for pair in dataset] == inputs.tolist()
+    assert dataset.cardinality() == 2
 
 
 def test_weight_decay_shrinks_weights_that_the_text_does_not_need(verses: Path) -> None:
@@ -138,10 +141,48 @@ def test_a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one(
     assert history(verses) == history(uninterrupted)
 
 
+def test_epochs_of_so_many_steps_change_nothing_but_when_models_are_saved(
+    verses: Path, uninterrupted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The weights are those of epochs over the whole text: what is read goes on, and so does the
+    recurrent state, also over a validation in the middle of a pass, an interruption and the end
+    of the text."""
+    whole = len(history(uninterrupted))
+    steps = int(history(uninterrupted)[0]["step"])
+    per_epoch = steps // 2
+    config = replace(CONFIG, steps_per_epoch=per_epoch, num_epochs=2 * whole)
+    passes = [batches_of(verses, epoch).batches_per_pass for epoch in (per_epoch, None)]
+    assert passes[0] == passes[1]
+    interrupted(monkeypatch, verses, 1, config=config)
+    interrupted(monkeypatch, verses, 2, config=config, resume=True)
+    fit(verses, config, resume=True)
+    assert [int(row["step"]) for row in history(verses)] == [
+        per_epoch * number for number in range(1, 2 * whole + 1)
+    ]
+    same_weights(verses / "latest", uninterrupted / "latest")
+
+
+def test_validation_in_the_middle_of_a_pass_leaves_the_carried_state() -> None:
+    model = build_model(TINY_MODEL, 5, batch_size=2, random_seed=0)
+    ids = np.random.default_rng(0).integers(1, 5, 13).astype(np.int32)
+    model(ids[:8].reshape(2, 4))
+    before = [state.numpy() for layer in model.layers for state in getattr(layer, "states", [])]
+    Evaluation(model, ids, replace(TINY_TRAINING, batch_size=2, seq_length=4))()
+    after = [state.numpy() for layer in model.layers for state in getattr(layer, "states", [])]
+    assert np.any(before[0])
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def calls_per_epoch(folder: Path) -> int:
-    ids = training.read_corpus(folder, TokenizerConfig(), 0.0).training
-    batches = training.training_batches(ids, CONFIG.batch_size, CONFIG.seq_length, CONFIG.seq_step)
-    return len(batches.inputs) // batches.steps_at_once
+    batches = batches_of(folder, None)
+    return batches.epoch // batches.steps_at_once
+
+
+def batches_of(folder: Path, steps_per_epoch: int | None) -> Batches:
+    corpus = training.read_corpus(folder, VocabularyRule(TokenizerConfig()), 0.0)
+    sizes = CONFIG.batch_size, CONFIG.seq_length, CONFIG.seq_step
+    return training_batches(corpus.training.ids, *sizes, steps_per_epoch)
 
 
 def test_an_interruption_in_the_first_epoch_keeps_a_model_and_says_how_to_go_on(

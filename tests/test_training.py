@@ -11,7 +11,7 @@ from tests.conftest import TINY_MODEL, TINY_TRAINING, VERSES
 from textgen import checkpoint
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textgen.errors import TextgenError
-from textgen.training import some_line_starts, train
+from textgen.training import train
 
 
 def history(directory: Path) -> list[dict[str, str]]:
@@ -84,17 +84,3 @@ def test_tiny_texts_are_refused_with_the_numbers(tmp_path: Path) -> None:
     (tmp_path / "input.txt").write_text("Too short to learn from.\n")
     with pytest.raises(TextgenError, match=r"needs at least 1,626 tokens; .* has 25"):
         train(tmp_path, ModelConfig(), TokenizerConfig(), TrainingConfig())
-
-
-def test_line_starts_are_beginnings_of_lines() -> None:
-    starts = some_line_starts(VERSES, np.random.default_rng(0))
-    assert len(set(starts)) == len(starts) > 5
-    for start in starts:
-        assert any(line.startswith(start) for line in VERSES.splitlines()), start
-        assert 0 < len(start) <= 40
-    assert "The river keeps no record" in starts
-
-
-def test_line_starts_of_texts_without_lines() -> None:
-    assert some_line_starts("ab" * 500, np.random.default_rng(0)) == ["ab" * 20]
-    assert some_line_starts("\n\n\nx\n\n\n", np.random.default_rng(0)) == ["x"]

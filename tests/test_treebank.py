@@ -14,11 +14,13 @@ from tests.benchmarks.treebank import CORPORA, nltk_vocabulary, read_text
 from textgen import treebank
 from textgen.treebank import (
     GLUE,
+    PARAGRAPH,
     StreamingDetokenizer,
     detokenize,
     is_spacing,
+    last_cut,
     tokenize,
-    tokenize_pieces,
+    tokenize_from,
 )
 
 # Made for this test. It has what prose has, and the rule should foresee all of its white space.
@@ -253,12 +255,37 @@ def test_text_may_be_cut_after_a_blank_line(parts: list[str], blank_line: str) -
     assert tokenize("".join(parts)) == list(itertools.chain.from_iterable(map(tokenize, parts)))
 
 
+def tokens_of_pieces(pieces: list[str]) -> list[str]:
+    tokens: list[str] = []
+    state = PARAGRAPH
+    for piece in pieces:
+        more, state = tokenize_from(piece, state)
+        tokens += more
+    return tokens
+
+
 @settings(max_examples=500, deadline=None)
 @given(TEXTS)
 def test_pieces_may_be_cut_after_every_line(text: str) -> None:
     pieces = [line + "\n" for line in text.split("\n")]
-    tokens = list(itertools.chain.from_iterable(tokenize_pieces(pieces)))
-    assert tokens == tokenize(text + "\n")
+    assert tokens_of_pieces(pieces) == tokenize(text + "\n")
+
+
+@settings(max_examples=500, deadline=None)
+@given(TEXTS, st.data())
+def test_pieces_may_be_cut_where_last_cut_says(text: str, data: st.DataObject) -> None:
+    pieces, rest = [], text
+    while cut := last_cut(rest[: data.draw(st.integers(0, len(rest)))]):
+        pieces.append(rest[:cut])
+        rest = rest[cut:]
+    assert tokens_of_pieces([*pieces, rest]) == tokenize(text)
+
+
+def test_long_lines_are_cut_between_words_but_not_within_an_ellipsis() -> None:
+    assert last_cut("one\ntwo three") == 4
+    assert last_cut("two three four") == len("two three")
+    assert last_cut("two . . . ") == len("two")
+    assert last_cut(". . . ") == last_cut("two") == 0
 
 
 @settings(max_examples=300, deadline=None)

@@ -300,7 +300,15 @@ class TrainingConfig(Config):
         " tokens 0, step, 2 x step, ... below --seq-length",
         minimum=1,
     )
-    num_epochs: int = option(50, "times to go through the text", minimum=1)
+    num_epochs: int = option(
+        50, "epochs: times to go through the text, or --steps-per-epoch", minimum=1
+    )
+    steps_per_epoch: int | None = option(
+        None,
+        "steps in an epoch, after which models are saved, measured and sampled (default: those of"
+        " going through the whole text)",
+        minimum=1,
+    )
     minutes: float | None = option(
         None, "train for this wall time instead of --num-epochs", above=0
     )

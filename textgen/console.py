@@ -6,7 +6,8 @@ Everything here goes to standard error; standard output belongs to generated tex
 import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 import colorama
@@ -67,11 +68,25 @@ def warn(message: str) -> None:
     say(f"warning: {message}", "yellow")
 
 
-def bar(layout: str, total: float = 1.0) -> "tqdm[NoReturn]":
+def bar(layout: str, total: float = 1.0, unit: str = "it") -> "tqdm[NoReturn]":
     """A progress bar in tqdm's `bar_format`; it shows only on a terminal."""
     from tqdm import tqdm  # here, so that printing a heading costs no import
 
-    return tqdm(total=total, bar_format=layout, disable=None, leave=False, file=sys.stderr)
+    return tqdm(
+        total=total, bar_format=layout, unit=unit, disable=None, leave=False, file=sys.stderr
+    )
+
+
+@contextmanager
+def reading(title: str, num_bytes: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar of reading so many bytes; yields what to call with each number read."""
+    layout = f"{title} {{percentage:3.0f}}%|{{bar:20}}| {{rate_fmt}}, {{remaining}} left"
+    with bar(layout, num_bytes / 1e6, " MB") as shown:
+
+        def advance(size: int) -> None:
+            shown.update(size / 1e6)
+
+        yield advance
 
 
 def duration(seconds: float) -> str:

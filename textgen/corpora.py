@@ -1,7 +1,7 @@
-"""Raw text: read, decode, clean, unwrap and split it.
+"""Raw text: decode, clean, unwrap and split it.
 
-Functions from text to text; `recipes.py` puts them together for the known corpora and
-for the command `python -m textgen corpus`.
+Functions from text to text; `recipes.py` puts them together for the known corpora,
+`prepare.py` for the command `python -m textgen corpus`, and `sources.py` reads by them.
 """
 
 import codecs
@@ -9,6 +9,7 @@ import itertools
 import re
 import shlex
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
 from textgen.errors import TextgenError
 
@@ -37,26 +38,8 @@ SIGNATURES = {
     b"\x7fELF": "a program",
 }
 
-CONTROLS = [chr(code) for code in range(32) if chr(code) not in "\t\n\v\f\r\x1a\x1b"]
+CONTROLS = bytes(code for code in range(32) if code not in b"\t\n\v\f\r\x1a\x1b")
 MAX_CONTROL_SHARE = 0.02  # compressed and random data have about 0.1
-
-
-def read_text(path: Path) -> str:
-    r"""Return the text of `input.txt` or `validate.txt`: UTF-8 with or without BOM, \n line ends.
-
-    Raises TextgenError for a missing, unreadable, empty, binary or differently encoded file.
-    """
-    data = read_bytes(path)
-    encoding = detect_encoding(data, str(path))
-    if not encoding.startswith("utf-8"):
-        raise TextgenError(
-            f"{path} is not UTF-8 ({_first_bad_byte(data)}; it looks like {encoding}):"
-            f" `python -m textgen corpus {shlex.quote(str(path))} --out DIR` converts it"
-        )
-    text = _decoded(data, encoding, str(path))
-    if not text.strip():
-        raise TextgenError(f"{path} is empty: put the text to learn from in it")
-    return text
 
 
 def read_bytes(path: Path) -> bytes:
@@ -82,14 +65,15 @@ def decode(data: bytes, name: str) -> str:
     return _decoded(data, detect_encoding(data, name), name)
 
 
-def detect_encoding(data: bytes, name: str) -> str:
+def detect_encoding(data: bytes, name: str, start: int = 0) -> str:
     """Name the codec that fits: by byte order mark, else UTF-16 where clear, UTF-8, else cp1252.
 
+    `start` is where `data` begins in the file that it comes from.
     Raises TextgenError for binary data and for UTF-8 with a few damaged places.
     """
     for signature, kind in SIGNATURES.items():
         if data.startswith(signature):
-            raise _binary(name, kind)
+            raise binary(name, kind)
     for mark, encoding in BYTE_ORDER_MARKS:
         if data.startswith(mark):
             return encoding
@@ -98,7 +82,7 @@ def detect_encoding(data: bytes, name: str) -> str:
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
-        _refuse_damaged_utf8(data, error, name)
+        _refuse_damaged_utf8(data, error, name, start)
         return "cp1252"
     return "utf-8"
 
@@ -108,18 +92,18 @@ def _utf16_order(data: bytes, name: str) -> str:
     first, second = data[::2].count(0), data[1::2].count(0)
     clear = max(first, second) > 0.02 * len(data) and min(first, second) < 0.01 * max(first, second)
     if len(data) % 2 or not clear:
-        raise _binary(name, "a binary file (it has zero bytes)")
+        raise binary(name, "a binary file (it has zero bytes)")
     return "utf-16-le" if second > first else "utf-16-be"
 
 
-def _refuse_damaged_utf8(data: bytes, error: UnicodeDecodeError, name: str) -> None:
+def _refuse_damaged_utf8(data: bytes, error: UnicodeDecodeError, name: str, start: int) -> None:
     """Raise for UTF-8 with damage: in cp1252 text hardly any letters form valid UTF-8."""
     text = data.decode("utf-8", errors="replace")
     damaged = text.count("\ufffd")
     valid = sum(character > "\x7f" for character in text) - damaged
     if valid >= damaged:
         raise TextgenError(
-            f"{name} is UTF-8 with damage ({_bad_byte(error)}): mend that place or save the"
+            f"{name} is UTF-8 with damage ({_bad_byte(error, start)}): mend that place or save the"
             " file as UTF-8 again"
         )
 
@@ -132,33 +116,64 @@ def _decoded(data: bytes, encoding: str, name: str) -> str:
             f"{name} is not UTF-8, UTF-16 or cp1252 text ({encoding}: {_bad_byte(error)}):"
             " save it as UTF-8 plain text first"
         ) from error
-    if "\0" in text or sum(map(text.count, CONTROLS)) > MAX_CONTROL_SHARE * len(text):
-        raise _binary(name, "a binary file (it is full of control characters)")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    if "\0" in text:
+        raise binary(name, "a binary file (it has zero bytes)")
+    refuse_controls(count_controls(text.encode("utf-8", "surrogatepass")), len(text), name)
+    return even_line_ends(text)
 
 
-def _first_bad_byte(data: bytes) -> str:
+def even_line_ends(text: str) -> str:
+    r"""Make every line end \n."""
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def count_controls(data: bytes) -> int:
+    """How many of the bytes of a text in UTF-8 are control characters that text has not."""
+    return len(data) - len(data.translate(None, CONTROLS))
+
+
+def refuse_controls(count: int, length: int, name: str) -> None:
+    """Raise TextgenError where `count` of `length` characters are too many for text."""
+    if count > MAX_CONTROL_SHARE * length:
+        raise binary(name, "a binary file (it is full of control characters)")
+
+
+def not_utf8(path: Path, data: bytes, start: int = 0) -> TextgenError:
+    """Say what is wrong with a file of which `data`, from offset `start` on, is not UTF-8."""
+    encoding = detect_encoding(data, str(path), start)
+    return TextgenError(
+        f"{path} is not UTF-8 ({_first_bad_byte(data, start)}; it looks like {encoding}):"
+        f" `python -m textgen corpus {shlex.quote(str(path))} --out DIR` converts it"
+    )
+
+
+def _first_bad_byte(data: bytes, start: int) -> str:
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
-        return _bad_byte(error)
-    return f"byte 0x00 at offset {data.index(0)}"
+        return _bad_byte(error, start)
+    return f"byte 0x00 at offset {start + data.index(0)}"
 
 
-def _bad_byte(error: UnicodeDecodeError) -> str:
-    return f"byte 0x{error.object[error.start]:02x} at offset {error.start}"
+def _bad_byte(error: UnicodeDecodeError, start: int = 0) -> str:
+    return f"byte 0x{error.object[error.start]:02x} at offset {start + error.start}"
 
 
-def _binary(name: str, kind: str) -> TextgenError:
+def binary(name: str, kind: str) -> TextgenError:
+    """Say that something is no text."""
     return TextgenError(f"{name} is {kind}, not text: save it as plain text (.txt) first")
 
 
 # What Project Gutenberg puts around a book (https://www.gutenberg.org/policy/license.html).
+GUTENBERG_START = re.compile(
+    r"\*\*\* ?START OF TH(?:E|IS) PROJECT GUTENBERG[^*]*\*\*\*", re.IGNORECASE
+)
+GUTENBERG_END = re.compile(
+    r"\*\*\* ?END OF TH(?:E|IS) PROJECT GUTENBERG|End of (?:the |this )?Project Gutenberg",
+    re.IGNORECASE,
+)
 GUTENBERG_BOOK = re.compile(
-    r"^\*\*\* ?START OF TH(?:E|IS) PROJECT GUTENBERG[^*]*\*\*\*.*\n"
-    r"(?P<book>(?s:.*?))"
-    r"(?=^\*\*\* ?END OF TH(?:E|IS) PROJECT GUTENBERG"
-    r"|^End of (?:the |this )?Project Gutenberg|\Z)",
+    rf"^{GUTENBERG_START.pattern}.*\n(?P<book>(?s:.*?))(?=^(?:{GUTENBERG_END.pattern})|\Z)",
     re.MULTILINE | re.IGNORECASE,
 )
 GUTENBERG_CREDITS = re.compile(
@@ -179,8 +194,12 @@ def strip_gutenberg(text: str) -> str:
     books = [match["book"] for match in GUTENBERG_BOOK.finditer(text)]
     if not books:
         return text
-    kept = (EDITORS_NOTES.sub("", GUTENBERG_CREDITS.sub("", book)) for book in books)
-    return "\n\n".join(book.strip("\n") for book in kept) + "\n"
+    return "\n\n".join(map(clean_book, books)) + "\n"
+
+
+def clean_book(book: str) -> str:
+    """Drop credits, notes and the newlines around a book."""
+    return EDITORS_NOTES.sub("", GUTENBERG_CREDITS.sub("", book)).strip("\n")
 
 
 FULL_LINE = 55  # columns; hard wraps are at 60 to 80, most verse stays below
@@ -246,19 +265,41 @@ def split(text: str, validation_split: float) -> tuple[str, str]:
     Raises TextgenError when `validation_split` is not between 0 and 1 (both excluded) or when
     the text is too short to give both parts something.
     """
+    slices = split_places(text, validation_split)
+    training = "".join(text[piece.start : piece.cut] for piece in slices)
+    validation = "".join(text[piece.cut : piece.end] for piece in slices)
+    return _checked_parts(training, validation, validation_split)
+
+
+class Searchable(Protocol):
+    """What splitting needs of a text: a str is one, and so is a file that is read in parts."""
+
+    def __len__(self) -> int: ...
+    def find(self, separator: str, low: int, high: int, /) -> int: ...
+    def rfind(self, separator: str, low: int, high: int, /) -> int: ...
+    def startswith(self, prefix: str, place: int, /) -> bool: ...
+
+
+class Slice(NamedTuple):
+    """A part of a text: trained on from `start` to `cut`, held out from there to `end`."""
+
+    start: int
+    cut: int
+    end: int
+
+
+def split_places(text: Searchable, validation_split: float) -> list[Slice]:
+    """Where `split` cuts `text`. Raises TextgenError for a share that is none."""
     check_share(validation_split)
-    reach = _reach(len(text), validation_split)
-    training, validation = [], []
+    reach, slices = _reach(len(text), validation_split), []
     start = held_out = 0
     for end in _slice_ends(text, validation_split):
         place = end - (round(validation_split * end) - held_out)
         low, high = (min(end, max(start, place + way)) for way in (-reach, reach))
-        cut = _nearest_cut(text, place, low, high)
-        training.append(text[start:cut])
-        validation.append(text[cut:end])
-        held_out += end - cut
+        slices.append(Slice(start, _nearest_cut(text, place, low, high), end))
+        held_out += end - slices[-1].cut
         start = end
-    return _checked_parts("".join(training), "".join(validation), validation_split)
+    return slices
 
 
 def split_tail(text: str, share: float) -> tuple[str, str]:
@@ -283,7 +324,7 @@ def _reach(length: int, share: float) -> int:
     return round(length * min(share, 1 - share) / 2)
 
 
-def _slice_ends(text: str, share: float) -> list[int]:
+def _slice_ends(text: Searchable, share: float) -> list[int]:
     """Where slices end, ascending. They are sought in places apart, so that none is empty."""
     length = len(text)
     count = min(MAX_SLICES, max(1, int(length * min(share, 1 - share) / SLICE_CHARACTERS)))
@@ -292,7 +333,7 @@ def _slice_ends(text: str, share: float) -> list[int]:
     return [_nearest_cut(text, place, place - half, place + half) for place in places] + [length]
 
 
-def _nearest_cut(text: str, position: int, low: int, high: int) -> int:
+def _nearest_cut(text: Searchable, position: int, low: int, high: int) -> int:
     """Find the paragraph end from `low` to `high` nearest `position`; else line end, else space."""
     position = max(low, min(position, high))
     for separator in ("\n\n", "\n", " "):
@@ -307,7 +348,7 @@ def _nearest_cut(text: str, position: int, low: int, high: int) -> int:
     return position
 
 
-def _past(text: str, place: int, separator: str) -> int:
+def _past(text: Searchable, place: int, separator: str) -> int:
     """Return the end of the run of separators at `place`."""
     end = place + len(separator)
     while text.startswith(separator[0], end):
@@ -317,8 +358,13 @@ def _past(text: str, place: int, separator: str) -> int:
 
 def _checked_parts(training: str, validation: str, share: float) -> tuple[str, str]:
     if not training.strip() or not validation.strip():
-        raise TextgenError(
-            f"a text of {len(training) + len(validation):,} characters is too short to hold out"
-            f" {share:.1%}: give more text, or your own validate.txt"
-        )
+        raise too_short(len(training) + len(validation), share)
     return training, validation
+
+
+def too_short(length: int, share: float) -> TextgenError:
+    """Say that a text of `length` characters is too short to hold out a share of it."""
+    return TextgenError(
+        f"a text of {length:,} characters is too short to hold out {share:.1%}: give more text,"
+        " or your own validate.txt"
+    )

@@ -10,7 +10,7 @@ import numpy as np
 from textgen import checkpoint
 from textgen.config import ModelConfig
 from textgen.network import Array
-from textgen.tokenizers import Tokenizer, build_tokenizer, from_metadata, to_metadata
+from textgen.tokenizers import Tokenizer
 
 NOISE = 0.1
 """Standard deviation of what is added to new rows, as a share of the old rows' own."""
@@ -23,14 +23,8 @@ class Origin(NamedTuple):
     model: ModelConfig
     weights: dict[str, Array]
 
-    def tokenizer_for(self, text: str) -> Tokenizer:
-        """The old vocabulary, its ids unchanged, and after it the tokens that `text` adds."""
-        new = build_tokenizer(text, self.tokenizer.config).vocabulary
-        extended = list(dict.fromkeys([*self.tokenizer.vocabulary, *new]))
-        return from_metadata(to_metadata(self.tokenizer) | {"vocabulary": extended})
-
     def weights_for(self, tokenizer: Tokenizer, random_seed: int | None) -> dict[str, Array]:
-        """The weights of a model with the vocabulary of `tokenizer_for`."""
+        """The weights of a model with the vocabulary of `tokenizer`, which extends the old one."""
         count = len(tokenizer.vocabulary) - len(self.tokenizer.vocabulary)
         rng = np.random.default_rng(random_seed)
         embedding = extended(self.weights["embedding/embeddings"], count, rng)

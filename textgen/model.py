@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -97,6 +99,19 @@ def reset_state(model: keras.Model) -> None:
     for layer in model.layers:
         if getattr(layer, "stateful", False):
             layer.reset_state()
+
+
+@contextlib.contextmanager
+def fresh_state(model: keras.Model) -> Iterator[None]:
+    """Zero recurrent state within the block; after it, the state from before."""
+    states = [state for layer in model.layers for state in getattr(layer, "states", None) or []]
+    kept = [state.numpy() for state in states]
+    reset_state(model)
+    try:
+        yield
+    finally:
+        for state, values in zip(states, kept, strict=True):
+            state.assign(values)
 
 
 def get_weights(model: keras.Model) -> dict[str, npt.NDArray[Any]]:

@@ -55,7 +55,7 @@ def side_by_side(
         parts: what there is to do.
         smallest_share: parts for which a thread is worth its cost.
     """
-    shares = max(1, min(_cores(), len(parts) // smallest_share))
+    shares = max(1, min(cores(), len(parts) // smallest_share))
     given_up = threading.Event()
     if shares == 1:
         return work(parts, given_up)
@@ -68,6 +68,6 @@ def side_by_side(
             given_up.set()  # after an error, or Ctrl-C, in one of them
 
 
-def _cores() -> int:
+def cores() -> int:
     """The processor's cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 from typing import Any, NamedTuple
 
-from textgen import console, finetuning, recipes, sizing
+from textgen import console, finetuning, sizing
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textgen.errors import TextgenError
 from textgen.network import Array
 from textgen.snapshots import stored_progress
+from textgen.tokenization import Corpus, VocabularyRule
 from textgen.tokenizers import from_metadata
-from textgen.training import Corpus, read_corpus, tokenized, with_random_seed
+from textgen.training import read_corpus, with_random_seed
 
 CHANGEABLE = frozenset(
     ["num_epochs", "minutes", "patience", "save_every", "live_sample", "learning_rate"]
@@ -47,10 +48,10 @@ def _new(arguments: argparse.Namespace) -> Plan:
     words = tokenizer.word_tokens
     model = ModelConfig.from_flags(arguments, words)
     config = TrainingConfig.from_flags(arguments, words)
-    corpus = read_corpus(arguments.data_dir, tokenizer, config.validation_split)
+    corpus = read_corpus(arguments.data_dir, VocabularyRule(tokenizer), config.validation_split)
     if not (config.minutes and sizing.is_wanted(vars(arguments))):
         return Plan(corpus, model, config)
-    chosen = sizing.choose(config.minutes, len(corpus.training), words, sizing.measure_gflops())
+    chosen = sizing.choose(config.minutes, len(corpus.training.ids), words, sizing.measure_gflops())
     model = ModelConfig.from_flags(arguments, words, chosen.settings)
     config = TrainingConfig.from_flags(arguments, words, chosen.settings)
     console.say(f"chosen for {config.minutes:g} minutes: {_described(model, config)}")
@@ -67,9 +68,8 @@ def _tuned(arguments: argparse.Namespace) -> Plan:
     )  # fmt: skip
     model = ModelConfig.from_flags(arguments, words, origin.model.to_dict())
     config = with_random_seed(TrainingConfig.from_flags(arguments, words))
-    corpus = tokenized(
-        recipes.load_texts(arguments.data_dir, config.validation_split), origin.tokenizer_for
-    )
+    rule = VocabularyRule(origin.tokenizer.config, origin.tokenizer, grows=True)
+    corpus = read_corpus(arguments.data_dir, rule, config.validation_split)
     weights = origin.weights_for(corpus.tokenizer, config.random_seed)
     added = len(corpus.tokenizer.vocabulary) - len(origin.tokenizer.vocabulary)
     console.say(f"starting from the model in {arguments.init_from}; {added:,} new tokens")
@@ -88,8 +88,8 @@ def _resumed(arguments: argparse.Namespace, run: dict[str, Any]) -> Plan:
     if "num_epochs" in changes:
         changes = {"minutes": None} | changes
     config = TrainingConfig.from_dict(training | changes)
-    texts = recipes.load_texts(arguments.data_dir, config.validation_split)
-    corpus = tokenized(texts, lambda text: tokenizer)
+    rule = VocabularyRule(tokenizer.config, tokenizer)
+    corpus = read_corpus(arguments.data_dir, rule, config.validation_split)
     for name, value in corpus.hashes.items():
         if value != run["texts"][name]:
             raise TextgenError(

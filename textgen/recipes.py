@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from textgen import console, corpora, downloads, files
+from textgen import console, corpora, downloads, files, sources
 from textgen.errors import TextgenError
+from textgen.sources import Source, Split, Stream, Streams
 
 HELD_OUT = 0.1  # of each known corpus
 
@@ -34,24 +35,29 @@ class Recipe:
     make: Callable[[str | None], Texts]
 
 
-def load_texts(data_dir: Path, validation_split: float) -> Texts:
-    """Return the training and validation text of `data_dir`.
+def find_texts(data_dir: Path, validation_split: float) -> Streams:
+    """Return the training and validation text of `data_dir`, to be read when they are needed.
 
     Makes a known corpus where input.txt is missing. `validation_split` (0: none) holds out a
-    share of input.txt where there is no validate.txt. Raises TextgenError when the folder has
-    no usable text.
+    share of the text where there is no validate.txt. Raises TextgenError when the folder has no
+    text.
     """
     if validation_split:
         corpora.check_share(validation_split)
-    training, validation = data_dir / "input.txt", data_dir / "validate.txt"
-    if not training.exists() and not prepare_known(data_dir):
-        raise _no_text(data_dir)
-    text = corpora.read_text(training)
-    if validation.exists():
+    if not data_dir.is_dir() or (source := sources.find(data_dir, "input")) is None:
+        if not prepare_known(data_dir):
+            raise _no_text(data_dir)
+        source = Source((data_dir / "input.txt",))
+    held_out = sources.find(data_dir, "validate")
+    if held_out is not None:
         if validation_split:
-            console.say(f"validation split {validation_split} is not used: {validation} is there")
-        return Texts(text, corpora.read_text(validation))
-    return Texts(*corpora.split(text, validation_split)) if validation_split else Texts(text, None)
+            shown = held_out.paths[0]
+            console.say(f"validation split {validation_split} is not used: {shown} is there")
+        return Streams(Stream(source), Stream(held_out))
+    if not validation_split:
+        return Streams(Stream(source), None)
+    split = Split(source, validation_split)
+    return Streams(Stream(source, split), Stream(source, split, held_out=True))
 
 
 def _no_text(data_dir: Path) -> TextgenError:

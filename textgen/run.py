@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +24,23 @@ from textgen.callbacks import (
 )  # fmt: skip
 from textgen.checkpoint import Metadata
 from textgen.config import TrainingConfig
-from textgen.dataset import Batches, evaluation_batches
+from textgen.dataset import Batches, EvaluationBatch, evaluation_batches
 from textgen.errors import TextgenError
 from textgen.generator import Generator
 from textgen.interruption import Interrupted, Interruption
 from textgen.model import (
     build_model,
     build_twin,
+    fresh_state,
     get_weights,
     is_finite,
-    reset_state,
     set_weights,
 )
 from textgen.network import Array, Network
 from textgen.snapshots import Progress, Saver, Snapshots
-from textgen.tokenizers import Ids, to_metadata
+from textgen.tokenfiles import release
+from textgen.tokenization import Corpus
+from textgen.tokenizers import Ids, StoredIds, to_metadata
 from textgen.workspace import keep_previous
 
 LIVE_LENGTH = {"character": 200, "word": 50}
@@ -55,8 +57,7 @@ class Run:
         data_dir: the data directory; this process has it for itself.
         metadata: the settings.
         batches: the training text, cut up.
-        validation: token ids of the validation text, (N,).
-        hashes: of both texts, by file name.
+        corpus: both texts.
         interruption: says when to stop.
     """
 
@@ -65,13 +66,13 @@ class Run:
         data_dir: Path,
         metadata: Metadata,
         batches: Batches,
-        validation: Ids | None,
-        hashes: dict[str, str | None],
+        corpus: Corpus,
         interruption: Interruption,
     ) -> None:
         config, size = metadata.training, len(metadata.tokenizer.vocabulary)
         self.data_dir, self.metadata, self.batches = data_dir, metadata, batches
-        self.hashes, self.interruption = hashes, interruption
+        self.corpus, self.interruption = corpus, interruption
+        validation = corpus.validation and corpus.validation.ids
         self.model = build_model(metadata.model, size, config.batch_size, config.random_seed)
         compile_model(self.model, config, batches.steps_at_once)
         self.evaluation = validation is not None and Evaluation(self.model, validation, config)
@@ -114,7 +115,7 @@ class Run:
     @property
     def epoch(self) -> int:
         """Whole epochs done."""
-        return self.clock.step // len(self.batches.inputs)
+        return self.clock.step // self.batches.epoch
 
     def finish(self) -> dict[str, float]:
         """Train to the end; returns the best epoch's row of `history.csv`."""
@@ -141,7 +142,7 @@ class Run:
         self.clock.step = int(progress.clock["step"] or 0)
         self.keeper.history, self.keeper.best = progress.history, progress.best
         loss = [variable.numpy() for variable in self.model.metrics_variables]
-        self.carried_loss.values = loss if self.clock.step % len(self.batches.inputs) else []
+        self.carried_loss.values = loss if self.clock.step % self.batches.epoch else []
         return progress
 
     def _roll_back(self, diverged: DivergenceError) -> None:
@@ -157,32 +158,34 @@ class Run:
         console.warn(f"{diverged}; back to step {self.clock.step:,} with half the learning rate")
 
     def _say_size(self) -> None:
-        unit, size = self.metadata.tokenizer.unit, self.batches.inputs.size
-        known = np.count_nonzero(self.batches.inputs) / size
+        unit, text = self.metadata.tokenizer.unit, self.corpus.training
+        size = self.batches.epoch * self.clock.tokens_per_step
         console.say(
             f"{size:,} {unit}s per epoch; {len(self.metadata.tokenizer.vocabulary) - 1:,} types,"
-            f" {known:.1%} of the {unit}s; {self.model.count_params():,} weights to learn"
+            f" {1 - text.num_unknown / len(text.ids):.1%} of the {unit}s;"
+            f" {self.model.count_params():,} weights to learn"
         )
 
     def _fit(self) -> None:
-        dataset, callbacks = _dataset(self.batches), self._callbacks()
-        for first_batch, epoch, epochs in self._spans():
+        callbacks = self._callbacks()
+        for steps, epoch, epochs in self._spans():
+            dataset = _dataset(self.batches, lambda: self.clock.step, steps)
             self.model.fit(
-                dataset.skip(first_batch), initial_epoch=epoch, epochs=epochs,
-                callbacks=callbacks, shuffle=False, verbose=0,
+                dataset, initial_epoch=epoch, epochs=epochs, callbacks=callbacks, shuffle=False,
+                verbose=0,
             )  # fmt: skip
             if self.model.stop_training:
                 break
 
     def _spans(self) -> Iterator[tuple[int, int, int]]:
-        """The rest of an epoch, if one was begun, then whole epochs: first batch, from, to."""
+        """The rest of an epoch, if one was begun, then whole epochs: steps of each, from, to."""
         config, epoch = self.metadata.training, self.epoch
         epochs = WHOLE_RUN if config.minutes else config.num_epochs
-        if begun := self.clock.step % len(self.batches.inputs):
-            yield begun, epoch, epoch + 1
+        if begun := self.clock.step % self.batches.epoch:
+            yield self.batches.epoch - begun, epoch, epoch + 1
             epoch += 1
         if epoch < epochs:
-            yield 0, epoch, epochs
+            yield self.batches.epoch, epoch, epochs
 
     def _callbacks(self) -> list[keras.callbacks.Callback]:
         config, unit = self.metadata.training, self.metadata.tokenizer.unit
@@ -219,7 +222,7 @@ class Run:
             "tokenizer": to_metadata(self.metadata.tokenizer),
             "model": self.metadata.model.to_dict(),
             "training": self.metadata.training.to_dict(),
-            "texts": self.hashes,
+            "texts": self.corpus.hashes,
         }
         keeper, factor = self.keeper, self.schedule.factor
         self.snapshots.save(
@@ -242,12 +245,12 @@ class CarriedLoss(keras.callbacks.Callback):
         self.values = []
 
 
-def _clock(config: TrainingConfig, batches: Batches, validation: Ids | None) -> RunClock:
+def _clock(config: TrainingConfig, batches: Batches, validation: StoredIds | None) -> RunClock:
     return RunClock(
-        total_steps=None if config.minutes else config.num_epochs * len(batches.inputs),
+        total_steps=None if config.minutes else config.num_epochs * batches.epoch,
         total_seconds=config.minutes and 60 * config.minutes,
-        tokens_per_step=config.batch_size * config.seq_length,
-        validation_steps=0 if validation is None else len(validation) // batches.inputs[0].size,
+        tokens_per_step=(size := config.batch_size * config.seq_length),
+        validation_steps=0 if validation is None else len(validation) // size,
     )
 
 
@@ -267,15 +270,27 @@ def compile_model(model: keras.Model, config: TrainingConfig, steps_at_once: int
     )
 
 
-def _dataset(batches: Batches) -> tf.data.Dataset:
-    """The batches for `fit`, read one call of steps ahead.
+def _dataset(batches: Batches, step: Callable[[], int], steps: int) -> tf.data.Dataset:
+    """The batches of an epoch, or of what is left of one, for `fit`; read one call of steps ahead.
 
+    `fit` reads it anew for each epoch: from batch number `step()` on, so many `steps`.
     Without autotuning: where an epoch ends, its thread is now and then waited for, for as long as
     the epoch took.
     """
+
+    def read() -> Iterator[tuple[Ids, Ids]]:
+        start = step()
+        for block in batches.blocks(start, start + steps):
+            yield block
+            release(batches.ids)
+
     options = tf.data.Options()
     options.autotune.enabled = False
-    pairs = tf.data.Dataset.from_tensor_slices((batches.inputs, batches.targets))
+    shape = (None, batches.batch_size, batches.seq_length)
+    blocks = tf.data.Dataset.from_generator(
+        read, output_signature=2 * (tf.TensorSpec(shape, tf.int32),)
+    )
+    pairs = blocks.unbatch().apply(tf.data.experimental.assert_cardinality(steps))
     return pairs.prefetch(batches.steps_at_once).with_options(options)
 
 
@@ -283,21 +298,25 @@ class Evaluation:
     """The loss of `model` on a whole text, in nats per token.
 
     Args:
-        model: a stateful model; its state is reset before and after.
+        model: a stateful model; its state is zero before the text, and what it was after it.
         ids: the text, (N,).
         config: gives the batch's rows and length.
     """
 
-    def __init__(self, model: keras.Model, ids: Ids, config: TrainingConfig) -> None:
-        self.model = model
-        self.batches = list(evaluation_batches(ids, config.batch_size, config.seq_length))
+    def __init__(self, model: keras.Model, ids: StoredIds, config: TrainingConfig) -> None:
+        self.model, self.ids = model, ids
+        self.size = config.batch_size, config.seq_length
+        next(self._batches())  # refuses a text that is too short
         self._loss = tf.function(self._summed_loss, jit_compile=True)
 
     def __call__(self) -> float:
-        reset_state(self.model)
-        total = sum(float(self._loss(*map(tf.constant, batch))) for batch in self.batches)
-        reset_state(self.model)
-        return total / sum(float(batch.weights.sum()) for batch in self.batches)
+        with fresh_state(self.model):
+            total = sum(float(self._loss(*map(tf.constant, batch))) for batch in self._batches())
+        release(self.ids)
+        return total / (len(self.ids) - 1)
+
+    def _batches(self) -> Iterator[EvaluationBatch]:
+        return evaluation_batches(self.ids, *self.size)
 
     def _summed_loss(self, inputs: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         logits = self.model(inputs, training=False)

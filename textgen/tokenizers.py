@@ -6,8 +6,8 @@ did not have, and is never generated.
 
 import collections
 import itertools
-from collections.abc import Iterable, Sequence
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Sequence
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,10 @@ from textgen.config import MAX_VOCABULARY, TokenizerConfig
 from textgen.errors import TextgenError
 
 Ids: TypeAlias = npt.NDArray[np.int32]
+StoredIds: TypeAlias = npt.NDArray[Any]
+"""Token ids of the smallest unsigned type that holds the vocabulary."""
+Counts: TypeAlias = collections.Counter[str]
+"""How often each token stands in a text."""
 
 UNKNOWN_ID = 0
 MANY_WORDS = 50_000
@@ -24,6 +28,62 @@ MANY_WORDS = 50_000
 
 The unknown token has to be met in training to mean something, and words met once are not learned.
 """
+
+
+class Piece(NamedTuple):
+    """The tokens of a piece of text."""
+
+    kinds: list[str]
+    """The distinct tokens."""
+    places: StoredIds
+    """(N,): for each token, which of `kinds` it is; of the smallest unsigned type."""
+    counts: list[int]
+    """How often each of `kinds` is there."""
+
+
+START = treebank.PARAGRAPH
+"""The state in which the first piece of a text is read."""
+
+
+def read_piece(
+    text: str, config: TokenizerConfig, state: treebank.State = START
+) -> tuple[Piece, treebank.State]:
+    """Split a text, or the next piece of one that was cut where `last_cut` says, into tokens.
+
+    This is the one way from text to tokens: a text read in pieces has the tokens it has as a
+    whole.
+
+    Returns:
+        The tokens, and the state in which the next piece is to be read.
+    """
+    if not config.word_tokens:
+        return _read_characters(text, config), state
+    words, state = _words_from(text, config, state)
+    numbers: dict[str, int] = collections.defaultdict(itertools.count().__next__)
+    places = np.fromiter(map(numbers.__getitem__, words), np.int32, count=len(words))
+    return _piece(numbers, places.astype(smallest_type(len(numbers)))), state
+
+
+def _piece(numbers: dict[str, int], places: StoredIds) -> Piece:
+    counts = np.bincount(places, minlength=len(numbers))
+    return Piece(list(numbers), places, counts.tolist())
+
+
+def last_cut(text: str, config: TokenizerConfig) -> int:
+    """The last place in `text` to cut it for `read_piece`, at the end of a line if there is one.
+
+    0 where there is none.
+    """
+    if not config.word_tokens:
+        return text.rfind("\n") + 1 or len(text)
+    if config.pristine_input:
+        return text.rfind("\n") + 1 or text.rfind(" ") + 1
+    return treebank.last_cut(text)
+
+
+def smallest_type(count: int) -> np.dtype[Any]:
+    """The smallest unsigned type for `count` different numbers from 0 on."""
+    return np.min_scalar_type(max(count - 1, 0))
 
 
 class Decoder(Protocol):
@@ -44,6 +104,9 @@ class Tokenizer(Protocol):
 
     def encode(self, text: str) -> Ids:
         """Token ids (N,), int32; 0 where the vocabulary lacks the token."""
+
+    def ids(self, kinds: Sequence[str]) -> Ids:
+        """The id of each of some tokens, likewise."""
 
     def decode(self, ids: Sequence[int] | Ids) -> str:
         """The text of token ids."""
@@ -76,6 +139,7 @@ class CharTokenizer:
     """
 
     unit = "character"
+    unknown_token: ClassVar[str] = "\ufffd"
 
     def __init__(self, vocabulary: Sequence[str], config: TokenizerConfig) -> None:
         self.vocabulary = _checked(vocabulary)
@@ -88,18 +152,13 @@ class CharTokenizer:
     @classmethod
     def from_text(cls, text: str, config: TokenizerConfig) -> "CharTokenizer":
         """The characters of `text`, most common first (ties by code point)."""
-        points = np.bincount(_code_points(text), minlength=1)
-        counts: collections.Counter[str] = collections.Counter()
-        for point in np.flatnonzero(points).tolist():
-            counts[_folded(chr(point), config)] += int(points[point])
-        return cls(_vocabulary(counts, config, unknown="\ufffd"), config)
+        return cls(_vocabulary(count(text, config), config), config)
 
     def encode(self, text: str) -> Ids:
-        points = _code_points(text)
-        table = np.zeros(points.max(initial=0) + 1, np.int32)
-        for character in self._distinct(points):
-            table[ord(character)] = self._id(character)
-        return table[points]
+        return _encode(self, text)
+
+    def ids(self, kinds: Sequence[str]) -> Ids:
+        return np.array([self._ids.get(kind, UNKNOWN_ID) for kind in kinds], np.int32)
 
     def decode(self, ids: Sequence[int] | Ids) -> str:
         points = self._code_points[np.asarray(ids, np.int64)]
@@ -116,11 +175,6 @@ class CharTokenizer:
 
     def _id(self, character: str) -> int:
         return self._ids.get(_folded(character, self.config), UNKNOWN_ID)
-
-    def _distinct(self, points: npt.NDArray[np.uint32]) -> Iterable[str]:
-        seen = np.zeros(points.max(initial=0) + 1, bool)
-        seen[points] = True
-        return map(chr, np.flatnonzero(seen).tolist())
 
 
 class WordTokenizer:
@@ -140,6 +194,7 @@ class WordTokenizer:
     """
 
     unit = "word"
+    unknown_token: ClassVar[str] = "<unk>"
 
     def __init__(self, vocabulary: Sequence[str], config: TokenizerConfig) -> None:
         self.vocabulary = _checked(vocabulary)
@@ -149,13 +204,13 @@ class WordTokenizer:
     @classmethod
     def from_text(cls, text: str, config: TokenizerConfig) -> "WordTokenizer":
         """The words of `text`, most common first (ties by spelling)."""
-        counts = collections.Counter(_words(text, config))
-        return cls(_vocabulary(counts, config, unknown="<unk>"), config)
+        return cls(_vocabulary(count(text, config), config), config)
 
     def encode(self, text: str) -> Ids:
-        words = _words(text, self.config)
-        ids = map(self._ids.get, words, itertools.repeat(UNKNOWN_ID))
-        return np.fromiter(ids, np.int32, count=len(words))
+        return _encode(self, text)
+
+    def ids(self, kinds: Sequence[str]) -> Ids:
+        return np.array([self._ids.get(kind, UNKNOWN_ID) for kind in kinds], np.int32)
 
     def decode(self, ids: Sequence[int] | Ids) -> str:
         decoder = self.decoder()
@@ -192,15 +247,37 @@ def build_tokenizer(text: str, config: TokenizerConfig) -> Tokenizer:
     """The tokenizer that `config` asks for, its vocabulary taken from the training `text`.
 
     Raises:
-        TextgenError: if `text` has fewer than two distinct tokens; there is nothing to learn.
+        TextgenError: see `tokenizer_from`.
     """
-    tokenizer: Tokenizer = KINDS[config.word_tokens].from_text(text, config)
+    return tokenizer_from(count(text, config), config)
+
+
+def tokenizer_from(counts: Counts, config: TokenizerConfig) -> Tokenizer:
+    """The tokenizer that `config` asks for, its vocabulary taken from the training text's tokens.
+
+    Raises:
+        TextgenError: if there are fewer than two distinct tokens; there is nothing to learn.
+    """
+    tokenizer: Tokenizer = KINDS[config.word_tokens](_vocabulary(counts, config), config)
     if len(tokenizer.vocabulary) < 3:
         raise TextgenError(
             f"the training text has {len(tokenizer.vocabulary) - 1} distinct {tokenizer.unit}(s),"
             " and a model needs at least 2 to choose from. Add text to input.txt"
         )
     return tokenizer
+
+
+def extended(known: Tokenizer, counts: Counts) -> Tokenizer:
+    """The vocabulary of `known`, its ids unchanged, and after it the tokens that a text adds."""
+    new = tokenizer_from(counts, known.config).vocabulary
+    together = list(dict.fromkeys([*known.vocabulary, *new]))
+    return KINDS[known.config.word_tokens](together, known.config)
+
+
+def count(text: str, config: TokenizerConfig) -> Counts:
+    """How often each token stands in `text`."""
+    piece, _ = read_piece(text, config)
+    return collections.Counter(dict(zip(piece.kinds, piece.counts, strict=True)))
 
 
 def to_metadata(tokenizer: Tokenizer) -> dict[str, Any]:
@@ -246,9 +323,35 @@ class _AfterSpace:
         return trimmed
 
 
+def _encode(tokenizer: Tokenizer, text: str) -> Ids:
+    piece, _ = read_piece(text, tokenizer.config)
+    return tokenizer.ids(piece.kinds)[piece.places]
+
+
 def _words(text: str, config: TokenizerConfig) -> list[str]:
-    words = text.split() if config.pristine_input else treebank.tokenize(text)
-    return [word.lower() for word in words] if config.lowercase else words
+    return _words_from(text, config, START)[0]
+
+
+def _words_from(
+    text: str, config: TokenizerConfig, state: treebank.State
+) -> tuple[list[str], treebank.State]:
+    if config.pristine_input:
+        words = text.split()
+    else:
+        words, state = treebank.tokenize_from(text, state)
+    return ([word.lower() for word in words] if config.lowercase else words), state
+
+
+def _read_characters(text: str, config: TokenizerConfig) -> Piece:
+    points = _code_points(text)
+    seen = np.zeros(int(points.max(initial=0)) + 1, bool)
+    seen[points] = True
+    found = np.flatnonzero(seen)
+    folded = [_folded(chr(point), config) for point in found.tolist()]
+    numbers = {kind: number for number, kind in enumerate(dict.fromkeys(folded))}
+    table = np.zeros(len(seen), smallest_type(len(numbers)))
+    table[found] = [numbers[kind] for kind in folded]
+    return _piece(numbers, table[points])
 
 
 def _folded(character: str, config: TokenizerConfig) -> str:
@@ -256,18 +359,18 @@ def _folded(character: str, config: TokenizerConfig) -> str:
     return character if config.pristine_input or len(lowered) != 1 else lowered
 
 
-def _code_points(text: str) -> npt.NDArray[np.uint32]:
+def _code_points(text: str) -> npt.NDArray[Any]:
+    if text.isascii():
+        return np.frombuffer(text.encode("ascii"), np.uint8)
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
 
 
-def _vocabulary(
-    counts: "collections.Counter[str]", config: TokenizerConfig, unknown: str
-) -> list[str]:
+def _vocabulary(counts: Counts, config: TokenizerConfig) -> list[str]:
     """The tokens to know, most common first (ties by spelling), after the unknown token."""
-    del counts[unknown]
-    many = config.word_tokens and counts.total() > MANY_WORDS
-    least = config.min_count or (2 if many else 1)
-    kept = [token for token, count in counts.items() if count >= least]
+    unknown = KINDS[config.word_tokens].unknown_token
+    total = counts.total() - counts[unknown]
+    least = config.min_count or (2 if config.word_tokens and total > MANY_WORDS else 1)
+    kept = [token for token, n in counts.items() if n >= least and token != unknown]
     kept.sort(key=lambda token: (-counts[token], token))
     return [unknown, *kept[: config.max_vocab - 1]]
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import secrets
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -20,45 +17,25 @@ from textgen.files import explained
 from textgen.interruption import Interruption
 from textgen.network import Array
 from textgen.run import Run
-from textgen.tokenizers import Ids, Tokenizer, build_tokenizer
+from textgen.tokenization import Corpus, VocabularyRule, tokenized
 from textgen.workspace import exclusive
 
-
-class Corpus(NamedTuple):
-    """A data directory's texts as token ids."""
-
-    tokenizer: Tokenizer
-    training: Ids
-    """(N,)"""
-    validation: Ids | None
-    text: str
-    """The training text itself."""
-    hashes: dict[str, str | None]
-    """SHA-256 of the training and of the validation text, by file name."""
+LINE_STARTS = 100
+"""How many a model keeps, to start texts with."""
 
 
-def read_corpus(data_dir: Path, config: TokenizerConfig, validation_split: float) -> Corpus:
-    """Read and tokenize the texts of `data_dir`.
+def read_corpus(data_dir: Path, rule: VocabularyRule, validation_split: float) -> Corpus:
+    """Open the token files of the texts of `data_dir`, making them where they are out of date.
 
     Raises:
-        TextgenError: if they cannot be used.
+        TextgenError: if the texts cannot be used.
     """
-    return tokenized(
-        recipes.load_texts(data_dir, validation_split),
-        lambda text: build_tokenizer(text, config),
-    )
-
-
-def tokenized(texts: recipes.Texts, tokenizer_for: Callable[[str], Tokenizer]) -> Corpus:
-    """The texts as `tokenizer_for`, which is given the training text, reads them."""
-    tokenizer = tokenizer_for(texts.training)
-    validation = None if texts.validation is None else tokenizer.encode(texts.validation)
-    hashes = {"input.txt": _hash(texts.training), "validate.txt": _hash(texts.validation)}
-    return Corpus(tokenizer, tokenizer.encode(texts.training), validation, texts.training, hashes)
-
-
-def _hash(text: str | None) -> str | None:
-    return text and hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    texts = recipes.find_texts(data_dir, validation_split)
+    training = tokenized(data_dir, "input", texts.training, rule)
+    if texts.validation is None:
+        return Corpus(training, None)
+    fixed = VocabularyRule(training.tokenizer.config, training.tokenizer)
+    return Corpus(training, tokenized(data_dir, "validate", texts.validation, fixed))
 
 
 def train(
@@ -68,7 +45,8 @@ def train(
     config: TrainingConfig,
 ) -> dict[str, float]:
     """Train a model on the texts of `data_dir` and keep it there; see `fit`."""
-    corpus = read_corpus(data_dir, tokenizer_config, config.validation_split)
+    rule = VocabularyRule(tokenizer_config)
+    corpus = read_corpus(data_dir, rule, config.validation_split)
     return fit(data_dir, corpus, model_config, config)
 
 
@@ -103,12 +81,14 @@ def fit(
     sizing.check_memory(model_config, config, len(tokenizer.vocabulary))
     config = with_random_seed(config)
     batches = training_batches(
-        corpus.training, config.batch_size, config.seq_length, config.seq_step
-    )
-    line_starts = some_line_starts(corpus.text, np.random.default_rng(config.random_seed))
+        corpus.training.ids, config.batch_size, config.seq_length, config.seq_step,
+        config.steps_per_epoch,
+    )  # fmt: skip
+    rng = np.random.default_rng(config.random_seed)
+    line_starts = rng.permutation(corpus.training.line_starts)[:LINE_STARTS].tolist()
     metadata = Metadata(model_config, tokenizer, config, {}, line_starts)
     with explained(data_dir), exclusive(data_dir), Interruption() as interruption:
-        run = Run(data_dir, metadata, batches, corpus.validation, corpus.hashes, interruption)
+        run = Run(data_dir, metadata, batches, corpus, interruption)
         if resume:
             run.resume()
         else:
@@ -127,20 +107,3 @@ def with_random_seed(config: TrainingConfig) -> TrainingConfig:
     if config.random_seed is not None:
         return config
     return dataclasses.replace(config, random_seed=secrets.randbits(32))
-
-
-def some_line_starts(text: str, rng: np.random.Generator, count: int = 100) -> list[str]:
-    """The beginnings, up to 5 words or 40 characters, of `count` random lines of `text`.
-
-    Returns:
-        At least one, in random order, without repeats and blank lines; fewer than `count` where
-        `text` is short.
-    """
-    starts = []
-    for position in rng.integers(0, len(text), 2 * count):
-        begin = text.rfind("\n", 0, int(position)) + 1
-        line = text[begin : begin + 41].split("\n", 1)[0]
-        whole_words = line if len(line) <= 40 else line.rsplit(maxsplit=1)[0][:40]
-        starts.append(" ".join(whole_words.split()[:5]))
-    found = [start for start in dict.fromkeys(starts) if start] or [text.split(maxsplit=1)[0][:40]]
-    return found[:count]

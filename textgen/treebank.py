@@ -16,7 +16,8 @@ spaces dashes, sentences, ellipses and French punctuation from a paragraph's fir
 
 Where text may be cut: all that the rule remembers ends with the paragraph, so
 `tokenize(a + b) == tokenize(a) + tokenize(b)` if `a` ends in a blank line, that is in "\n" and
-then a line of nothing but white space with its "\n". `tokenize_pieces` takes cuts after any line.
+then a line of nothing but white space with its "\n". `tokenize_from` takes the state of the rule
+along, and with it every cut that `last_cut` finds: after any line, and within long ones.
 
 The tokens are those of nltk's `TreebankWordTokenizer` (the rules of Robert MacIntyre's sed script,
 with nltk's table of contractions) but for these:
@@ -33,7 +34,7 @@ with nltk's table of contractions) but for these:
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TypeVar
 
 from textgen._treebank_rule import PARAGRAPH, State, is_spacing, shape, step, written
@@ -41,37 +42,52 @@ from textgen._treebank_words import GLUE, SPACED_DOTS, split_chunk
 
 __all__ = [
     "GLUE",
+    "PARAGRAPH",
+    "State",
     "StreamingDetokenizer",
     "detokenize",
     "is_spacing",
+    "last_cut",
     "tokenize",
-    "tokenize_pieces",
+    "tokenize_from",
 ]
 
 _MAX_ENTRIES = 1 << 18  # remembered at most, about 50 MB; then all is forgotten and learned anew
 _MAX_LENGTH = 64  # of what is remembered: longer chunks hardly come twice
+_LONG_LINE = 1 << 16  # how far back to look for a cut within a line
+_BETWEEN_WORDS = re.compile(r"[^\s.](?= \S)")  # not after a period: ". . ." is one token
 _GAP_AND_CHUNK = re.compile(rf"(\s*)({SPACED_DOTS}\S*|\S+)")
 _T = TypeVar("_T")
 
 
 def tokenize(text: str) -> list[str]:
     """Splits text into words, punctuation, newlines and, where needed, spacing tokens."""
-    tokens: list[str] = []
-    _read(text, _writer(PARAGRAPH).reader(""), tokens)
-    return tokens
+    return tokenize_from(text, PARAGRAPH)[0]
 
 
-def tokenize_pieces(pieces: Iterable[str]) -> Iterator[list[str]]:
-    """Yields the tokens of each piece of a text: together those of the whole text.
+def tokenize_from(text: str, state: State) -> tuple[list[str], State]:
+    """Splits the next piece of a text.
 
     Args:
-        pieces: consecutive parts of the text, each but the last ending in a newline.
+        text: goes on where the piece before was cut, at a place that `last_cut` finds.
+        state: where the piece before left off; `PARAGRAPH` at the start of the text.
+
+    Returns:
+        The tokens, and the state to go on from.
     """
-    reader = _writer(PARAGRAPH).reader("")
-    for piece in pieces:
-        tokens: list[str] = []
-        reader = _read(piece, reader, tokens)
-        yield tokens
+    tokens: list[str] = []
+    reader = _read(text, _writer(state).reader(""), tokens)
+    return tokens, reader.writer.state
+
+
+def last_cut(text: str) -> int:
+    """The last place to cut `text` for `tokenize_from`; 0 where there is none.
+
+    That is after a newline, or where there is none, before a single space between words.
+    """
+    place = text.rfind("\n") + 1
+    spaces = () if place else _BETWEEN_WORDS.finditer(text, max(0, len(text) - _LONG_LINE))
+    return max((match.end() for match in spaces), default=place)
 
 
 def detokenize(tokens: Iterable[str]) -> str:

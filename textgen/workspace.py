@@ -16,6 +16,8 @@ from textgen.errors import TextgenError
 from textgen.files import remove_leftovers, write_atomic
 
 PAIR = ("model.h5", "model.pkl")
+TOKENS = "tokens"
+"""The folder of token files, in the work folder."""
 
 
 def work_folder(data_dir: Path) -> Path:
@@ -45,7 +47,7 @@ def exclusive(data_dir: Path) -> Iterator[None]:
     try:
         write_atomic(owner, str(os.getpid()).encode())
         write_atomic(folder / ".gitignore", b"*\n")
-        for used in (data_dir, data_dir / "latest", data_dir / "previous", folder):
+        for used in (data_dir, data_dir / "latest", data_dir / "previous", folder, folder / TOKENS):
             remove_leftovers(used)
         yield
     finally:

@@ -102,9 +102,10 @@ def main() -> None:
 def report(directory: Path, minutes: float) -> None:
     """Print the perplexities on the validation text of `directory`, and a sample."""
     config = TokenizerConfig(word_tokens=True)
-    texts = recipes.load_texts(directory, 0)
-    tokenizer = WordTokenizer.from_text(texts.training, config)
-    ids, held_out = (tokenizer.encode(text or "").tolist() for text in texts)
+    streams = recipes.find_texts(directory, 0)
+    training, validation = ("".join(stream.chunks()) if stream else "" for stream in streams)
+    tokenizer = WordTokenizer.from_text(training, config)
+    ids, held_out = (tokenizer.encode(text).tolist() for text in (training, validation))
     size = len(tokenizer.vocabulary)
     print(f"{len(ids):,} + {len(held_out):,} tokens, {size:,} types,", end=" ")
     print(f"{held_out.count(0) / len(held_out):.1%} of the validation tokens unknown")
