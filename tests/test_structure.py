@@ -7,18 +7,18 @@ import pytest
 
 from tests.conftest import ROOT, run_python
 from textgen.config import (
-    Config,
     ModelConfig,
     SamplingConfig,
     TokenizerConfig,
     TrainingConfig,
-    flags_of,
 )
+from textgen.options import Config, flags_of
 
 ALLOWED = {
     "errors": set(),
     "console": {"errors"},
-    "config": {"errors"},
+    "options": {"errors"},
+    "config": {"errors", "options"},
     "files": {"errors"},
     "backend": set(),
     "downloads": {"errors"},
@@ -39,7 +39,7 @@ ALLOWED = {
         "config", "errors", "files", "network", "safe_pickle", "tokenizers", "weights_file",
     },
     "convert": {
-        "checkpoint", "config", "console", "errors", "model", "network", "safe_pickle",
+        "checkpoint", "config", "console", "errors", "model", "network", "options", "safe_pickle",
         "tokenizers", "weights_file",
     },
     "sizing": {"backend", "config", "errors", "network"},
@@ -75,7 +75,7 @@ ALLOWED = {
         "config", "console", "errors", "finetuning", "network", "recipes", "sizing", "snapshots",
         "tokenizers", "training",
     },
-    "prepare": {"config", "console", "corpora", "errors", "recipes"},
+    "prepare": {"console", "corpora", "errors", "options", "recipes"},
     "__main__": {"console", "errors"},
     "__init__": {"config", "errors", "generator", "model"},
 }  # fmt: skip
@@ -114,7 +114,7 @@ def test_tensorflow_stays_out_of_generation(module: str) -> None:
 
 def test_every_module_has_a_test_file() -> None:
     tested = {path.stem.removeprefix("test_") for path in (ROOT / "tests").glob("test_*.py")}
-    internal = {"errors", "backend", "__init__", "_treebank_words", "_treebank_rule"}
+    internal = {"errors", "options", "backend", "__init__", "_treebank_words", "_treebank_rule"}
     assert {name.strip("_") for name in ALLOWED.keys() - internal} <= tested
 
 

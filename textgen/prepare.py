@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from textgen import console, corpora, recipes
-from textgen.config import ArgumentParser
 from textgen.errors import TextgenError
+from textgen.options import ArgumentParser
 
 DEFAULT_SPLIT = 0.1
 
