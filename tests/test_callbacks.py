@@ -2,21 +2,7 @@ import math
 
 import pytest
 
-from textgen.callbacks import RunClock, in_field_units, learning_rate
-from textgen.checkpoint import judged
-
-
-def test_learning_rate_by_hand() -> None:
-    # Steps 0 and 49 of the warm-up reach 1/100 and 50/100 of the peak; the cosine has not moved.
-    assert learning_rate(1.0, step=0, fraction=0) == pytest.approx(0.01)
-    assert learning_rate(1.0, step=49, fraction=0) == pytest.approx(0.5)
-    assert learning_rate(2.0, step=5000, fraction=0.5) == pytest.approx(1.0)
-    assert learning_rate(2.0, step=5000, fraction=1) == pytest.approx(0.0)
-
-
-def test_short_runs_warm_up_within_a_tenth() -> None:
-    # A run of 10 steps: at fraction 0.1 the warm-up is over, and cos(0.1 pi) = 0.9510565.
-    assert learning_rate(1.0, step=1, fraction=0.1) == pytest.approx((1 + 0.9510565) / 2)
+from textgen.callbacks import RunClock, in_field_units
 
 
 def test_a_clock_of_steps() -> None:
@@ -62,11 +48,6 @@ def test_time_is_kept_for_a_validation_not_yet_measured(monkeypatch: pytest.Monk
     clock.count_steps(4)
     assert clock.tokens_per_second == 20
     assert clock.reserved == 1 + 6 * 0.5 / 3, "a step takes half a second, validation a third"
-
-
-def test_models_are_judged_by_validation_where_there_is_one() -> None:
-    assert judged({"loss": 1.0, "val_loss": 2.0}) == 2.0
-    assert judged({"loss": 1.0}) == 1.0
 
 
 def test_losses_in_field_units() -> None:

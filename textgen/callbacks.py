@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import sys
 import time
@@ -12,18 +10,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from textgen import checkpoint, console
+from textgen import checkpoint, console, plot
 from textgen.backend import keras
-from textgen.checkpoint import Metadata, judged
+from textgen.checkpoint import Metadata
+from textgen.config import TrainingConfig
 from textgen.errors import TextgenError
 from textgen.files import write_atomic
 from textgen.generator import Generator
+from textgen.history import RATIO, csv_text, in_units, judged
 from textgen.model import get_weights, is_finite, reset_state, set_weights
+from textgen.schedules import learning_rate
 
 LIVE_TEMPERATURES = (0.2, 0.5, 1.0, 1.2)
-HISTORY_COLUMNS = (
-    "epoch", "step", "seconds", "loss", "val_loss", "learning_rate", "tokens_per_second",
-)  # fmt: skip
+
+SECONDS_BETWEEN_PICTURES = 60.0
 
 
 @dataclass
@@ -126,26 +126,20 @@ class RunClock:
         return self.seconds * (1 - self.fraction) / self.fraction if self.fraction else math.inf
 
 
-def learning_rate(peak: float, step: int, fraction: float) -> float:
-    """Linear warm-up, then a cosine to zero (Loshchilov & Hutter 2017, without restarts).
-
-    The warm-up takes 100 steps or a tenth of the run, whichever ends first.
+class Schedule(keras.callbacks.Callback):
+    """Counts steps, sets the learning rate before each, and ends the run when it is complete.
 
     Args:
-        peak: the learning rate after the warm-up.
-        step: updates made so far.
-        fraction: how far the run has come, 0 to 1.
+        clock: the run's clock.
+        config: gives the schedule.
+        losses: gives the losses of the epochs so far.
     """
-    warm_up = min(1.0, max((step + 1) / 100, fraction / 0.1))
-    return peak * warm_up * 0.5 * (1 + math.cos(math.pi * fraction))
 
-
-class Schedule(keras.callbacks.Callback):
-    """Counts steps, sets the learning rate before each, and ends the run when it is complete."""
-
-    def __init__(self, clock: RunClock, peak: float) -> None:
+    def __init__(
+        self, clock: RunClock, config: TrainingConfig, losses: Callable[[], list[float]]
+    ) -> None:
         super().__init__()
-        self.clock, self.peak = clock, peak
+        self.clock, self.config, self.losses = clock, config, losses
         self.factor = 1.0
         """What the peak is multiplied by; lower after training has diverged."""
         self._first = 0
@@ -155,8 +149,9 @@ class Schedule(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         self._first = batch
-        rate = learning_rate(self.peak * self.factor, self.clock.step, self.clock.fraction)
-        self.model.optimizer.learning_rate.assign(rate)
+        losses = self.losses()
+        rate = learning_rate(self.config, self.clock.step, self.clock.fraction, len(losses), losses)
+        self.model.optimizer.learning_rate.assign(rate * self.factor)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.clock.count_steps(batch - self._first + 1)
@@ -208,6 +203,7 @@ class Keeper(keras.callbacks.Callback):
         self.directory, self.metadata, self.twin, self.clock = directory, metadata, twin, clock
         self.history: list[dict[str, float]] = []
         self.best: dict[str, float] = {}
+        self._drawn = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
         self._refuse_divergence(logs["loss"])
@@ -217,11 +213,21 @@ class Keeper(keras.callbacks.Callback):
         self._refuse_divergence(loss if is_finite(self.model) else math.nan)
         results = self._results(epoch, logs)
         self.history.append(results)
-        write_atomic(self.directory / "history.csv", _csv(self.history).encode())
+        write_atomic(self.directory / "history.csv", csv_text(self.history).encode())
+        self._draw()
         if not self.best or loss < judged(self.best):
             self.best = results
             self.save(self.directory, results)
         self.save(self.directory / "latest", results)
+
+    def _draw(self) -> None:
+        """Draw the history, once a minute at most, because that takes half a second."""
+        if time.perf_counter() - self._drawn > SECONDS_BETWEEN_PICTURES:
+            plot.write(self.directory, self.history, self.metadata.tokenizer.unit)
+            self._drawn = time.perf_counter()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        plot.write(self.directory, self.history, self.metadata.tokenizer.unit)
 
     def _refuse_divergence(self, loss: float) -> None:
         """Stop where the loss is no number, or ten times that of knowing nothing."""
@@ -254,6 +260,9 @@ class Keeper(keras.callbacks.Callback):
             ) from error
 
     def _results(self, epoch: int, logs: dict[str, float]) -> dict[str, float]:
+        unit, record = self.metadata.tokenizer.unit, self.model.optimizer.record()
+        self.model.optimizer.forget()
+        name, value = in_units(judged(logs), unit)
         return {
             "epoch": epoch + 1,
             "step": self.clock.step,
@@ -262,6 +271,9 @@ class Keeper(keras.callbacks.Callback):
             **({"val_loss": float(logs["val_loss"])} if "val_loss" in logs else {}),
             "learning_rate": float(self.model.optimizer.learning_rate.numpy()),
             "tokens_per_second": round(self.clock.tokens_per_second),
+            name: value,
+            "gradient_norm": record.gradient_norm,
+            **{RATIO + layer: ratio for layer, ratio in record.update_ratios.items()},
         }
 
 
@@ -348,15 +360,6 @@ class ProgressBar(keras.callbacks.Callback):
 
 
 def in_field_units(loss: float, unit: str) -> str:
-    """A loss in nats per token as its field quotes it: bits per character, or perplexity."""
-    if unit == "character":
-        return f"{loss / math.log(2):.3f} bits per character"
-    return f"perplexity {math.exp(loss):.1f}"
-
-
-def _csv(rows: list[dict[str, float]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, HISTORY_COLUMNS, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    """A loss in nats per token as its field quotes it, for people."""
+    name, value = in_units(loss, unit)
+    return f"perplexity {value:.1f}" if unit == "word" else f"{value:.3f} {name.replace('_', ' ')}"

@@ -26,6 +26,7 @@ def option(
     below: float | None = None,
     choices: tuple[str, ...] = (),
     flags: tuple[str, ...] = (),
+    metavar: str = "",
 ) -> Any:
     """A dataclass field with its help text and range.
 
@@ -37,12 +38,14 @@ def option(
         above, below: the range, ends excluded.
         choices: the words that are allowed, where only some are.
         flags: command-line names, where they are not just the field's name.
+        metavar: what `--help` calls the value, where its type does not say enough.
     """
     bounds = {"at least": minimum, "above": above, "at most": maximum, "below": below}
     bounds = {words: bound for words, bound in bounds.items() if bound is not None}
     words = default if words is None else words
     metadata = {
         "help": help, "bounds": bounds, "choices": choices, "flags": flags, "words": words,
+        "metavar": metavar,
     }  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -69,8 +72,10 @@ class Config:
             _check(field, getattr(self, field.name))
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as built-in values, for metadata and YAML."""
-        return dataclasses.asdict(self)  # type: ignore[call-overload, no-any-return]
+        """The settings as built-in values, for metadata and YAML; tuples as lists."""
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]
+        values = {field.name: getattr(self, field.name) for field in fields}
+        return {n: list(v) if isinstance(v, tuple) else v for n, v in values.items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -83,7 +88,7 @@ class Config:
             raise TextgenError(
                 f"unknown setting {reprlib.repr(unknown[0])}; known: {', '.join(sorted(names))}"
             )
-        return cls(**{name: _plain(value) for name, value in values.items()})
+        return cls(**{name: plain(value) for name, value in values.items()})
 
     @classmethod
     def defaults(cls, word_tokens: bool) -> dict[str, Any]:
@@ -93,6 +98,11 @@ class Config:
             field.name: field.metadata["words"] if word_tokens else field.default
             for field in fields
         }
+
+    @classmethod
+    def completed(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings that follow from the flags that were `given`, where they are not given too."""
+        return {}
 
     @classmethod
     def add_flags(cls, parser: argparse.ArgumentParser) -> None:
@@ -114,9 +124,9 @@ class Config:
 
         Names that are not of this configuration are left alone.
         """
-        values = cls.defaults(word_tokens)
-        wanted = dict(chosen) | vars(arguments)
-        return cls(**values | {n: _plain(v) for n, v in wanted.items() if n in values})
+        values, given = cls.defaults(word_tokens), vars(arguments)
+        wanted = dict(chosen) | cls.completed(given) | given
+        return cls(**values | {n: plain(v) for n, v in wanted.items() if n in values})
 
 
 def flags_of(field: "dataclasses.Field[Any]") -> tuple[str, ...]:
@@ -160,9 +170,11 @@ def _flag(field: "dataclasses.Field[Any]") -> dict[str, Any]:
         return {"action": argparse.BooleanOptionalAction if switches_off else "store_true"}
     if not kind.single:
         return {"action": "append", "metavar": METAVARS[kind.item]}
+    several = {int: whole_numbers, float: numbers}
+    choices = "|".join(field.metadata["choices"])
     return {
-        "type": numbers if kind.several else kind.item,
-        "metavar": "|".join(field.metadata["choices"]) or METAVARS[kind.item],
+        "type": several[kind.item] if kind.several else kind.item,
+        "metavar": field.metadata["metavar"] or choices or METAVARS[kind.item],
     }
 
 
@@ -172,10 +184,18 @@ def numbers(text: str) -> float | tuple[float, ...]:
     return numbers if len(numbers) > 1 else numbers[0]
 
 
-numbers.__name__ = "number"  # argparse's word for it: "invalid number value: 'x'"
+def whole_numbers(text: str) -> int | tuple[int, ...]:
+    """One whole number, or several with commas between them. Raises ValueError."""
+    numbers = tuple(int(part) for part in text.split(","))
+    return numbers if len(numbers) > 1 else numbers[0]
 
 
-def _plain(value: Any) -> Any:
+# argparse's words for them: "invalid number value: 'x'"
+numbers.__name__ = "number"
+whole_numbers.__name__ = "whole number"
+
+
+def plain(value: Any) -> Any:
     """Lists, which argparse and JSON give, as tuples, which are hashable."""
     return tuple(value) if isinstance(value, list) else value
 

@@ -9,6 +9,7 @@ from textgen import console, finetuning, recipes, sizing
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textgen.errors import TextgenError
 from textgen.network import Array
+from textgen.options import plain
 from textgen.snapshots import stored_progress
 from textgen.tokenizers import from_metadata
 from textgen.training import Corpus, read_corpus, tokenized, with_random_seed
@@ -107,7 +108,7 @@ def _refuse_others(
 ) -> None:
     """Refuse flags that differ from what is `fixed`, except those that are `free`."""
     for name, value in vars(arguments).items():
-        if name in fixed.keys() - free and value != fixed[name]:
+        if name in fixed.keys() - free and plain(value) != plain(fixed[name]):
             flag = "--" + name.replace("_", "-")
             raise TextgenError(
                 f"{flag} {value} does not fit: {who} {fixed[name]}. Leave {flag} out, or start a"

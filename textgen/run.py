@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from textgen import console
+from textgen import console, losses, optimizers
 from textgen.backend import keras, tf
 from textgen.callbacks import (
     DivergenceError,
@@ -27,7 +27,9 @@ from textgen.config import TrainingConfig
 from textgen.dataset import Batches, evaluation_batches
 from textgen.errors import TextgenError
 from textgen.generator import Generator
+from textgen.history import judged
 from textgen.interruption import Interrupted, Interruption
+from textgen.losses import PlainLoss
 from textgen.model import (
     build_model,
     build_twin,
@@ -77,8 +79,8 @@ class Run:
         self.evaluation = validation is not None and Evaluation(self.model, validation, config)
         self.snapshots = Snapshots(data_dir, self.model)
         self.clock = _clock(config, batches, validation)
-        self.schedule = Schedule(self.clock, config.learning_rate)
         self.keeper = Keeper(data_dir, metadata, build_twin(metadata.model, size), self.clock)
+        self.schedule = Schedule(self.clock, config, lambda: list(map(judged, self.keeper.history)))
         self.carried_loss = CarriedLoss()
         self.complete = False
 
@@ -96,7 +98,9 @@ class Run:
         """Take up the run whose state is in the data directory."""
         progress = self._restore()
         self.clock.restore(progress.clock)
-        same_rate = progress.run["training"]["learning_rate"] == self.schedule.peak
+        same_rate = (
+            progress.run["training"]["learning_rate"] == self.metadata.training.learning_rate
+        )
         self.schedule.factor = progress.rate_factor if same_rate else 1.0
         self.complete = progress.complete and not self._is_prolonged(progress)
         if self.complete:
@@ -149,7 +153,7 @@ class Run:
         if self.schedule.factor < 1:
             raise TextgenError(
                 f"{diverged}, also with half the learning rate. The last good model is kept; try a"
-                f" --learning-rate below {self.schedule.peak}"
+                f" --learning-rate below {self.metadata.training.learning_rate}"
             )
         self._restore()
         self.schedule.factor = 0.5
@@ -190,6 +194,7 @@ class Run:
             self.interruption,
             Saver(self._save_on_the_way, lambda: self.clock.step, config.save_every),
             self.carried_loss,
+            PlainLoss(),
             self.schedule,
             StateReset(self.clock, self.batches.batches_per_pass),
         ]
@@ -254,16 +259,13 @@ def _clock(config: TrainingConfig, batches: Batches, validation: Ids | None) -> 
 def compile_model(model: keras.Model, config: TrainingConfig, steps_at_once: int = 1) -> None:
     """Make `model` ready for `fit`; the learning rate is set by `callbacks.Schedule`.
 
-    Weight decay is apart from the gradient (AdamW, Loshchilov & Hutter 2019), as Keras has it.
     XLA compiles the whole step, which is what `textgen.recurrent` is written for.
     """
     model.compile(
-        optimizer=keras.optimizers.AdamW(
-            weight_decay=config.weight_decay, beta_2=0.99, global_clipnorm=1.0
-        ),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        optimizer=optimizers.make(config),
         jit_compile=True,
         steps_per_execution=steps_at_once,
+        **losses.settings(config.label_smoothing),
     )
 
 

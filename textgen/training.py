@@ -13,10 +13,11 @@ import numpy as np
 
 from textgen import console, recipes, sizing
 from textgen.callbacks import in_field_units
-from textgen.checkpoint import Metadata, judged
+from textgen.checkpoint import Metadata
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textgen.dataset import training_batches
 from textgen.files import explained
+from textgen.history import judged
 from textgen.interruption import Interruption
 from textgen.network import Array
 from textgen.run import Run
