@@ -54,7 +54,7 @@ def test_minutes_end_the_run_and_the_schedule(
 ) -> None:
     """On a clock that goes on by a hundredth of a second each time it is read."""
     ticks = itertools.count()
-    monkeypatch.setattr("textgen.callbacks.time.perf_counter", lambda: next(ticks) / 100)
+    monkeypatch.setattr("textgen.clock.time.perf_counter", lambda: next(ticks) / 100)
     (tmp_path / "input.txt").write_text(VERSES * 2)
     config = replace(TINY_TRAINING, minutes=0.1, num_epochs=1)
     best = train(tmp_path, TINY_MODEL, TokenizerConfig(), config)

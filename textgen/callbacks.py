@@ -6,124 +6,24 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from textgen import checkpoint, console, plot
 from textgen.backend import keras
 from textgen.checkpoint import Metadata
+from textgen.clock import RunClock
 from textgen.config import TrainingConfig
 from textgen.errors import TextgenError
 from textgen.files import write_atomic
 from textgen.generator import Generator
-from textgen.history import RATIO, csv_text, in_units, judged
+from textgen.history import RATIO, Row, csv_text, in_units, judged
 from textgen.model import get_weights, is_finite, reset_state, set_weights
 from textgen.schedules import learning_rate
 
 LIVE_TEMPERATURES = (0.2, 0.5, 1.0, 1.2)
 
 SECONDS_BETWEEN_PICTURES = 60.0
-
-
-@dataclass
-class RunClock:
-    """How far a run has come: in steps, in seconds, and as a fraction of the whole.
-
-    Args:
-        total_steps: the steps of all epochs, if the run is measured in epochs.
-        total_seconds: the wall time of the run, if it is measured in time. It includes
-            compiling, validation and the writing of files.
-        tokens_per_step: tokens that one step trains on (B x T).
-        validation_steps: batches of the validation text.
-    """
-
-    total_steps: int | None
-    total_seconds: float | None
-    tokens_per_step: int
-    validation_steps: int = 0
-    step: int = 0
-    step_ended: float = 0.0
-    """When the last step ended, in seconds."""
-    compiled: float = 0.0
-    """When the first call of steps ended, which includes compiling; the schedule starts there."""
-    epoch_work: float | None = None
-    """Seconds that the work after an epoch took at least: validation and writing files."""
-    _start: float = field(default_factory=time.perf_counter)
-    _running: bool = False
-    """Whether this process has ended a call of steps; its first one includes compiling."""
-    _epoch_start: tuple[int, float] = (0, 0.0)
-
-    def state(self) -> dict[str, float | None]:
-        """What a resumed run needs: built-in values for `restore`."""
-        return {
-            "step": self.step,
-            "seconds": self.seconds,
-            "compiled": self.compiled,
-            "epoch_work": self.epoch_work,
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from `state` of an earlier process."""
-        self.step, self.compiled = state["step"], state["compiled"]
-        self.epoch_work = state["epoch_work"]
-        self.restart(state["seconds"])
-
-    def restart(self, seconds: float = 0.0) -> None:
-        """Count time from now on, after `seconds` of earlier processes."""
-        self._start = time.perf_counter() - seconds
-
-    def begin_epoch(self) -> None:
-        if self._running:
-            work = self.seconds - self.step_ended
-            self.epoch_work = min(work, self.epoch_work or work)
-        self._epoch_start = (self.step, self.seconds)
-
-    def count_steps(self, count: int) -> None:
-        self.step, self.step_ended = self.step + count, self.seconds
-        if not self._running:
-            self._running = True
-            self.compiled = self.compiled or self.step_ended
-            self._epoch_start = (self.step, self.step_ended)
-
-    @property
-    def reserved(self) -> float:
-        """Seconds to keep for the work after the last step.
-
-        They are what it took after an earlier epoch. Before there is one: a second to compile
-        and write files, and a third of a training step per validation batch.
-        """
-        if self.epoch_work is not None:
-            return self.epoch_work
-        speed = self.tokens_per_second
-        return 1 + self.validation_steps * self.tokens_per_step / speed / 3 if speed else 1.0
-
-    @property
-    def tokens_per_second(self) -> float:
-        """The speed of this epoch's steps; compiling and validation do not count."""
-        step, seconds = self._epoch_start
-        elapsed = self.step_ended - seconds
-        return (self.step - step) * self.tokens_per_step / elapsed if elapsed > 0 else 0.0
-
-    @property
-    def seconds(self) -> float:
-        return time.perf_counter() - self._start
-
-    @property
-    def fraction(self) -> float:
-        """0 until the first step ended, 1 when the last one has."""
-        if self.step == 0:
-            return 0.0
-        if self.total_seconds is None:
-            return min(1.0, self.step / self.total_steps) if self.total_steps else 1.0
-        available = self.total_seconds - self.reserved - self.compiled
-        return min(1.0, (self.seconds - self.compiled) / available) if available > 0 else 1.0
-
-    @property
-    def seconds_left(self) -> float:
-        if self.total_seconds is not None:
-            return max(0.0, self.total_seconds - self.seconds)
-        return self.seconds * (1 - self.fraction) / self.fraction if self.fraction else math.inf
 
 
 class Schedule(keras.callbacks.Callback):
@@ -213,12 +113,21 @@ class Keeper(keras.callbacks.Callback):
         self._refuse_divergence(loss if is_finite(self.model) else math.nan)
         results = self._results(epoch, logs)
         self.history.append(results)
+        self._say_details(results)
         write_atomic(self.directory / "history.csv", csv_text(self.history).encode())
         self._draw()
         if not self.best or loss < judged(self.best):
             self.best = results
             self.save(self.directory, results)
         self.save(self.directory / "latest", results)
+
+    @staticmethod
+    def _say_details(row: Row) -> None:
+        ratios = [(n.removeprefix(RATIO), v) for n, v in row.items() if n.startswith(RATIO)]
+        sizes = ", ".join(f"{name} {ratio:.2g}" for name, ratio in ratios)
+        console.detail(
+            f"  gradient norm {row['gradient_norm']:.3g}; updates as a share of weights: {sizes}"
+        )
 
     def _draw(self) -> None:
         """Draw the history, once a minute at most, because that takes half a second."""
@@ -290,27 +199,68 @@ class Patience(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
+ShowSample: TypeAlias = Callable[[str, str, str], None]
+"""Shows a sample: a title, a seed and the text after it."""
+
+
 class LiveSamples(keras.callbacks.Callback):
-    """Prints what the model writes after each epoch, at several temperatures.
+    """Shows what the model writes after each epoch, at several temperatures.
 
     Args:
         generator: gives the model as it is now.
         seeds: texts to start from, one per epoch.
         length: tokens per sample.
+        show: where they are shown.
     """
 
     def __init__(
-        self, generator: Callable[[], Generator], seeds: Iterator[str], length: int
+        self,
+        generator: Callable[[], Generator],
+        seeds: Iterator[str],
+        length: int,
+        show: list[ShowSample],
     ) -> None:
         super().__init__()
-        self.generator, self.seeds, self.length = generator, seeds, length
+        self.generator, self.seeds, self.length, self.show = generator, seeds, length, show
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         generator, seed = self.generator(), next(self.seeds)
         for temperature in LIVE_TEMPERATURES:
-            console.heading(f"epoch {epoch + 1}, diversity {temperature}")
             text = generator.generate(seed, self.length, temperature)
-            console.show(console.paint(seed, "cyan", sys.stdout) + text)
+            for show in self.show:
+                show(f"epoch {epoch + 1}, diversity {temperature}", seed, text)
+
+
+def print_sample(title: str, seed: str, text: str) -> None:
+    """Show a sample to the person who trains."""
+    console.heading(title)
+    console.show(console.paint(seed, "cyan", sys.stdout) + text)
+
+
+class PlainLog(keras.callbacks.Callback):
+    """Says a line every so many steps, for logs that are read later.
+
+    Args:
+        clock: the run's clock, which has counted the step.
+        every: steps between lines.
+        unit: what a token is called.
+    """
+
+    def __init__(self, clock: RunClock, every: int, unit: str) -> None:
+        super().__init__()
+        self.clock, self.every, self.unit = clock, every, unit
+        self._said = clock.step // every
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
+        if self.clock.step // self.every == self._said:
+            return
+        self._said = self.clock.step // self.every
+        rate = float(self.model.optimizer.learning_rate.numpy())
+        console.say(
+            f"step {self.clock.step:,}  loss {logs['loss']:.3f}  learning rate {rate:.2g}"
+            f"  {self.clock.tokens_per_second:,.0f} {self.unit}s/s"
+            f"  {console.duration(self.clock.seconds_left)} left"
+        )
 
 
 class ProgressBar(keras.callbacks.Callback):

@@ -239,9 +239,38 @@ class TrainingConfig(Config):
         " without it",
         minimum=0, below=1,
     )  # fmt: skip
+    init_from: str | None = option(
+        None,
+        "start from the model in another folder: its sizes, vocabulary and weights",
+        metavar="FOLDER",
+    )
+    word2vec: str | None = option(
+        None,
+        "start with the token vectors in a file of word2vec, GloVe or gensim (gensim's own format"
+        " is a pickle, which can run code: know where it is from)",
+        metavar="FILE",
+    )
+    freeze_embeddings: bool = option(
+        False, "leave the token vectors of --word2vec or --init-from as they are"
+    )
+    print_every: int | None = option(
+        None, "steps between two lines about the training, for logs", minimum=1
+    )
+    tensorboard: bool = option(
+        False, "write logs for TensorBoard: figures per epoch, and samples as text"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.word2vec and self.init_from:
+            raise TextgenError(
+                f"--word2vec {self.word2vec} contradicts --init-from {self.init_from}, whose model"
+                " has token vectors. Leave one of them out"
+            )
+        if self.freeze_embeddings and not (self.word2vec or self.init_from):
+            raise TextgenError(
+                "--freeze-embeddings would leave the token vectors random. Add --word2vec FILE"
+            )
         if self.decay_rate is not None and self.schedule in ("cosine", "constant"):
             raise TextgenError(
                 f"--decay-rate {self.decay_rate} has no place in --schedule {self.schedule}. Leave"

@@ -238,7 +238,14 @@ class ArgumentParser(argparse.ArgumentParser):
 
     def __init__(self, **settings: Any) -> None:
         settings.setdefault("formatter_class", _DefaultsFormatter)
+        self.actions: dict[str, argparse.Action] = {}
+        """What was added, by name."""
         super().__init__(**settings)
+
+    def add_argument(self, *names: Any, **settings: Any) -> argparse.Action:
+        action = super().add_argument(*names, **settings)
+        self.actions[action.dest] = action
+        return action
 
     def error(self, message: str) -> NoReturn:
         raise TextgenError(f"{message} (see {self.prog} --help)")
