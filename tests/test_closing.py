@@ -47,5 +47,6 @@ def test_verdict_and_advice_fit_the_history(history, verdict: str, first: str) -
 
 def test_three_rules_of_thumb_at_most() -> None:
     config = TrainingConfig(optimizer="sgd")
-    lines = closing.panel(Path("x"), FALLING, ModelConfig(cell="rnn"), config, "character")
+    assert len(closing.advice(FALLING, ModelConfig(), config)) == 3
+    lines = closing.panel(Path("x"), FALLING, ModelConfig(), config, "character")
     assert sum(line.startswith("to try: ") for line in lines) == closing.MOST_ADVICE

@@ -69,8 +69,6 @@ def advice(rows: list[Row], model: ModelConfig, config: TrainingConfig) -> list[
             "a larger model: in 70 seconds on tinyshakespeare 256 x 1 came to 1.483 nats,"
             " 128 x 2 to 1.539"
         )
-    if model.cell == "rnn":
-        found.append("--cell lstm: a simple recurrent network forgets within a few tokens")
     if config.optimizer not in ("adam", "adamw"):
         found.append("--optimizer adamw: in 70 seconds 1.59 nats, rmsprop 1.82")
     if config.batch_size > 16:

@@ -32,19 +32,21 @@ def write(directory: Path, rows: list[Row], unit: str) -> None:
 
 def _png(rows: list[Row], unit: str) -> bytes:
     from matplotlib.figure import Figure  # here, because it takes half a second
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(9, 9), layout="constrained")
     losses, rate, ratios = figure.subplots(3, 1, sharex=True, height_ratios=(3, 1, 2))
     _draw_losses(losses, rows, unit)
     _draw(rate, rows, {"learning_rate": "learning rate"})
     rate.set_ylabel("learning rate")
+    rate.set_ylim(bottom=0)
     layers = [name for name in rows[-1] if name.startswith(RATIO)]
     _draw(ratios, rows, {name: name.removeprefix(RATIO) for name in layers})
     ratios.set_ylabel("size of an update /\nsize of the weights")
     ratios.set_yscale("log")
     ratios.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     ratios.set_xlabel("epoch")
-    ratios.xaxis.get_major_locator().set_params(integer=True)
+    ratios.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     ratios.set_xlim(rows[0]["epoch"] - 0.5, rows[-1]["epoch"] + 0.5)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=110)
@@ -56,7 +58,8 @@ def _draw_losses(axes: Any, rows: list[Row], unit: str) -> None:
     best = min(rows, key=judged)
     name, value = in_units(judged(best), unit)
     axes.plot(
-        best["epoch"], judged(best), "*", color="black", markersize=13, zorder=3,
+        best["epoch"], judged(best), "*", color="black", markerfacecolor="none", markersize=16,
+        zorder=3,
         label=f"best: epoch {best['epoch']:.0f},\n{judged(best):.3f} nats,\n{value:.3g} "
         + name.replace("_", " "),
     )  # fmt: skip
