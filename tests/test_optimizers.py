@@ -77,18 +77,12 @@ def test_label_smoothing_moves_a_share_of_the_aim_to_every_token() -> None:
     assert smoothed.logs["cross_entropy"] == pytest.approx(plain.logs["loss"], rel=1e-5)
 
 
-def test_the_record_has_the_norm_before_clipping_and_the_size_of_updates() -> None:
+def test_the_record_has_the_norm_before_clipping() -> None:
     plain, clipped = one_step(), one_step(clip_norm=0.01)
-    record = clipped.model.optimizer.record()
-    assert record.gradient_norm == pytest.approx(norm(plain.change), rel=1e-5)
-    lstm = [path for path in plain.before if path.startswith("lstm_1")]
-    expected = norm({p: clipped.change[p] for p in lstm}) / norm(
-        {p: clipped.before[p] for p in lstm}
-    )
-    assert record.update_ratios["lstm_1"] == pytest.approx(expected, rel=1e-4)
-    assert list(record.update_ratios) == ["embedding", "lstm_1", "logits"]
-    clipped.model.optimizer.forget()
-    assert clipped.model.optimizer.record().gradient_norm == 0
+    optimizer = clipped.model.optimizer
+    assert optimizer.gradient_norm() == pytest.approx(norm(plain.change), rel=1e-5)
+    optimizer.forget()
+    assert optimizer.gradient_norm() == 0
 
 
 FIRST_STEPS = {

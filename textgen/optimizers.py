@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from textgen.backend import keras, tf
 from textgen.config import TrainingConfig
@@ -23,15 +23,6 @@ CLASSES = {
     "adagrad": keras.optimizers.Adagrad,
     "adadelta": keras.optimizers.Adadelta,
 }
-
-
-class Record(NamedTuple):
-    """What an optimizer did, in the mean over the steps since `Recording.forget`."""
-
-    gradient_norm: float
-    """Of all gradients together, before they are clipped."""
-    update_ratios: dict[str, float]
-    """By layer: the size of an update, as a share of the size of the weights."""
 
 
 def make(config: TrainingConfig) -> keras.optimizers.Optimizer:
@@ -68,24 +59,18 @@ class Recording:
         """Make the optimizer's variables, and after them those of the record."""
         base: Any = super()
         base.build(variables)
-        self.layer_of = [layer_name(variable) for variable in variables]
-        self.layers = list(dict.fromkeys(self.layer_of))
         owner: Any = self
         self.counted = owner.add_variable((), name="counted_steps")
         self.norms = owner.add_variable((), name="summed_norms")
-        self.ratios = owner.add_variable((len(self.layers),), name="summed_ratios")
 
     def apply(self, grads: list[Any], trainable_variables: Any = None) -> None:
         """One update of all variables."""
         owner: Any = self
-        variables = trainable_variables or owner._trainable_variables
-        grads = self._prepared(grads, variables)
-        before = [tf.convert_to_tensor(variable.value) for variable in variables]
+        grads = self._prepared(grads, trainable_variables or owner._trainable_variables)
         base: Any = super()
         base.apply(grads, trainable_variables)
         self.counted.assign(self.counted + 1.0)
         self.norms.assign(self.norms + _norm(grads))
-        self.ratios.assign(self.ratios + self._update_ratios(before, variables))
 
     def _prepared(self, grads: list[Any], variables: list[Any]) -> list[Any]:
         l1, l2 = self.penalties
@@ -100,32 +85,14 @@ class Recording:
             grads = [tf.clip_by_value(tf.convert_to_tensor(g), -size, size) for g in grads]
         return grads
 
-    def _update_ratios(self, before: list[tf.Tensor], variables: list[Any]) -> tf.Tensor:
-        """By layer: the norm of the change over that of the weights, (number of layers,)."""
-        ratios = []
-        for layer in self.layers:
-            own = [n for n, owner in enumerate(self.layer_of) if owner == layer]
-            change = _norm([variables[n].value - before[n] for n in own])
-            ratios.append(change / tf.maximum(_norm([before[n] for n in own]), 1e-12))
-        return tf.stack(ratios)
-
     def forget(self) -> None:
         """Begin a new record."""
-        for variable in (self.counted, self.norms, self.ratios):
-            variable.assign(tf.zeros_like(variable.value))
+        for variable in (self.counted, self.norms):
+            variable.assign(0.0)
 
-    def record(self) -> Record:
-        """The record so far."""
-        steps = max(float(self.counted.numpy()), 1.0)
-        ratios = (self.ratios.numpy() / steps).tolist()
-        return Record(
-            float(self.norms.numpy()) / steps, dict(zip(self.layers, ratios, strict=True))
-        )
-
-
-def layer_name(variable: Any) -> str:
-    """The layer of a model's variable: `lstm_1` of `lstm_1/lstm_cell/kernel`."""
-    return str(variable.path.split("/")[0])
+    def gradient_norm(self) -> float:
+        """The norm of all gradients together before they are clipped, the mean over the record."""
+        return float(self.norms.numpy()) / max(float(self.counted.numpy()), 1.0)
 
 
 def _norm(tensors: list[Any]) -> tf.Tensor:

@@ -21,6 +21,7 @@ from textgen.callbacks import (
     Schedule,
     ShowSample,
     StateReset,
+    UpdateRatios,
     Validation,
     print_sample,
 )  # fmt: skip
@@ -232,6 +233,7 @@ class Run:
         if self.evaluation:
             callbacks.append(Validation(self.evaluation))
         shown = None if config.minutes else config.num_epochs
+        callbacks.append(UpdateRatios(self.clock))
         callbacks += [ProgressBar(self.clock, shown, unit), self.keeper]
         if config.print_every:
             callbacks.append(PlainLog(self.clock, config.print_every, unit))
