@@ -157,7 +157,7 @@ def test_residual_connections_need_two_layers_of_one_size() -> None:
 
 def test_an_optimizer_brings_its_own_learning_rate_unless_one_is_given() -> None:
     config = TrainingConfig.from_flags(parsed("--optimizer", "rmsprop"))
-    assert (config.learning_rate, config.weight_decay) == (0.002, 0.0)
+    assert (config.learning_rate, config.weight_decay) == (0.005, 0.0)
     flags = ("--optimizer", "sgd", "--learning-rate", "3", "--weight-decay", "0.1")
     config = TrainingConfig.from_flags(parsed(*flags))
     assert (config.learning_rate, config.weight_decay) == (3, 0.1)
