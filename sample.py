@@ -11,10 +11,11 @@ from typing import TextIO
 
 import textgen
 from textgen import console
-from textgen.config import ArgumentParser, SamplingConfig, numbers
+from textgen.config import SamplingConfig
 from textgen.errors import TextgenError
 from textgen.generator import Generator
 from textgen.interactive import Interactive
+from textgen.options import ArgumentParser, numbers
 from textgen.output import DIVIDER, output, shaded
 from textgen.parallel import single_threaded_blas
 

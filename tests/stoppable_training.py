@@ -21,7 +21,7 @@ from typing import Any
 import train
 from textgen import console
 from textgen.backend import keras, tf
-from textgen.callbacks import RunClock
+from textgen.clock import RunClock
 
 how, stop_at = sys.argv[1], int(sys.argv[2])
 count = 0

@@ -1,74 +1,27 @@
 import math
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from textgen.callbacks import RunClock, in_field_units, learning_rate
-from textgen.checkpoint import judged
-
-
-def test_learning_rate_by_hand() -> None:
-    # Steps 0 and 49 of the warm-up reach 1/100 and 50/100 of the peak; the cosine has not moved.
-    assert learning_rate(1.0, step=0, fraction=0) == pytest.approx(0.01)
-    assert learning_rate(1.0, step=49, fraction=0) == pytest.approx(0.5)
-    assert learning_rate(2.0, step=5000, fraction=0.5) == pytest.approx(1.0)
-    assert learning_rate(2.0, step=5000, fraction=1) == pytest.approx(0.0)
-
-
-def test_short_runs_warm_up_within_a_tenth() -> None:
-    # A run of 10 steps: at fraction 0.1 the warm-up is over, and cos(0.1 pi) = 0.9510565.
-    assert learning_rate(1.0, step=1, fraction=0.1) == pytest.approx((1 + 0.9510565) / 2)
-
-
-def test_a_clock_of_steps() -> None:
-    clock = RunClock(total_steps=4, total_seconds=None, tokens_per_step=10)
-    assert clock.fraction == 0
-    assert clock.seconds_left == math.inf
-    clock.count_steps(1)
-    assert clock.fraction == 0.25
-    for _ in range(5):
-        clock.count_steps(1)
-    assert clock.fraction == 1
-    assert clock.seconds_left == 0
-
-
-def test_a_clock_of_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 100.0
-    monkeypatch.setattr("textgen.callbacks.time.perf_counter", lambda: now)
-    clock = RunClock(total_steps=None, total_seconds=60, tokens_per_step=10)
-    clock.restart()
-    now = 103.0
-    assert (clock.fraction, clock.seconds, clock.seconds_left) == (0, 3, 57)
-    clock.count_steps(1)  # compiling took 3 of the 60 seconds, 1 is for files: 56 are left
-    now = 117.0
-    assert (clock.fraction, clock.seconds, clock.seconds_left) == (0.25, 17, 43)
-    clock.count_steps(1)
-    clock.epoch_work = 29
-    assert clock.fraction == 0.5
-    assert clock.tokens_per_second == 10 / 14, "one step of 10 tokens since compiling ended"
-    now = 120.0
-    clock.begin_epoch()
-    assert clock.reserved == 3, "the work between the last step and the next epoch"
-    now = 200.0
-    assert (clock.fraction, clock.seconds_left) == (1, 0)
-
-
-def test_time_is_kept_for_a_validation_not_yet_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 0.0
-    monkeypatch.setattr("textgen.callbacks.time.perf_counter", lambda: now)
-    clock = RunClock(None, total_seconds=60, tokens_per_step=10, validation_steps=6)
-    clock.restart()
-    clock.count_steps(1)
-    now = 2.0
-    clock.count_steps(4)
-    assert clock.tokens_per_second == 20
-    assert clock.reserved == 1 + 6 * 0.5 / 3, "a step takes half a second, validation a third"
-
-
-def test_models_are_judged_by_validation_where_there_is_one() -> None:
-    assert judged({"loss": 1.0, "val_loss": 2.0}) == 2.0
-    assert judged({"loss": 1.0}) == 1.0
+from textgen.backend import keras
+from textgen.callbacks import UpdateRatios, in_field_units
+from textgen.clock import RunClock
 
 
 def test_losses_in_field_units() -> None:
     assert in_field_units(math.log(2) * 2, "character") == "2.000 bits per character"
     assert in_field_units(math.log(80), "word") == "perplexity 80.0"
+
+
+def test_update_ratios_by_hand() -> None:
+    # (3, 4) moves to (3, 5) in two steps: 1 / 5 / 2.
+    weights = keras.Variable(np.array([3.0, 4.0], "float32"), name="w")
+    callback = UpdateRatios(RunClock(10, None, 1))
+    callback.set_model(SimpleNamespace(trainable_variables=[weights]))
+    callback.on_train_batch_begin(0)
+    weights.assign([3.0, 5.0])
+    callback.clock.count_steps(2)
+    logs: dict[str, float] = {}
+    callback.on_epoch_end(0, logs)
+    assert logs == {"update_ratio_w": pytest.approx(0.1)}

@@ -170,7 +170,7 @@ def test_metadata_with_a_missing_part_is_refused(pair: Path) -> None:
         ("tokenizer", {"config": {}, "vocabulary": ["a", "bc"]}, "single characters only"),
         ("tokenizer", {"config": {}, "vocabulary": list("abcdef")}, "no plain float32 array"),
         ("results", {"loss": "low"}, "its results are not numbers"),
-        ("results", {str(n): n for n in range(101)}, "its results are not numbers"),
+        ("results", {str(n): n for n in range(301)}, "its results are not numbers"),
         ("line_starts", "ab", "its line starts are not"),
         ("line_starts", ["x" * 1001], "its line starts are not"),
         ("line_starts", [None], "its line starts are not"),

@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from textgen.config import (
-    ArgumentParser,
     ModelConfig,
     SamplingConfig,
     TokenizerConfig,
     TrainingConfig,
 )
 from textgen.errors import TextgenError
+from textgen.options import ArgumentParser
 
 ALL = (ModelConfig, SamplingConfig, TokenizerConfig, TrainingConfig)
 
@@ -101,7 +101,7 @@ def test_wrong_command_lines_raise_one_line(flags: list[str]) -> None:
 def test_help_shows_defaults_and_ranges_of_words() -> None:
     parser = ArgumentParser()
     ModelConfig.add_flags(parser)
-    assert "units per recurrent layer (H) (default: 128; word models: 256)" in " ".join(
+    assert "gives each layer its own (default: 128; word models: 256)" in " ".join(
         parser.format_help().split()
     )
 
@@ -135,3 +135,30 @@ def test_flags_for_several_values() -> None:
 def test_unknown_settings_are_refused() -> None:
     with pytest.raises(TextgenError, match=r"unknown setting 'rnn_sise'; known: .*rnn_size"):
         ModelConfig.from_dict({"rnn_sise": 5})
+
+
+def test_a_size_for_each_layer_says_how_many_there_are() -> None:
+    config = ModelConfig.from_flags(parsed("--rnn-size", "9,8,7"))
+    assert (config.layer_sizes, config.num_layers) == ((9, 8, 7), 3)
+    assert ModelConfig.from_dict(config.to_dict()) == config
+    assert config.to_dict()["rnn_size"] == [9, 8, 7], "no tuples in files"
+    with pytest.raises(TextgenError, match=r"9,8,7 is for 3 layers. Received: --num-layers 2"):
+        ModelConfig.from_flags(parsed("--rnn-size", "9,8,7", "--num-layers", "2"))
+    with pytest.raises(TextgenError, match=r"invalid whole number value: '9,x'"):
+        parsed("--rnn-size", "9,x")
+
+
+def test_residual_connections_need_two_layers_of_one_size() -> None:
+    assert ModelConfig(rnn_size=(4, 4, 5), num_layers=3, residual=True).is_residual(1)
+    assert not ModelConfig(rnn_size=(4, 4, 5), num_layers=3, residual=True).is_residual(2)
+    with pytest.raises(TextgenError, match="--residual needs a layer"):
+        ModelConfig(rnn_size=(4, 5), residual=True)
+
+
+def test_an_optimizer_brings_its_own_learning_rate_unless_one_is_given() -> None:
+    config = TrainingConfig.from_flags(parsed("--optimizer", "rmsprop"))
+    assert (config.learning_rate, config.weight_decay) == (0.005, 0.0)
+    flags = ("--optimizer", "sgd", "--learning-rate", "3", "--weight-decay", "0.1")
+    config = TrainingConfig.from_flags(parsed(*flags))
+    assert (config.learning_rate, config.weight_decay) == (3, 0.1)
+    assert TrainingConfig.from_flags(parsed("--optimizer", "adamw")) == TrainingConfig()

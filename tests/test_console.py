@@ -63,3 +63,20 @@ def test_closed_pipe_ends_quietly(monkeypatch: pytest.MonkeyPatch, tmp_path) -> 
     with (tmp_path / "out").open("w") as stdout:
         monkeypatch.setattr(sys, "stdout", stdout)
         assert failing(BrokenPipeError()) == 0
+
+
+def test_quiet_says_warnings_and_errors_only(capsys: pytest.CaptureFixture[str]) -> None:
+    with console.verbosity(console.Verbosity.QUIET):
+        console.say("progress")
+        console.heading("title")
+        console.detail("detail")
+        console.warn("careful")
+    assert capsys.readouterr().err == "warning: careful\n"
+
+
+def test_details_are_said_to_those_who_ask(capsys: pytest.CaptureFixture[str]) -> None:
+    console.detail("unasked")
+    with console.verbosity(console.Verbosity.VERBOSE):
+        console.detail("asked")
+    console.detail("unasked again")
+    assert capsys.readouterr().err == "asked\n"

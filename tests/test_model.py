@@ -63,3 +63,22 @@ def test_weights_move_to_a_model_of_another_batch_size() -> None:
     trained, twin = build_model(CONFIG, 7, batch_size=2), build_model(CONFIG, 7, batch_size=1)
     set_weights(twin, get_weights(trained))
     np.testing.assert_allclose(twin(TOKENS[:1])[0], trained(TOKENS)[0], atol=1e-6)
+
+
+def test_recurrent_dropout_drops_and_leaves_the_layer_to_keras() -> None:
+    config = ModelConfig(embedding_size=3, rnn_size=4, num_layers=1, recurrent_dropout=0.5)
+    one, same = (build_model(config, 7, 2, random_seed=5) for _ in range(2))
+    assert not one.get_layer("lstm_1").is_fast()
+    trained = one(TOKENS, training=True).numpy()
+    np.testing.assert_array_equal(trained, same(TOKENS, training=True))
+    reset_state(one)
+    assert not np.allclose(trained, one(TOKENS, training=False))
+
+
+def test_one_hot_input_has_nothing_to_learn() -> None:
+    config = ModelConfig(embedding_size=0, rnn_size=4, num_layers=1)
+    model = build_model(config, 7, batch_size=2)
+    embedding = model.get_layer("embedding")
+    np.testing.assert_array_equal(embedding.embeddings, np.eye(7))
+    assert embedding.trainable_variables == []
+    assert get_weights(model)["lstm_1/lstm_cell/kernel"].shape == (7, 16)

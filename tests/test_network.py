@@ -9,25 +9,7 @@ from textgen import checkpoint, network
 from textgen.config import ModelConfig
 from textgen.errors import TextgenError
 from textgen.model import build_model, set_weights
-from textgen.network import Gates, Network, Stepper, lstm_step
-
-
-def test_lstm_step_by_hand() -> None:
-    # i = f = o = sigmoid(0) = 1/2 and g = tanh(atanh(0.5)) = 0.5, with c = 1:
-    # c' = 0.5 * 1 + 0.5 * 0.5 = 0.75 and h' = 0.5 * tanh(0.75) = 0.317574
-    gates = np.array([0, 0, 0, np.arctanh(0.5)], np.float32).reshape(4, 1, 1)
-    h, c = np.zeros((1, 1), np.float32), np.ones((1, 1), np.float32)
-    lstm_step(Gates.of(gates), h, c)
-    assert c[0, 0] == pytest.approx(0.75)
-    assert h[0, 0] == pytest.approx(0.317574, abs=1e-6)
-
-
-def test_gates_do_not_overflow() -> None:
-    h, c = np.zeros((1, 1), np.float32), np.ones((1, 1), np.float32)
-    with np.errstate(all="raise"):
-        gates = np.array([-1e30, 1e30, 1e30, 1e30], np.float32).reshape(4, 1, 1)
-        lstm_step(Gates.of(gates), h, c)
-    assert (c[0, 0], h[0, 0]) == (1, np.tanh(np.float32(1)))
+from textgen.network import Network, Stepper
 
 
 def from_zero(model: Network, rows: int) -> Stepper:
@@ -56,11 +38,11 @@ def test_reading_equals_stepping(layers: int, table: int, monkeypatch: pytest.Mo
 def test_reading_changes_neither_the_state_it_was_given_nor_the_network() -> None:
     model = random_network()
     _, state = model.read(np.array([[3]]), model.initial_state(1))
-    before = [array.copy() for array in state]
+    before = state.copy()
     first, _ = model.read(np.array([[4, 1]]), state)
     again, _ = model.read(np.array([[4, 1]]), state)
-    for array, copy in zip(state, before, strict=True):
-        np.testing.assert_array_equal(array, copy)
+    np.testing.assert_array_equal(state.h, before.h)
+    np.testing.assert_array_equal(state.c, before.c)
     np.testing.assert_array_equal(first, again)
 
 
@@ -102,3 +84,42 @@ def test_weights_that_are_no_numbers_are_refused(path: str, value: float) -> Non
     weights[path].flat[3] = value
     with pytest.raises(TextgenError, match=f"weights {path} hold NaN or infinity"):
         Network(SMALL, weights)
+
+
+STRUCTURES = {
+    "lstm": ModelConfig(embedding_size=3, rnn_size=(8, 5, 6), num_layers=3),
+    "gru": ModelConfig(embedding_size=3, rnn_size=8, num_layers=2, cell="gru"),
+    "rnn, one-hot": ModelConfig(embedding_size=0, rnn_size=(4, 7), num_layers=2, cell="rnn"),
+    "everything": ModelConfig(
+        embedding_size=3, rnn_size=(4, 4, 6, 6), num_layers=4, residual=True, layer_norm=True
+    ),
+    "gru with everything": ModelConfig(
+        embedding_size=6, rnn_size=6, num_layers=2, residual=True, layer_norm=True, cell="gru",
+        tie_weights=True,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_every_structure_equals_keras(name: str) -> None:
+    """On random weights, text read at once and token by token, from and to a carried state."""
+    config = STRUCTURES[name]
+    weights = random_weights(config, 7, scale=0.5)
+    if config.is_tied:
+        weights["logits/kernel"] = weights["embedding/embeddings"].T
+    model = build_model(config, 7, batch_size=2)
+    set_weights(model, weights)
+    ids = np.array([[1, 2, 3, 4, 5], [6, 0, 2, 2, 1]])
+    expected = model(ids).numpy()
+    stepper = Network(config, weights).stepper(ids[:, :2])
+    logits = [stepper.logits.copy()]
+    for column in ids.T[2:]:
+        stepper.step(column)
+        logits.append(stepper.logits.copy())
+    np.testing.assert_allclose(np.stack(logits, axis=1), expected[:, 1:], atol=1e-5)
+    stepper.select(np.array([1, 0]))
+    stepper.join(Network(config, weights).stepper(ids[:1]))
+    stepper.step(np.array([1, 3, 3]))
+    continued = model(np.array([[3], [1]])).numpy()[::-1, 0]
+    np.testing.assert_allclose(stepper.logits[:2], continued, atol=1e-5)
+    np.testing.assert_allclose(stepper.logits[2], continued[1], atol=1e-5)

@@ -12,7 +12,7 @@ from textgen.errors import TextgenError
 
 
 def arguments(folder: Path, **given: object) -> argparse.Namespace:
-    base = {"data_dir": folder, "resume": False, "init_from": None}
+    base = {"data_dir": folder, "resume": False}
     return argparse.Namespace(**base | given)
 
 
@@ -71,7 +71,7 @@ def test_a_run_from_another_model_takes_its_sizes_and_vocabulary(
 ) -> None:
     (tmp_path / "input.txt").write_text("Żółw: " + VERSES * 4)
     given = {"batch_size": 4, "seq_length": 20, "num_epochs": 1}
-    plan = planning.plan(arguments(tmp_path, init_from=trained_dir, **given))
+    plan = planning.plan(arguments(tmp_path, init_from=str(trained_dir), **given))
     assert plan.model_config.rnn_size == 16
     assert plan.corpus.tokenizer.vocabulary[-3:] == ["ó", "ł", "Ż"]
     best = training.fit(tmp_path, *plan)
@@ -81,4 +81,4 @@ def test_a_run_from_another_model_takes_its_sizes_and_vocabulary(
 
 def test_a_run_from_another_model_refuses_other_sizes(trained_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(TextgenError, match=r"--rnn-size 32 does not fit: the model in .* has 16"):
-        planning.plan(arguments(tmp_path, init_from=trained_dir, rnn_size=32))
+        planning.plan(arguments(tmp_path, init_from=str(trained_dir), rnn_size=32))

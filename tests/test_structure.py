@@ -7,18 +7,18 @@ import pytest
 
 from tests.conftest import ROOT, run_python
 from textgen.config import (
-    Config,
     ModelConfig,
     SamplingConfig,
     TokenizerConfig,
     TrainingConfig,
-    flags_of,
 )
+from textgen.options import Config, flags_of
 
 ALLOWED = {
     "errors": set(),
     "console": {"errors"},
-    "config": {"errors"},
+    "options": {"errors"},
+    "config": {"errors", "options"},
     "files": {"errors"},
     "backend": set(),
     "downloads": {"errors"},
@@ -39,8 +39,9 @@ ALLOWED = {
     },
     "dataset": {"tokenizers", "errors"},
     "recurrent": {"backend"},
-    "model": {"backend", "config", "recurrent"},
-    "network": {"config", "errors"},
+    "model": {"backend", "config", "network", "recurrent"},
+    "cells": set(),
+    "network": {"cells", "config", "errors"},
     "sampling": {"errors"},
     "safe_pickle": set(),
     "weights_file": {"network", "errors"},
@@ -48,7 +49,7 @@ ALLOWED = {
         "config", "errors", "files", "network", "safe_pickle", "tokenizers", "weights_file",
     },
     "convert": {
-        "checkpoint", "config", "console", "errors", "model", "network", "safe_pickle",
+        "checkpoint", "config", "console", "errors", "model", "network", "options", "safe_pickle",
         "tokenizers", "weights_file",
     },
     "sizing": {"backend", "config", "errors", "network"},
@@ -66,31 +67,44 @@ ALLOWED = {
     "interactive": {"config", "console", "generator"},
     "output": {"errors", "files"},
     "callbacks": {
-        "backend", "checkpoint", "config", "console", "errors", "files", "generator", "model",
+        "backend", "checkpoint", "clock", "config", "console", "errors", "files", "generator",
+        "history", "model", "plot", "schedules",
     },
-    "workspace": {"checkpoint", "console", "errors", "files"},
+    "history": set(),
+    "clock": set(),
+    "plot": {"console", "files", "history"},
+    "events": {"backend", "errors", "history", "workspace"},
+    "schedules": {"config"},
+    "settings_file": {"errors", "options"},
+    "summary": {"config", "console", "network", "sizing"},
+    "closing": {"config", "history"},
+    "embeddings": {"errors", "network"},
+    "optimizers": {"backend", "config"},
+    "losses": {"backend"},
+    "workspace": {"checkpoint", "console", "errors", "files", "history"},
     "snapshots": {"backend", "console", "errors", "files", "workspace"},
     "interruption": {"backend"},
     "finetuning": {"checkpoint", "config", "network", "tokenizers"},
     "run": {
         "backend", "callbacks", "checkpoint", "config", "console", "dataset", "errors",
-        "generator", "interruption", "model", "network", "snapshots", "tokenfiles",
-        "tokenization", "tokenizers", "workspace",
+        "clock", "embeddings", "events", "generator", "history", "interruption", "losses", "model",
+        "network", "optimizers", "snapshots", "summary", "tokenfiles", "tokenization", "tokenizers",
+        "workspace",
     },
     "training": {
-        "callbacks", "checkpoint", "config", "console", "dataset", "files", "interruption",
+        "checkpoint", "closing", "config", "console", "dataset", "files", "history", "interruption",
         "network", "recipes", "run", "sizing", "tokenization", "workspace",
     },
     "planning": {
-        "config", "console", "errors", "finetuning", "network", "sizing", "snapshots",
+        "config", "console", "errors", "finetuning", "network", "options", "sizing", "snapshots",
         "tokenization", "tokenizers", "training",
     },
     "cleaning": {"corpora", "errors", "sources"},
     "documents": set(),
     "report": {"config", "pieces"},
     "prepare": {
-        "cleaning", "config", "console", "corpora", "documents", "errors", "files", "recipes",
-        "report", "sources",
+        "cleaning", "config", "console", "corpora", "documents", "errors", "files", "options",
+        "recipes", "report", "sources",
     },
     "__main__": {"console", "errors"},
     "__init__": {"config", "errors", "generator", "model"},
@@ -130,7 +144,7 @@ def test_tensorflow_stays_out_of_generation(module: str) -> None:
 
 def test_every_module_has_a_test_file() -> None:
     tested = {path.stem.removeprefix("test_") for path in (ROOT / "tests").glob("test_*.py")}
-    internal = {"errors", "backend", "__init__", "_treebank_words", "_treebank_rule"}
+    internal = {"errors", "options", "backend", "__init__", "_treebank_words", "_treebank_rule"}
     assert {name.strip("_") for name in ALLOWED.keys() - internal} <= tested
 
 

@@ -32,7 +32,10 @@ def test_the_loss_falls_and_the_best_epoch_is_kept(trained_dir: Path) -> None:
 def test_history_has_the_documented_columns(trained_dir: Path) -> None:
     assert list(history(trained_dir)[0]) == [
         "epoch", "step", "seconds", "loss", "val_loss", "learning_rate", "tokens_per_second",
+        "bits_per_character", "gradient_norm", "update_ratio_embedding", "update_ratio_lstm_1",
+        "update_ratio_lstm_2", "update_ratio_logits",
     ]  # fmt: skip
+    assert (trained_dir / "history.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_same_random_seed_gives_the_same_weights(corpus_dir: Path, tmp_path: Path) -> None:
@@ -51,7 +54,7 @@ def test_minutes_end_the_run_and_the_schedule(
 ) -> None:
     """On a clock that goes on by a hundredth of a second each time it is read."""
     ticks = itertools.count()
-    monkeypatch.setattr("textgen.callbacks.time.perf_counter", lambda: next(ticks) / 100)
+    monkeypatch.setattr("textgen.clock.time.perf_counter", lambda: next(ticks) / 100)
     (tmp_path / "input.txt").write_text(VERSES * 2)
     config = replace(TINY_TRAINING, minutes=0.1, num_epochs=1)
     best = train(tmp_path, TINY_MODEL, TokenizerConfig(), config)

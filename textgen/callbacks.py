@@ -2,150 +2,47 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from textgen import checkpoint, console
+import numpy as np
+import numpy.typing as npt
+
+from textgen import checkpoint, console, plot
 from textgen.backend import keras
-from textgen.checkpoint import Metadata, judged
+from textgen.checkpoint import Metadata
+from textgen.clock import RunClock
+from textgen.config import TrainingConfig
 from textgen.errors import TextgenError
 from textgen.files import write_atomic
 from textgen.generator import Generator
+from textgen.history import RATIO, Row, csv_text, in_units, judged
 from textgen.model import get_weights, is_finite, reset_state, set_weights
+from textgen.schedules import learning_rate
 
 LIVE_TEMPERATURES = (0.2, 0.5, 1.0, 1.2)
-HISTORY_COLUMNS = (
-    "epoch", "step", "seconds", "loss", "val_loss", "learning_rate", "tokens_per_second",
-)  # fmt: skip
 
-
-@dataclass
-class RunClock:
-    """How far a run has come: in steps, in seconds, and as a fraction of the whole.
-
-    Args:
-        total_steps: the steps of all epochs, if the run is measured in epochs.
-        total_seconds: the wall time of the run, if it is measured in time. It includes
-            compiling, validation and the writing of files.
-        tokens_per_step: tokens that one step trains on (B x T).
-        validation_steps: batches of the validation text.
-    """
-
-    total_steps: int | None
-    total_seconds: float | None
-    tokens_per_step: int
-    validation_steps: int = 0
-    step: int = 0
-    step_ended: float = 0.0
-    """When the last step ended, in seconds."""
-    compiled: float = 0.0
-    """When the first call of steps ended, which includes compiling; the schedule starts there."""
-    epoch_work: float | None = None
-    """Seconds that the work after an epoch took at least: validation and writing files."""
-    _start: float = field(default_factory=time.perf_counter)
-    _running: bool = False
-    """Whether this process has ended a call of steps; its first one includes compiling."""
-    _epoch_start: tuple[int, float] = (0, 0.0)
-
-    def state(self) -> dict[str, float | None]:
-        """What a resumed run needs: built-in values for `restore`."""
-        return {
-            "step": self.step,
-            "seconds": self.seconds,
-            "compiled": self.compiled,
-            "epoch_work": self.epoch_work,
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from `state` of an earlier process."""
-        self.step, self.compiled = state["step"], state["compiled"]
-        self.epoch_work = state["epoch_work"]
-        self.restart(state["seconds"])
-
-    def restart(self, seconds: float = 0.0) -> None:
-        """Count time from now on, after `seconds` of earlier processes."""
-        self._start = time.perf_counter() - seconds
-
-    def begin_epoch(self) -> None:
-        if self._running:
-            work = self.seconds - self.step_ended
-            self.epoch_work = min(work, self.epoch_work or work)
-        self._epoch_start = (self.step, self.seconds)
-
-    def count_steps(self, count: int) -> None:
-        self.step, self.step_ended = self.step + count, self.seconds
-        if not self._running:
-            self._running = True
-            self.compiled = self.compiled or self.step_ended
-            self._epoch_start = (self.step, self.step_ended)
-
-    @property
-    def reserved(self) -> float:
-        """Seconds to keep for the work after the last step.
-
-        They are what it took after an earlier epoch. Before there is one: a second to compile
-        and write files, and a third of a training step per validation batch.
-        """
-        if self.epoch_work is not None:
-            return self.epoch_work
-        speed = self.tokens_per_second
-        return 1 + self.validation_steps * self.tokens_per_step / speed / 3 if speed else 1.0
-
-    @property
-    def tokens_per_second(self) -> float:
-        """The speed of this epoch's steps; compiling and validation do not count."""
-        step, seconds = self._epoch_start
-        elapsed = self.step_ended - seconds
-        return (self.step - step) * self.tokens_per_step / elapsed if elapsed > 0 else 0.0
-
-    @property
-    def seconds(self) -> float:
-        return time.perf_counter() - self._start
-
-    @property
-    def fraction(self) -> float:
-        """0 until the first step ended, 1 when the last one has."""
-        if self.step == 0:
-            return 0.0
-        if self.total_seconds is None:
-            return min(1.0, self.step / self.total_steps) if self.total_steps else 1.0
-        available = self.total_seconds - self.reserved - self.compiled
-        return min(1.0, (self.seconds - self.compiled) / available) if available > 0 else 1.0
-
-    @property
-    def seconds_left(self) -> float:
-        if self.total_seconds is not None:
-            return max(0.0, self.total_seconds - self.seconds)
-        return self.seconds * (1 - self.fraction) / self.fraction if self.fraction else math.inf
-
-
-def learning_rate(peak: float, step: int, fraction: float) -> float:
-    """Linear warm-up, then a cosine to zero (Loshchilov & Hutter 2017, without restarts).
-
-    The warm-up takes 100 steps or a tenth of the run, whichever ends first.
-
-    Args:
-        peak: the learning rate after the warm-up.
-        step: updates made so far.
-        fraction: how far the run has come, 0 to 1.
-    """
-    warm_up = min(1.0, max((step + 1) / 100, fraction / 0.1))
-    return peak * warm_up * 0.5 * (1 + math.cos(math.pi * fraction))
+SECONDS_BETWEEN_PICTURES = 60.0
 
 
 class Schedule(keras.callbacks.Callback):
-    """Counts steps, sets the learning rate before each, and ends the run when it is complete."""
+    """Counts steps, sets the learning rate before each, and ends the run when it is complete.
 
-    def __init__(self, clock: RunClock, peak: float) -> None:
+    Args:
+        clock: the run's clock.
+        config: gives the schedule.
+        losses: gives the losses of the epochs so far.
+    """
+
+    def __init__(
+        self, clock: RunClock, config: TrainingConfig, losses: Callable[[], list[float]]
+    ) -> None:
         super().__init__()
-        self.clock, self.peak = clock, peak
+        self.clock, self.config, self.losses = clock, config, losses
         self.factor = 1.0
         """What the peak is multiplied by; lower after training has diverged."""
         self._first = 0
@@ -155,8 +52,9 @@ class Schedule(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         self._first = batch
-        rate = learning_rate(self.peak * self.factor, self.clock.step, self.clock.fraction)
-        self.model.optimizer.learning_rate.assign(rate)
+        losses = self.losses()
+        rate = learning_rate(self.config, self.clock.step, self.clock.fraction, len(losses), losses)
+        self.model.optimizer.learning_rate.assign(rate * self.factor)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.clock.count_steps(batch - self._first + 1)
@@ -187,6 +85,40 @@ class Validation(keras.callbacks.Callback):
         logs["val_loss"] = self.evaluate()
 
 
+class UpdateRatios(keras.callbacks.Callback):
+    """Adds to each epoch's logs how far its last call of steps moved each layer's weights.
+
+    That is the norm of the change over that of the weights, per step. It is measured out here,
+    because within every step it would take a fifth of the step's time.
+
+    Args:
+        clock: the run's clock, which has counted the steps.
+    """
+
+    def __init__(self, clock: RunClock) -> None:
+        super().__init__()
+        self.clock = clock
+        self._step = 0
+        self._before: dict[str, npt.NDArray[np.float32]] = {}
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self._step, self._before = self.clock.step, self._weights()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        steps, now = self.clock.step - self._step, self._weights()
+        for layer, before in self._before.items():
+            change, size = float(np.linalg.norm(now[layer] - before)), float(np.linalg.norm(before))
+            logs[RATIO + layer] = change / max(size, 1e-12) / steps
+
+    def _weights(self) -> dict[str, npt.NDArray[np.float32]]:
+        """The numbers of each layer that is trained, in one row."""
+        found: dict[str, list[Any]] = {}
+        for variable in self.model.trainable_variables:
+            layer = variable.path.split("/")[0]
+            found.setdefault(layer, []).append(variable.value.numpy().reshape(-1))
+        return {layer: np.concatenate(rows) for layer, rows in found.items()}
+
+
 class DivergenceError(Exception):
     """The loss or a weight is no longer a number, or the loss is absurdly high."""
 
@@ -208,6 +140,7 @@ class Keeper(keras.callbacks.Callback):
         self.directory, self.metadata, self.twin, self.clock = directory, metadata, twin, clock
         self.history: list[dict[str, float]] = []
         self.best: dict[str, float] = {}
+        self._drawn = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
         self._refuse_divergence(logs["loss"])
@@ -217,11 +150,30 @@ class Keeper(keras.callbacks.Callback):
         self._refuse_divergence(loss if is_finite(self.model) else math.nan)
         results = self._results(epoch, logs)
         self.history.append(results)
-        write_atomic(self.directory / "history.csv", _csv(self.history).encode())
+        self._say_details(results)
+        write_atomic(self.directory / "history.csv", csv_text(self.history).encode())
+        self._draw()
         if not self.best or loss < judged(self.best):
             self.best = results
             self.save(self.directory, results)
         self.save(self.directory / "latest", results)
+
+    @staticmethod
+    def _say_details(row: Row) -> None:
+        ratios = [(n.removeprefix(RATIO), v) for n, v in row.items() if n.startswith(RATIO)]
+        sizes = ", ".join(f"{name} {ratio:.2g}" for name, ratio in ratios)
+        console.detail(
+            f"  gradient norm {row['gradient_norm']:.3g}; updates as a share of weights: {sizes}"
+        )
+
+    def _draw(self) -> None:
+        """Draw the history, once a minute at most, because that takes half a second."""
+        if time.perf_counter() - self._drawn > SECONDS_BETWEEN_PICTURES:
+            plot.write(self.directory, self.history, self.metadata.tokenizer.unit)
+            self._drawn = time.perf_counter()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        plot.write(self.directory, self.history, self.metadata.tokenizer.unit)
 
     def _refuse_divergence(self, loss: float) -> None:
         """Stop where the loss is no number, or ten times that of knowing nothing."""
@@ -254,6 +206,9 @@ class Keeper(keras.callbacks.Callback):
             ) from error
 
     def _results(self, epoch: int, logs: dict[str, float]) -> dict[str, float]:
+        name, value = in_units(judged(logs), self.metadata.tokenizer.unit)
+        gradient_norm = self.model.optimizer.gradient_norm()
+        self.model.optimizer.forget()
         return {
             "epoch": epoch + 1,
             "step": self.clock.step,
@@ -262,6 +217,9 @@ class Keeper(keras.callbacks.Callback):
             **({"val_loss": float(logs["val_loss"])} if "val_loss" in logs else {}),
             "learning_rate": float(self.model.optimizer.learning_rate.numpy()),
             "tokens_per_second": round(self.clock.tokens_per_second),
+            name: value,
+            "gradient_norm": gradient_norm,
+            **{name: ratio for name, ratio in logs.items() if name.startswith(RATIO)},
         }
 
 
@@ -278,27 +236,68 @@ class Patience(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
+ShowSample: TypeAlias = Callable[[str, str, str], None]
+"""Shows a sample: a title, a seed and the text after it."""
+
+
 class LiveSamples(keras.callbacks.Callback):
-    """Prints what the model writes after each epoch, at several temperatures.
+    """Shows what the model writes after each epoch, at several temperatures.
 
     Args:
         generator: gives the model as it is now.
         seeds: texts to start from, one per epoch.
         length: tokens per sample.
+        show: where they are shown.
     """
 
     def __init__(
-        self, generator: Callable[[], Generator], seeds: Iterator[str], length: int
+        self,
+        generator: Callable[[], Generator],
+        seeds: Iterator[str],
+        length: int,
+        show: list[ShowSample],
     ) -> None:
         super().__init__()
-        self.generator, self.seeds, self.length = generator, seeds, length
+        self.generator, self.seeds, self.length, self.show = generator, seeds, length, show
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         generator, seed = self.generator(), next(self.seeds)
         for temperature in LIVE_TEMPERATURES:
-            console.heading(f"epoch {epoch + 1}, diversity {temperature}")
             text = generator.generate(seed, self.length, temperature)
-            console.show(console.paint(seed, "cyan", sys.stdout) + text)
+            for show in self.show:
+                show(f"epoch {epoch + 1}, diversity {temperature}", seed, text)
+
+
+def print_sample(title: str, seed: str, text: str) -> None:
+    """Show a sample to the person who trains."""
+    console.heading(title)
+    console.show(console.paint(seed, "cyan", sys.stdout) + text)
+
+
+class PlainLog(keras.callbacks.Callback):
+    """Says a line every so many steps, for logs that are read later.
+
+    Args:
+        clock: the run's clock, which has counted the step.
+        every: steps between lines.
+        unit: what a token is called.
+    """
+
+    def __init__(self, clock: RunClock, every: int, unit: str) -> None:
+        super().__init__()
+        self.clock, self.every, self.unit = clock, every, unit
+        self._said = clock.step // every
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
+        if self.clock.step // self.every == self._said:
+            return
+        self._said = self.clock.step // self.every
+        rate = float(self.model.optimizer.learning_rate.numpy())
+        console.say(
+            f"step {self.clock.step:,}  loss {logs['loss']:.3f}  learning rate {rate:.2g}"
+            f"  {self.clock.tokens_per_second:,.0f} {self.unit}s/s"
+            f"  {console.duration(self.clock.seconds_left)} left"
+        )
 
 
 class ProgressBar(keras.callbacks.Callback):
@@ -348,15 +347,6 @@ class ProgressBar(keras.callbacks.Callback):
 
 
 def in_field_units(loss: float, unit: str) -> str:
-    """A loss in nats per token as its field quotes it: bits per character, or perplexity."""
-    if unit == "character":
-        return f"{loss / math.log(2):.3f} bits per character"
-    return f"perplexity {math.exp(loss):.1f}"
-
-
-def _csv(rows: list[dict[str, float]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, HISTORY_COLUMNS, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    """A loss in nats per token as its field quotes it, for people."""
+    name, value = in_units(loss, unit)
+    return f"perplexity {value:.1f}" if unit == "word" else f"{value:.3f} {name.replace('_', ' ')}"

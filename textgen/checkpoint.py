@@ -8,7 +8,6 @@ Both files carry the same `model_id`. While a pair is replaced there is a moment
 `model.pkl` beside the old `model.h5`; for that moment it describes both models.
 """
 
-import math
 import pickle
 import uuid
 from collections.abc import Callable
@@ -29,7 +28,8 @@ from textgen.weights_file import WeightsFile
 FORMAT_VERSION = 2
 """Raise it when a textgen of before the change could not read, or would misread, what is written
 after it; add a pair that the last version made to `tests/data/`."""
-MAX_RESULTS = 100
+MAX_RESULTS = 300
+"""There are some ten, and one for each layer."""
 MAX_LINE_STARTS = 1000
 MAX_TEXT = 1000
 """Characters of a name or of a line start."""
@@ -78,14 +78,6 @@ class Metadata:
 
 
 _PARTS = [part.name for part in fields(Metadata)]
-
-
-def judged(results: dict[str, float]) -> float:
-    """The loss a model is chosen by: the validation loss, or else the training loss.
-
-    Infinity for a model whose first epoch was not finished.
-    """
-    return results.get("val_loss", results.get("loss", math.inf))
 
 
 class Checkpoint(NamedTuple):

@@ -3,6 +3,7 @@
 Everything here goes to standard error; standard output belongs to generated text alone.
 """
 
+import enum
 import math
 import os
 import sys
@@ -40,8 +41,43 @@ def paint(text: str, color: str, stream: TextIO | None = None) -> str:
     return f"{COLORS[color]}{text}{colorama.Style.RESET_ALL}"
 
 
+class Verbosity(enum.IntEnum):
+    """How much is said."""
+
+    QUIET = 0
+    """Warnings and errors only."""
+    USUAL = 1
+    VERBOSE = 2
+
+
+_verbosity = Verbosity.USUAL
+
+
+@contextmanager
+def verbosity(level: Verbosity) -> Iterator[None]:
+    """Say as much as `level` asks for meanwhile."""
+    global _verbosity
+    before, _verbosity = _verbosity, level
+    try:
+        yield
+    finally:
+        _verbosity = before
+
+
 def say(message: str, color: str | None = None) -> None:
     """Print a line to standard error, above the progress bar if there is one."""
+    if _verbosity >= Verbosity.USUAL:
+        _print(message, color)
+
+
+def detail(message: str) -> None:
+    """Print a line to standard error that only those want who asked for more."""
+    if _verbosity >= Verbosity.VERBOSE:
+        _print(message, "dim")
+
+
+def _print(message: str, color: str | None = None) -> None:
+    """Print a line to standard error, however little is to be said."""
     _write(paint(message, color) if color else message, sys.stderr)
 
 
@@ -65,15 +101,16 @@ def heading(title: str) -> None:
 
 def warn(message: str) -> None:
     """Print a yellow line: something the user did not ask for, and work goes on."""
-    say(f"warning: {message}", "yellow")
+    _print(f"warning: {message}", "yellow")
 
 
 def bar(layout: str, total: float = 1.0, unit: str = "it") -> "tqdm[NoReturn]":
     """A progress bar in tqdm's `bar_format`; it shows only on a terminal."""
     from tqdm import tqdm  # here, so that printing a heading costs no import
 
+    hidden = True if _verbosity < Verbosity.USUAL else None  # None: unless on a terminal
     return tqdm(
-        total=total, bar_format=layout, unit=unit, disable=None, leave=False, file=sys.stderr
+        total=total, bar_format=layout, unit=unit, disable=hidden, leave=False, file=sys.stderr
     )
 
 
@@ -108,10 +145,10 @@ def run(main: Callable[[], None]) -> int:
         main()
         sys.stdout.flush()
     except TextgenError as error:
-        say(f"error: {error}", "red")
+        _print(f"error: {error}", "red")
         return 2
     except KeyboardInterrupt:
-        say("\ninterrupted", "yellow")
+        _print("\ninterrupted", "yellow")
         return 130
     except BrokenPipeError:
         # Python flushes stdout once more at exit; give it a place to flush to.

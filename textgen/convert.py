@@ -20,9 +20,10 @@ import numpy as np
 
 from textgen import checkpoint, console, safe_pickle
 from textgen.checkpoint import Metadata
-from textgen.config import ArgumentParser, ModelConfig, TokenizerConfig, TrainingConfig
+from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textgen.errors import TextgenError
 from textgen.network import Array, weight_shapes
+from textgen.options import ArgumentParser
 from textgen.safe_pickle import Record
 from textgen.tokenizers import KINDS
 from textgen.weights_file import WeightsFile

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from textgen import recurrent
 from textgen.backend import keras
 from textgen.config import ModelConfig
+from textgen.network import NORM_EPSILON
 
 
 def build_model(
@@ -22,9 +23,12 @@ def build_model(
     random_seed: int | None = None,
     layers: Any = recurrent,
 ) -> keras.Model:
-    """Build `Embedding -> Dropout -> (LSTM -> Dropout) x num_layers -> Dense`.
+    """Build `Embedding -> Dropout -> (cell -> Dropout) x num_layers -> Dense`.
 
-    Dropout leaves out the same units at all steps of a sequence (Gal & Ghahramani 2016).
+    Dropout leaves out the same units at all steps of a sequence (Gal & Ghahramani 2016). What a
+    cell gives is normalized if `config.layer_norm` (Ba et al. 2016, here between the layers, so
+    that the cells stay what they are), and what it read is added if `config.residual` (He et al.
+    2016), after its dropout.
 
     The model maps token ids (B, T), int32, any T, to logits (B, T, V), and carries its recurrent
     state from call to call until `reset_state`. Initial values are Keras' own: orthogonal
@@ -37,36 +41,67 @@ def build_model(
         random_seed: makes initial weights and dropout repeatable.
         layers: the module that has the recurrent layers: `textgen.recurrent` or `keras.layers`.
     """
-    seeds = iter(np.random.SeedSequence(random_seed).generate_state(5 + 4 * config.num_layers))
-
-    def seed() -> int:
-        return int(next(seeds))
-
+    seeds = Seeds(random_seed, config.num_layers)
     tokens = keras.Input(batch_shape=(batch_size, None), dtype="int32", name="tokens")
-    embedding = keras.layers.Embedding(
-        vocabulary_size, config.embedding_size, name="embedding",
-        embeddings_initializer=keras.initializers.RandomUniform(seed=seed()),
-    )  # fmt: skip
+    embedding = _embedding(config, vocabulary_size, seeds)
     hidden = keras.layers.Dropout(
-        config.embedding_dropout, noise_shape=(None, 1, None), seed=seed(), name="embedding_dropout"
-    )(embedding(tokens))
+        config.embedding_dropout, noise_shape=(None, 1, None), seed=seeds(),
+        name="embedding_dropout",
+    )(embedding(tokens))  # fmt: skip
     for number in range(1, config.num_layers + 1):
-        hidden = layers.LSTM(
-            config.rnn_size, return_sequences=True, stateful=True, name=f"lstm_{number}",
-            kernel_initializer=keras.initializers.GlorotUniform(seed=seed()),
-            recurrent_initializer=keras.initializers.Orthogonal(seed=seed()),
-        )(hidden)  # fmt: skip
-        hidden = keras.layers.Dropout(
-            config.dropout, noise_shape=(None, 1, None), seed=seed(), name=f"dropout_{number}"
-        )(hidden)
+        hidden = _layer(config, number, hidden, seeds, layers)
     if config.is_tied:
         output: keras.layers.Layer = TiedDense(embedding, name="logits")
     else:
         output = keras.layers.Dense(
             vocabulary_size, name="logits",
-            kernel_initializer=keras.initializers.GlorotUniform(seed=seed()),
+            kernel_initializer=keras.initializers.GlorotUniform(seed=seeds()),
         )  # fmt: skip
     return keras.Model(tokens, output(hidden), name="textgen")
+
+
+class Seeds:
+    """One random seed after another; those of recurrent dropout stand apart from the rest."""
+
+    def __init__(self, random_seed: int | None, num_layers: int) -> None:
+        state = np.random.SeedSequence(random_seed).generate_state(5 + 5 * num_layers)
+        self._seeds = iter(int(seed) for seed in state[: 5 + 4 * num_layers])
+        self.recurrent_dropout = [int(seed) for seed in state[5 + 4 * num_layers :]]
+
+    def __call__(self) -> int:
+        return next(self._seeds)
+
+
+def _embedding(config: ModelConfig, vocabulary_size: int, seeds: Seeds) -> keras.layers.Embedding:
+    """Token vectors to be learned, or one-hot ones, which are the rows of the identity matrix."""
+    initial = keras.initializers.RandomUniform(seed=seeds())
+    return keras.layers.Embedding(
+        vocabulary_size, config.embedding_size or vocabulary_size, name="embedding",
+        embeddings_initializer=initial if config.embedding_size else "identity",
+        trainable=config.embedding_size > 0,
+    )  # fmt: skip
+
+
+def _layer(config: ModelConfig, number: int, inputs: Any, seeds: Seeds, layers: Any) -> Any:
+    """Recurrent layer `number`, from 1, and what stands around it."""
+    kind = getattr(layers, {"lstm": "LSTM", "gru": "GRU", "rnn": "SimpleRNN"}[config.cell])
+    hidden = kind(
+        config.layer_sizes[number - 1], return_sequences=True, stateful=True,
+        name=f"{config.cell}_{number}",
+        kernel_initializer=keras.initializers.GlorotUniform(seed=seeds()),
+        recurrent_initializer=keras.initializers.Orthogonal(seed=seeds()),
+        recurrent_dropout=config.recurrent_dropout, seed=seeds.recurrent_dropout[number - 1],
+    )(inputs)  # fmt: skip
+    if config.layer_norm:
+        hidden = keras.layers.LayerNormalization(epsilon=NORM_EPSILON, name=f"norm_{number}")(
+            hidden
+        )
+    hidden = keras.layers.Dropout(
+        config.dropout, noise_shape=(None, 1, None), seed=seeds(), name=f"dropout_{number}"
+    )(hidden)
+    if config.is_residual(number - 1):
+        hidden = keras.layers.Add(name=f"residual_{number}")([hidden, inputs])
+    return hidden
 
 
 class TiedDense(keras.layers.Layer):

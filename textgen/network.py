@@ -3,11 +3,10 @@
 The weights are rearranged once, when a network is made, so that a step is little more than one
 matrix product per layer:
 
-- a layer reads its input and its own last output in one product, [x, h] @ [W; U];
+- a layer reads its input and its own last output in one product, [x, h] @ [W; U], and the outputs
+  of all layers lie side by side, so that the two need not be brought together first;
 - what the first layer makes of a token is looked up in a table, embeddings @ W + b;
-- one tanh serves all four gates, because sigmoid(x) = tanh(x / 2) / 2 + 1/2: the weights of the
-  three sigmoid gates are halved beforehand, which is exact in floating point;
-- each gate's numbers lie together in memory, (4, B, H), so that no operation skips through it.
+- how a cell computes is told in `textgen.cells`.
 """
 
 from collections.abc import Mapping
@@ -16,47 +15,107 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from textgen.cells import CELLS, Gates
+from textgen.cells import Array as Array
 from textgen.config import ModelConfig
 from textgen.errors import TextgenError
 
-Array: TypeAlias = npt.NDArray[np.float32]
 Ids: TypeAlias = npt.NDArray[np.integer]
 
 LARGEST_TABLE = 2**21
 """Numbers in the largest lookup table (8 MB); a larger vocabulary multiplies at every step."""
+
+NORM_EPSILON = 0.001
+"""Keras' own, in layer normalization."""
 
 READ_AT_ONCE = 1024
 """Tokens per row of a long prompt that are read with one product per layer; bounds memory."""
 
 
 class State(NamedTuple):
-    """What the layers remember; L layers of H units."""
+    """What the layers remember; B rows."""
 
     h: Array
-    """Outputs, side by side, (B, L x H)."""
-    c: Array
-    """Cells, (L, B, H)."""
+    """Outputs, side by side in the columns that `Network` has planned, (B, N)."""
+    c: tuple[Array, ...]
+    """The cells of each LSTM layer, (B, H); other layers have none."""
+
+    def copy(self) -> "State":
+        """A state of one's own."""
+        return State(self.h.copy(), tuple(c.copy() for c in self.c))
+
+    def select(self, rows: Ids) -> "State":
+        """These rows, in this order."""
+        return State(self.h[rows], tuple(c[rows] for c in self.c))
+
+    def join(self, other: "State") -> "State":
+        """The rows of `other` after one's own."""
+        cells = zip(self.c, other.c, strict=True)
+        return State(
+            np.concatenate([self.h, other.h]), tuple(np.concatenate(pair) for pair in cells)
+        )
 
 
 class Layer(NamedTuple):
-    """The weights of a layer, gate by gate: i, f, o, g, the first three halved."""
+    """The weights of a layer, gate by gate as its cell has them, and its place in `State.h`."""
 
     kernel: Array
-    """[W; U], (4, D + H, H); of the first layer U alone, (4, H, H)."""
+    """[W; U], (gates, D + H, H); of the first layer U alone, (gates, H, H)."""
     bias: Array | None
-    """(4, 1, H); none in the first layer, whose input is projected beforehand."""
+    """(gates, 1, H); none in the first layer, whose input is projected beforehand."""
+    reads: slice
+    """The columns of its input and its own last output (in the first layer, of that alone)."""
+    gives: slice
+    """The columns of its output."""
+    after: "After | None"
+    """What is done to the output before the next layer reads it."""
+
+
+class After(NamedTuple):
+    """Normalization of a layer's output, addition of its input, or both."""
+
+    columns: slice
+    """The columns of the result."""
+    added: slice | None
+    """The columns of what is added."""
+    gamma: Array | None
+    """(H,), scale after normalization."""
+    beta: Array | None
+    """(H,), shift after normalization."""
+
+    def apply(self, h: Array, output: Array) -> None:
+        """Write the result for `output`, (B, H), into `h`, (B, N)."""
+        if self.gamma is not None:
+            output = layer_norm(output, self.gamma, self.beta)
+        if self.added is not None:
+            output = output + h[:, self.added]
+        h[:, self.columns] = output
+
+
+def layer_norm(x: Array, gamma: Array, beta: Array | None) -> Array:
+    """Layer normalization over the last axis (Ba et al. 2016), as Keras computes it.
+
+    (x - mean) / sqrt(variance + epsilon) * gamma + beta
+    """
+    centred = x - x.mean(axis=-1, keepdims=True)
+    variance = np.square(centred).mean(axis=-1, keepdims=True)
+    normalized: Array = centred / np.sqrt(variance + np.float32(NORM_EPSILON)) * gamma + beta
+    return normalized
 
 
 def weight_shapes(config: ModelConfig, vocabulary_size: int) -> dict[str, tuple[int, ...]]:
     """The shape of every trained array, by its path in the Keras model."""
-    width, size = config.rnn_size, config.embedding_size
+    kind, size = CELLS[config.cell], config.embedding_size or vocabulary_size
     shapes: dict[str, tuple[int, ...]] = {"embedding/embeddings": (vocabulary_size, size)}
-    for number in range(1, config.num_layers + 1):
-        cell = f"lstm_{number}/lstm_cell"
-        shapes[f"{cell}/kernel"] = (size if number == 1 else width, 4 * width)
-        shapes[f"{cell}/recurrent_kernel"] = (width, 4 * width)
-        shapes[f"{cell}/bias"] = (4 * width,)
-    shapes["logits/kernel"] = (width, vocabulary_size)
+    for number, width in enumerate(config.layer_sizes, start=1):
+        cell = kind.path(number)
+        shapes[f"{cell}/kernel"] = (size, kind.blocks * width)
+        shapes[f"{cell}/recurrent_kernel"] = (width, kind.blocks * width)
+        shapes[f"{cell}/bias"] = kind.bias_shape(width)
+        if config.layer_norm:
+            shapes[f"norm_{number}/gamma"] = shapes[f"norm_{number}/beta"] = (width,)
+        size = width
+    shapes["logits/kernel"] = (size, vocabulary_size)
     shapes["logits/bias"] = (vocabulary_size,)
     return shapes
 
@@ -76,40 +135,74 @@ class Network:
 
     def __init__(self, config: ModelConfig, weights: Mapping[str, Array]) -> None:
         _check(config, weights)
-        self.config = config
+        self.config, self.cell = config, CELLS[config.cell]
         self.vocabulary_size = len(weights["logits/bias"])
-        self.layers: list[Layer] = []
-        for number in range(1, config.num_layers + 1):
-            cell = f"lstm_{number}/lstm_cell"
-            kernel, recurrent_kernel, bias = (
-                _by_gate(weights[f"{cell}/{name}"])
-                for name in ("kernel", "recurrent_kernel", "bias")
-            )
-            if number == 1:
-                self._kernel, self._bias = kernel, bias
-                self.layers.append(Layer(recurrent_kernel, None))
-            else:
-                self.layers.append(Layer(np.concatenate([kernel, recurrent_kernel], axis=1), bias))
         self._embeddings = weights["embedding/embeddings"]
-        small = self.vocabulary_size * 4 * config.rnn_size <= LARGEST_TABLE
-        self._table = self._embeddings @ self._kernel + self._bias if small else None
+        self.layers: list[Layer] = []
+        end = slice(0, 0)
+        for number in range(1, config.num_layers + 1):
+            layer = self._layer(number, weights, end)
+            self.layers.append(layer)
+            end = layer.after.columns if layer.after else layer.gives
+        self._output = end
+        small = self._kernel.shape[0] * self.vocabulary_size * self._kernel.shape[2]
+        table = self._embeddings @ self._kernel + self._bias if small <= LARGEST_TABLE else None
+        self._table = table
         self.output_kernel = weights["logits/kernel"]
         self.output_bias = weights["logits/bias"]
 
+    def _layer(self, number: int, weights: Mapping[str, Array], inputs: slice) -> Layer:
+        """Layer `number`, from 1, whose input stands in the columns `inputs`.
+
+        Its output follows at once, so that it reads input and last output as one.
+        """
+        path, width = self.cell.path(number), self.config.layer_sizes[number - 1]
+        kernel, recurrent_kernel, bias = self.cell.by_gate(
+            weights[f"{path}/kernel"], weights[f"{path}/recurrent_kernel"], weights[f"{path}/bias"]
+        )
+        gives = slice(inputs.stop, inputs.stop + width)
+        after = self._after(number, weights, inputs, gives)
+        if number == 1:
+            self._kernel, self._bias = kernel, bias
+            return Layer(recurrent_kernel, None, gives, gives, after)
+        both = np.concatenate([kernel, recurrent_kernel], axis=1)
+        return Layer(both, bias, slice(inputs.start, gives.stop), gives, after)
+
+    def _after(
+        self, number: int, weights: Mapping[str, Array], inputs: slice, gives: slice
+    ) -> After | None:
+        adds = self.config.is_residual(number - 1)
+        if not adds and not self.config.layer_norm:
+            return None
+        columns = slice(gives.stop, 2 * gives.stop - gives.start)
+        gamma, beta = (weights.get(f"norm_{number}/{name}") for name in ("gamma", "beta"))
+        return After(columns, inputs if adds else None, gamma, beta)
+
     def initial_state(self, batch_size: int) -> State:
         """The state before any token: zeros."""
-        layers, width = self.config.num_layers, self.config.rnn_size
+        widths = self.config.layer_sizes if self.cell.has_memory else ()
         return State(
-            np.zeros((batch_size, layers * width), np.float32),
-            np.zeros((layers, batch_size, width), np.float32),
+            np.zeros((batch_size, self._output.stop), np.float32),
+            tuple(np.zeros((batch_size, width), np.float32) for width in widths),
         )
 
+    def buffers(self, rows: int) -> list[Gates]:
+        """What a step of each layer works in; layers of one size share."""
+        sizes = self.config.layer_sizes
+        gates = self._kernel.shape[0]
+        new = {width: Gates.of(np.empty((gates, rows, width), np.float32)) for width in sizes}
+        return [new[width] for width in sizes]
+
     def project(self, ids: Ids) -> Array:
-        """What the first layer's gates receive from tokens: ids (N,) -> (4, N, H)."""
+        """What the first layer's gates receive from tokens: ids (N,) -> (gates, N, H)."""
         if self._table is not None:
             return self._table.take(ids, axis=1)
         projected: Array = self._embeddings[ids] @ self._kernel + self._bias
         return projected
+
+    def output(self, state: State) -> Array:
+        """What the logits are computed from: a view of `state.h`, (B, H)."""
+        return state.h[:, self._output]
 
     def read(self, ids: Ids, state: State) -> tuple[Array, State]:
         """Read a text, with one product per layer for the inputs of all its tokens.
@@ -121,28 +214,50 @@ class Network:
         Returns:
             logits for the token after the last, (B, V), and the state after `ids`.
         """
-        h, c = state.h.copy(), state.c.copy()
+        state = state.copy()
         for start in range(0, ids.shape[1], READ_AT_ONCE):
-            self._read(ids[:, start : start + READ_AT_ONCE], h, c)
-        last = h[:, -self.config.rnn_size :]
-        return last @ self.output_kernel + self.output_bias, State(h, c)
+            self._read(ids[:, start : start + READ_AT_ONCE], state)
+        return self.output(state) @ self.output_kernel + self.output_bias, state
 
-    def _read(self, ids: Ids, h: Array, c: Array) -> None:
-        """Advance h and c over `ids` (B, T), layer by layer."""
-        (rows, steps), width = ids.shape, self.config.rnn_size
-        sequence = np.empty((steps, rows, width), np.float32)
-        gates = Gates.empty(rows, width)
-        for number, (kernel, bias) in enumerate(self.layers):
-            if bias is None:
+    def _read(self, ids: Ids, state: State) -> None:
+        """Advance `state` over `ids` (B, T), layer by layer."""
+        rows, steps = ids.shape
+        buffers = self.buffers(rows)
+        sequence = np.empty((steps, rows, 0), np.float32)
+        for number, layer in enumerate(self.layers):
+            if layer.bias is None:
                 inputs = self.project(ids.T.reshape(-1))
             else:
-                inputs = sequence.reshape(-1, width) @ kernel[:, :width] + bias
-            recurrent_kernel, output = kernel[:, -width:], _columns(h, number, width)
-            for t in range(steps):
-                np.matmul(output, recurrent_kernel, out=gates.all)
-                np.add(gates.all, inputs[:, t * rows : (t + 1) * rows], out=gates.all)
-                lstm_step(gates, output, c[number])
-                sequence[t] = output
+                width = sequence.shape[2]
+                inputs = sequence.reshape(-1, width) @ layer.kernel[:, :width] + layer.bias
+            cells = state.c[number] if self.cell.has_memory else None
+            outputs = self._run(layer, inputs, state.h[:, layer.gives], cells, buffers[number])
+            sequence = self._after_all(layer, outputs, sequence, state.h)
+
+    def _run(self, layer: Layer, inputs: Array, h: Array, c: Array | None, gates: Gates) -> Array:
+        """The outputs of a layer, (T, B, H), for projected inputs (gates, T x B, H)."""
+        rows, width = h.shape
+        recurrent_kernel = layer.kernel[:, -width:]
+        outputs = np.empty((inputs.shape[1] // rows, rows, width), np.float32)
+        for t in range(len(outputs)):
+            np.matmul(h, recurrent_kernel, out=gates.all)
+            np.add(gates.all, inputs[:, t * rows : (t + 1) * rows], out=gates.all)
+            self.cell.step(gates, h, c)
+            outputs[t] = h
+        return outputs
+
+    @staticmethod
+    def _after_all(layer: Layer, outputs: Array, inputs: Array, h: Array) -> Array:
+        """What the next layer reads, (T, B, H); the last of it is left in `h`, (B, N)."""
+        after = layer.after
+        if after is None:
+            return outputs
+        if after.gamma is not None:
+            outputs = layer_norm(outputs, after.gamma, after.beta)
+        if after.added is not None:
+            outputs = outputs + inputs
+        h[:, after.columns] = outputs[-1]
+        return outputs
 
     def stepper(self, ids: Ids) -> "Stepper":
         """Streams that have read the prompts `ids`, (B, T), and can go on together."""
@@ -166,92 +281,36 @@ class Stepper:
         self._set(logits, state)
 
     def _set(self, logits: Array, state: State) -> None:
-        width = self._network.config.rnn_size
         self.logits, self._state = logits, state
-        self._gates = Gates.empty(len(logits), width)
-        self._views = []
-        for number, layer in enumerate(self._network.layers):
-            read = state.h[:, max(number - 1, 0) * width : (number + 1) * width]
-            self._views.append((layer, read, _columns(state.h, number, width), state.c[number]))
+        network, h = self._network, state.h
+        cells = state.c if network.cell.has_memory else (None,) * len(network.layers)
+        self._views = [
+            (layer.kernel, layer.bias, h[:, layer.reads], h[:, layer.gives], c, gates, layer.after)
+            for layer, c, gates in zip(network.layers, cells, network.buffers(len(h)), strict=True)
+        ]
+        self._output = network.output(state)
 
     def step(self, ids: Ids) -> None:
         """Read one token per stream, ids (B,)."""
-        gates, network = self._gates, self._network
-        for (kernel, bias), inputs, h, c in self._views:
+        network = self._network
+        cell_step = network.cell.step
+        for kernel, bias, inputs, h, c, gates, after in self._views:
             np.matmul(inputs, kernel, out=gates.all)
             np.add(gates.all, network.project(ids) if bias is None else bias, out=gates.all)
-            lstm_step(gates, h, c)
-        np.matmul(h, network.output_kernel, out=self.logits)
+            cell_step(gates, h, c)
+            if after is not None:
+                after.apply(self._state.h, h)
+        np.matmul(self._output, network.output_kernel, out=self.logits)
         self.logits += network.output_bias
 
     def select(self, rows: Ids) -> None:
         """Go on with these rows, in this order; a row may be named more than once."""
-        self._set(self.logits[rows], State(self._state.h[rows], self._state.c[:, rows]))
+        self._set(self.logits[rows], self._state.select(rows))
 
     def join(self, other: "Stepper") -> None:
         """Take over the streams of another stepper of the same network, after one's own."""
-        h = np.concatenate([self._state.h, other._state.h])
-        c = np.concatenate([self._state.c, other._state.c], axis=1)
-        self._set(np.concatenate([self.logits, other.logits]), State(h, c))
-
-
-class Gates(NamedTuple):
-    """The buffer of a step, and views of its parts."""
-
-    all: Array
-    """(4, B, H)"""
-    sigmoids: Array
-    """The first three gates."""
-    i: Array
-    """(B, H), like f, o and g."""
-    f: Array
-    o: Array
-    g: Array
-
-    @classmethod
-    def of(cls, array: Array) -> "Gates":
-        """Views of an array (4, B, H)."""
-        return cls(array, array[:3], *array)
-
-    @classmethod
-    def empty(cls, rows: int, width: int) -> "Gates":
-        """A new buffer."""
-        return cls.of(np.empty((4, rows, width), np.float32))
-
-
-def lstm_step(gates: Gates, h: Array, c: Array) -> None:
-    """One step of an LSTM without peepholes (Hochreiter & Schmidhuber 1997, Gers et al. 2000).
-
-    c' = sigmoid(f) * c + sigmoid(i) * tanh(g);  h' = sigmoid(o) * tanh(c')
-
-    Args:
-        gates: i/2, f/2, o/2 and g before activation; used up.
-        h: receives the output h', (B, H).
-        c: the cell, (B, H), which becomes c'.
-    """
-    everything, sigmoids, i, f, o, g = gates
-    np.tanh(everything, out=everything)
-    sigmoids *= HALF
-    sigmoids += HALF
-    c *= f
-    i *= g
-    c += i
-    np.tanh(c, out=h)
-    h *= o
-
-
-HALF = np.array(0.5, np.float32)  # an array spares NumPy the conversion at every step
-
-
-def _by_gate(weights: Array) -> Array:
-    """Keras' (N, 4H) or (4H,), gates i, f, g, o, as (4, N, H): i/2, f/2, o/2, g."""
-    i, f, g, o = np.split(np.atleast_2d(weights), 4, axis=-1)
-    return np.stack([HALF * i, HALF * f, HALF * o, g])
-
-
-def _columns(h: Array, number: int, width: int) -> Array:
-    """The outputs of one layer: a view of h (B, L x H), of shape (B, H)."""
-    return h[:, number * width : (number + 1) * width]
+        logits = np.concatenate([self.logits, other.logits])
+        self._set(logits, self._state.join(other._state))
 
 
 def _check(config: ModelConfig, weights: Mapping[str, Array]) -> None:

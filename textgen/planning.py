@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from textgen import console, finetuning, sizing
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textgen.errors import TextgenError
 from textgen.network import Array
+from textgen.options import plain
 from textgen.snapshots import stored_progress
 from textgen.tokenization import Corpus, VocabularyRule
 from textgen.tokenizers import from_metadata
 from textgen.training import read_corpus, with_random_seed
 
 CHANGEABLE = frozenset(
-    ["num_epochs", "minutes", "patience", "save_every", "live_sample", "learning_rate"]
+    [
+        "num_epochs",
+        "minutes",
+        "patience",
+        "save_every",
+        "live_sample",
+        "learning_rate",
+        "print_every",
+        "tensorboard",
+    ]
 )
 """The settings that may be others when a run is resumed."""
 
@@ -40,7 +51,7 @@ def plan(arguments: argparse.Namespace) -> Plan:
         if progress := stored_progress(arguments.data_dir):
             return _resumed(arguments, progress.run)
         console.say(f"no interrupted run in {arguments.data_dir}: starting from the beginning")
-    return _tuned(arguments) if arguments.init_from else _new(arguments)
+    return _tuned(arguments) if "init_from" in arguments else _new(arguments)
 
 
 def _new(arguments: argparse.Namespace) -> Plan:
@@ -60,7 +71,7 @@ def _new(arguments: argparse.Namespace) -> Plan:
 
 
 def _tuned(arguments: argparse.Namespace) -> Plan:
-    origin = finetuning.load(arguments.init_from)
+    origin = finetuning.load(Path(arguments.init_from))
     words = origin.tokenizer.config.word_tokens
     _refuse_others(
         arguments, origin.tokenizer.config.to_dict() | origin.model.to_dict(), {"dropout"},
@@ -107,7 +118,7 @@ def _refuse_others(
 ) -> None:
     """Refuse flags that differ from what is `fixed`, except those that are `free`."""
     for name, value in vars(arguments).items():
-        if name in fixed.keys() - free and value != fixed[name]:
+        if name in fixed.keys() - free and plain(value) != plain(fixed[name]):
             flag = "--" + name.replace("_", "-")
             raise TextgenError(
                 f"{flag} {value} does not fit: {who} {fixed[name]}. Leave {flag} out, or start a"

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from textgen import cleaning, console, corpora, recipes
-from textgen.config import ArgumentParser
 from textgen.errors import TextgenError
 from textgen.files import explained, replacing
+from textgen.options import ArgumentParser
 from textgen.sources import Source, Split, Stream
 
 DEFAULT_SPLIT = 0.1

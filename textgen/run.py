@@ -9,25 +9,32 @@ from typing import Any
 
 import numpy as np
 
-from textgen import console
+from textgen import console, embeddings, events, losses, optimizers, summary
 from textgen.backend import keras, tf
 from textgen.callbacks import (
     DivergenceError,
     Keeper,
     LiveSamples,
     Patience,
+    PlainLog,
     ProgressBar,
-    RunClock,
     Schedule,
+    ShowSample,
     StateReset,
+    UpdateRatios,
     Validation,
+    print_sample,
 )  # fmt: skip
 from textgen.checkpoint import Metadata
+from textgen.clock import RunClock
 from textgen.config import TrainingConfig
 from textgen.dataset import Batches, EvaluationBatch, evaluation_batches
 from textgen.errors import TextgenError
+from textgen.events import Events
 from textgen.generator import Generator
+from textgen.history import judged
 from textgen.interruption import Interrupted, Interruption
+from textgen.losses import PlainLoss
 from textgen.model import (
     build_model,
     build_twin,
@@ -74,19 +81,24 @@ class Run:
         self.corpus, self.interruption = corpus, interruption
         validation = corpus.validation and corpus.validation.ids
         self.model = build_model(metadata.model, size, config.batch_size, config.random_seed)
+        if config.freeze_embeddings:
+            self.model.get_layer("embedding").trainable = False
         compile_model(self.model, config, batches.steps_at_once)
         self.evaluation = validation is not None and Evaluation(self.model, validation, config)
         self.snapshots = Snapshots(data_dir, self.model)
         self.clock = _clock(config, batches, validation)
-        self.schedule = Schedule(self.clock, config.learning_rate)
         self.keeper = Keeper(data_dir, metadata, build_twin(metadata.model, size), self.clock)
+        self.schedule = Schedule(self.clock, config, lambda: list(map(judged, self.keeper.history)))
         self.carried_loss = CarriedLoss()
         self.complete = False
+        self.events: Events | None = None
 
     def begin(self, weights: dict[str, Array] | None) -> None:
         """Start anew, from `weights` if there are any."""
         if weights:
             set_weights(self.model, weights)
+        self._load_vectors()
+        self._log_events(resumed=False)
         keep_previous(self.data_dir)
         self.snapshots.begin()
         self.save()
@@ -97,7 +109,10 @@ class Run:
         """Take up the run whose state is in the data directory."""
         progress = self._restore()
         self.clock.restore(progress.clock)
-        same_rate = progress.run["training"]["learning_rate"] == self.schedule.peak
+        self._log_events(resumed=True)
+        same_rate = (
+            progress.run["training"]["learning_rate"] == self.metadata.training.learning_rate
+        )
         self.schedule.factor = progress.rate_factor if same_rate else 1.0
         self.complete = progress.complete and not self._is_prolonged(progress)
         if self.complete:
@@ -107,6 +122,24 @@ class Run:
             )
         else:
             console.say(f"going on from epoch {self.epoch + 1}, step {self.clock.step:,}")
+
+    def _load_vectors(self) -> None:
+        config, vocabulary = self.metadata.training, self.metadata.tokenizer.vocabulary
+        if not config.word2vec:
+            return
+        size = self.metadata.model.embedding_size
+        rows, found = embeddings.load(Path(config.word2vec), vocabulary, size, config.random_seed)
+        set_weights(self.model, get_weights(self.model) | {"embedding/embeddings": rows})
+        console.say(
+            f"{config.word2vec} has vectors for {found:,} of the {len(vocabulary):,} tokens"
+            f" ({found / len(vocabulary):.0%}); the others are drawn like them"
+        )
+
+    def _log_events(self, resumed: bool) -> None:
+        if self.metadata.training.tensorboard:
+            events.check_installed()
+            self.events = Events(self.data_dir, resumed, lambda: self.keeper.history[-1])
+            console.say(f"to watch: tensorboard --logdir {events.folder(self.data_dir)}")
 
     def _is_prolonged(self, progress: Progress) -> bool:
         before, now = progress.run["training"], self.metadata.training.to_dict()
@@ -150,7 +183,7 @@ class Run:
         if self.schedule.factor < 1:
             raise TextgenError(
                 f"{diverged}, also with half the learning rate. The last good model is kept; try a"
-                f" --learning-rate below {self.schedule.peak}"
+                f" --learning-rate below {self.metadata.training.learning_rate}"
             )
         self._restore()
         self.schedule.factor = 0.5
@@ -160,11 +193,14 @@ class Run:
     def _say_size(self) -> None:
         unit, text = self.metadata.tokenizer.unit, self.corpus.training
         size = self.batches.epoch * self.clock.tokens_per_step
-        console.say(
-            f"{size:,} {unit}s per epoch; {len(self.metadata.tokenizer.vocabulary) - 1:,} types,"
-            f" {1 - text.num_unknown / len(text.ids):.1%} of the {unit}s;"
-            f" {self.model.count_params():,} weights to learn"
-        )
+        known = 1 - text.num_unknown / len(text.ids)
+        types = len(self.metadata.tokenizer.vocabulary)
+        console.say(f"{types - 1:,} types, which are {known:.1%} of the {unit}s")
+        model, config = self.metadata.model, self.metadata.training
+        for line in summary.table(model, config, types, size, unit):
+            console.say(line)
+        for name, value in (model.to_dict() | config.to_dict()).items():
+            console.detail(f"  {name}: {value}")
 
     def _fit(self) -> None:
         callbacks = self._callbacks()
@@ -193,17 +229,26 @@ class Run:
             self.interruption,
             Saver(self._save_on_the_way, lambda: self.clock.step, config.save_every),
             self.carried_loss,
+            PlainLoss(),
             self.schedule,
             StateReset(self.clock, self.batches.batches_per_pass),
         ]
         if self.evaluation:
             callbacks.append(Validation(self.evaluation))
         shown = None if config.minutes else config.num_epochs
+        callbacks.append(UpdateRatios(self.clock))
         callbacks += [ProgressBar(self.clock, shown, unit), self.keeper]
+        if config.print_every:
+            callbacks.append(PlainLog(self.clock, config.print_every, unit))
+        if self.events:
+            callbacks.append(self.events)
         if config.patience:
             callbacks.append(Patience(self.keeper, config.patience))
-        if config.live_sample:
-            callbacks.append(_live_samples(self.model, self.metadata, self.epoch))
+        show: list[ShowSample] = [print_sample] if config.live_sample else []
+        if self.events:
+            show.append(self.events.write_sample)
+        if show:
+            callbacks.append(_live_samples(self.model, self.metadata, self.epoch, show))
         return callbacks
 
     def _save_on_the_way(self) -> None:
@@ -257,16 +302,13 @@ def _clock(config: TrainingConfig, batches: Batches, validation: StoredIds | Non
 def compile_model(model: keras.Model, config: TrainingConfig, steps_at_once: int = 1) -> None:
     """Make `model` ready for `fit`; the learning rate is set by `callbacks.Schedule`.
 
-    Weight decay is apart from the gradient (AdamW, Loshchilov & Hutter 2019), as Keras has it.
     XLA compiles the whole step, which is what `textgen.recurrent` is written for.
     """
     model.compile(
-        optimizer=keras.optimizers.AdamW(
-            weight_decay=config.weight_decay, beta_2=0.99, global_clipnorm=1.0
-        ),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        optimizer=optimizers.make(config),
         jit_compile=True,
         steps_per_execution=steps_at_once,
+        **losses.settings(config.label_smoothing),
     )
 
 
@@ -324,11 +366,16 @@ class Evaluation:
         return tf.reduce_sum(losses * weights)
 
 
-def _live_samples(model: keras.Model, metadata: Metadata, epochs_done: int) -> LiveSamples:
+def _live_samples(
+    model: keras.Model,
+    metadata: Metadata,
+    epochs_done: int,
+    show: list[ShowSample],
+) -> LiveSamples:
     def generator() -> Generator:
         return Generator(Network(metadata.model, get_weights(model)), metadata.tokenizer)
 
     rng = np.random.default_rng(metadata.training.random_seed)
     seeds = (str(rng.choice(metadata.line_starts)) for _ in itertools.count())
     unread = itertools.islice(seeds, epochs_done, None)
-    return LiveSamples(generator, unread, LIVE_LENGTH[metadata.tokenizer.unit])
+    return LiveSamples(generator, unread, LIVE_LENGTH[metadata.tokenizer.unit], show)

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from textgen import console, recipes, sizing
-from textgen.callbacks import in_field_units
-from textgen.checkpoint import Metadata, judged
+from textgen import closing, console, recipes, sizing
+from textgen.checkpoint import Metadata
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textgen.dataset import training_batches
 from textgen.files import explained
@@ -94,11 +93,9 @@ def fit(
         else:
             run.begin(weights)
         best = run.finish()
-    console.say(
-        f"best: epoch {best['epoch']}, {in_field_units(judged(best), tokenizer.unit)}. More text:"
-        f" python sample.py --data-dir {data_dir}",
-        "green",
-    )
+    console.heading("The run is complete")
+    for line in closing.panel(data_dir, run.keeper.history, model_config, config, tokenizer.unit):
+        console.say(line, "green")
     return best
 
 

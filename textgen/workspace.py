@@ -11,9 +11,10 @@ from pathlib import Path
 import filelock
 
 from textgen import checkpoint, console
-from textgen.checkpoint import Metadata, judged
+from textgen.checkpoint import Metadata
 from textgen.errors import TextgenError
 from textgen.files import remove_leftovers, write_atomic
+from textgen.history import judged
 
 PAIR = ("model.h5", "model.pkl")
 TOKENS = "tokens"

@@ -1,0 +1,81 @@
+"""Flags from a file, as train.py reads them."""
+
+from pathlib import Path
+
+import pytest
+
+import train
+from tests.conftest import TINY_TRAINING, run_python
+from textgen import checkpoint
+from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
+from textgen.errors import TextgenError
+
+
+def parsed(path: Path, *flags: str):
+    return train.parse(["--config", str(path), *flags])
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "run.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_file_gives_flags_and_the_command_line_wins(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        "rnn-size: [9, 8]\nlearning_rate: 1e-3\nlive_sample: true\ndata-dir: x\nquiet: true\n"
+        "minutes: null\ndropout: 0.5\n",
+    )
+    arguments = parsed(path, "--dropout", "0.1")
+    model = ModelConfig.from_flags(arguments)
+    assert (model.rnn_size, model.num_layers, model.dropout) == ((9, 8), 2, 0.1)
+    training = TrainingConfig.from_flags(arguments)
+    assert (training.learning_rate, training.live_sample, training.minutes) == (0.001, True, None)
+    assert (arguments.data_dir, arguments.quiet, arguments.resume) == (Path("x"), True, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("rnn-sise: 3", "unknown name 'rnn_sise'. Nearest: rnn-size"),
+        ("config: other.yaml", "unknown name 'config'"),
+        ("rnn-size: big", "rnn_size cannot be 'big'"),
+        ("rnn-size: 1.5", "--rnn-size takes a value of type int. Received: 1.5"),
+        ("quiet: 3", "quiet is true or false. Received: 3"),
+        ("- 1", "must hold lines like `rnn-size: 256`"),
+        ("a: [", "cannot be read as YAML: "),
+        ("x: !!python/object/apply:os.getcwd []", "cannot be read as YAML: "),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(TextgenError) as error:
+        parsed(written(tmp_path, text))
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(TextgenError, match=r"no\.yaml cannot be read"):
+        parsed(tmp_path / "no.yaml")
+
+
+@pytest.mark.parametrize("name", ["model.yaml", "latest/model.yaml"])
+def test_a_runs_own_record_has_all_its_settings_and_its_folder(
+    trained_dir: Path, name: str
+) -> None:
+    arguments, metadata = parsed(trained_dir / name), checkpoint.load(trained_dir).metadata
+    assert arguments.data_dir == trained_dir
+    assert ModelConfig.from_flags(arguments) == metadata.model
+    assert TrainingConfig.from_flags(arguments) == metadata.training == TINY_TRAINING
+    assert TokenizerConfig.from_flags(arguments) == metadata.tokenizer.config
+
+
+def test_a_run_is_repeated(trained_dir: Path, tmp_path: Path) -> None:
+    for name in ("input.txt", "validate.txt", "model.yaml"):
+        (tmp_path / name).write_bytes((trained_dir / name).read_bytes())
+    result = run_python("train.py", "--config", tmp_path / "model.yaml", "--quiet")
+    assert (result.returncode, result.stderr) == (0, "")
+    first, second = checkpoint.load(trained_dir), checkpoint.load(tmp_path)
+    for path, array in first.weights.items():
+        assert (array == second.weights[path]).all(), path

@@ -1,0 +1,101 @@
+"""Keras' optimizers, with penalties and clipping in front of them and records of what they do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textgen.backend import keras, tf
+from textgen.config import TrainingConfig
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "adamw": {"beta_2": 0.99},
+    "adam": {"beta_2": 0.99},
+    "rmsprop": {},
+    "sgd": {"momentum": 0.9},
+    "adagrad": {},
+    "adadelta": {},
+}
+CLASSES = {
+    "adamw": keras.optimizers.AdamW,
+    "adam": keras.optimizers.Adam,
+    "rmsprop": keras.optimizers.RMSprop,
+    "sgd": keras.optimizers.SGD,
+    "adagrad": keras.optimizers.Adagrad,
+    "adadelta": keras.optimizers.Adadelta,
+}
+
+
+def make(config: TrainingConfig) -> keras.optimizers.Optimizer:
+    """The optimizer that `config` asks for; the learning rate is set from step to step.
+
+    Weight decay is apart from the gradient (AdamW, Loshchilov & Hutter 2019), as Keras has it.
+    """
+    kind = type("Recorded", (Recording, CLASSES[config.optimizer]), {})
+    optimizer = kind(
+        weight_decay=config.weight_decay,
+        global_clipnorm=config.clip_norm or None,
+        **ARGUMENTS[config.optimizer],
+    )
+    optimizer.penalties = (config.l1, config.l2)
+    optimizer.clip_value = config.clip_value
+    return optimizer
+
+
+class Recording:
+    """What is added to a Keras optimizer, in front of it as a base class.
+
+    Attributes:
+        penalties: l1 and l2. Their gradients are added here and not by Keras' regularizers, so
+            that the loss stays the cross-entropy. l1 |w| has the gradient l1 sign(w), and l2 w^2
+            has 2 l2 w (Keras' convention).
+        clip_value: each number of a gradient is cut to this size, before Keras scales all by
+            their norm; Keras itself does but one of the two. 0 is off.
+    """
+
+    penalties: tuple[float, float] = (0.0, 0.0)
+    clip_value = 0.0
+
+    def build(self, variables: list[Any]) -> None:
+        """Make the optimizer's variables, and after them those of the record."""
+        base: Any = super()
+        base.build(variables)
+        owner: Any = self
+        self.counted = owner.add_variable((), name="counted_steps")
+        self.norms = owner.add_variable((), name="summed_norms")
+
+    def apply(self, grads: list[Any], trainable_variables: Any = None) -> None:
+        """One update of all variables."""
+        owner: Any = self
+        grads = self._prepared(grads, trainable_variables or owner._trainable_variables)
+        base: Any = super()
+        base.apply(grads, trainable_variables)
+        self.counted.assign(self.counted + 1.0)
+        self.norms.assign(self.norms + _norm(grads))
+
+    def _prepared(self, grads: list[Any], variables: list[Any]) -> list[Any]:
+        l1, l2 = self.penalties
+        if l1 or l2:
+            grads = [
+                g if variable.name == "bias" else g + l1 * tf.sign(w) + 2 * l2 * w
+                for g, variable in zip(map(tf.convert_to_tensor, grads), variables, strict=True)
+                for w in [variable.value]
+            ]
+        if self.clip_value:
+            size = self.clip_value
+            grads = [tf.clip_by_value(tf.convert_to_tensor(g), -size, size) for g in grads]
+        return grads
+
+    def forget(self) -> None:
+        """Begin a new record."""
+        for variable in (self.counted, self.norms):
+            variable.assign(0.0)
+
+    def gradient_norm(self) -> float:
+        """The norm of all gradients together before they are clipped, the mean over the record."""
+        return float(self.norms.numpy()) / max(float(self.counted.numpy()), 1.0)
+
+
+def _norm(tensors: list[Any]) -> tf.Tensor:
+    """The Euclidean norm of all numbers in `tensors` together."""
+    squares = [tf.reduce_sum(tf.square(tf.convert_to_tensor(tensor))) for tensor in tensors]
+    return tf.sqrt(tf.add_n(squares))

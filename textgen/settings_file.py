@@ -1,0 +1,82 @@
+"""`--config FILE`: flags of train.py from a YAML file, such as a run's `model.yaml`."""
+
+import argparse
+import difflib
+import reprlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from textgen.errors import TextgenError
+from textgen.options import ArgumentParser
+
+SECTIONS = ("model", "tokenizer", "training")
+"""Of `model.yaml`: the settings in them count as if they stood alone."""
+FACTS = ("format_version", "results", "model_id", "vocabulary_size")
+"""In `model.yaml`, but no settings."""
+
+
+def merged(parser: ArgumentParser, arguments: argparse.Namespace) -> argparse.Namespace:
+    """The flags of `arguments`, and for those not given the ones of its `config` file, if any.
+
+    A `model.yaml` without a `data_dir` stands for the folder it is in, or the one above where
+    only that has a text (as that of `latest/model.yaml` does).
+
+    Raises:
+        TextgenError: if the file cannot be read, or has an unknown name or a wrong value.
+    """
+    path = arguments.config
+    if path is None:
+        return arguments
+    values = _loaded(path)
+    found = {n: _value(parser, path, n, v) for n, v in _flat(values).items() if v is not None}
+    if "model_id" in values:
+        found = {"data_dir": _home(path.parent)} | found
+    given = {name: value for name, value in vars(arguments).items() if value not in (None, False)}
+    return argparse.Namespace(**vars(arguments) | found | given)
+
+
+def _loaded(path: Path) -> Mapping[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise TextgenError(f"{path} cannot be read as YAML: {reason}") from error
+    if not isinstance(values, Mapping):
+        raise TextgenError(f"{path} must hold lines like `rnn-size: 256`, one per flag")
+    return values
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """All settings by their field's name; dashes may stand for underscores."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if name in SECTIONS and isinstance(value, Mapping):
+            flat |= _flat(value)
+        elif name not in FACTS:
+            flat[str(name).replace("-", "_")] = value
+    return flat
+
+
+def _value(parser: ArgumentParser, path: Path, name: str, value: Any) -> Any:
+    """A value as the flag of that name would give it."""
+    action = parser.actions.get(name)
+    if action is None or name in ("help", "config"):
+        flags = [known.replace("_", "-") for known in parser.actions]
+        near = difflib.get_close_matches(name.replace("_", "-"), flags, n=1, cutoff=0)
+        raise TextgenError(f"{path} has the unknown name {reprlib.repr(name)}. Nearest: {near[0]}")
+    if action.nargs == 0 and not isinstance(value, bool):
+        raise TextgenError(f"{path}: {name} is true or false. Received: {reprlib.repr(value)}")
+    if isinstance(value, str) and callable(action.type):  # YAML takes 1e-3 for a text
+        try:
+            return action.type(value)
+        except ValueError as error:
+            raise TextgenError(f"{path}: {name} cannot be {reprlib.repr(value)}") from error
+    return value
+
+
+def _home(folder: Path) -> Path:
+    has_text = [(place / "input.txt").exists() for place in (folder, folder.parent)]
+    return folder.parent if has_text == [False, True] else folder

@@ -1,0 +1,65 @@
+"""What is about to be trained, as a table: layers, weights, memory, time."""
+
+import math
+
+from textgen import console, sizing
+from textgen.config import ModelConfig, TrainingConfig
+from textgen.network import weight_shapes
+
+COLUMNS = "{:<14}{:>22}{:>14}"
+
+
+def table(
+    model: ModelConfig, config: TrainingConfig, vocabulary_size: int, tokens: int, unit: str
+) -> list[str]:
+    """The lines of the table.
+
+    Args:
+        model: the sizes of the layers.
+        config: how they are trained.
+        vocabulary_size: V.
+        tokens: in an epoch.
+        unit: what a token is called.
+    """
+    counts = weights_per_layer(model, vocabulary_size)
+    lines = [COLUMNS.format("layer", "gives (B, T, size)", "weights")]
+    for name, (size, count) in counts.items():
+        shape = f"({config.batch_size}, {config.seq_length}, {size})"
+        lines.append(COLUMNS.format(name, shape, f"{count:,}"))
+    memory = sizing.memory_needed(model, config, vocabulary_size) / 2**20
+    total = sum(count for _, count in counts.values())
+    return [
+        *lines,
+        COLUMNS.format("all", "", f"{total:,}"),
+        f"about {memory:,.0f} MiB of memory for training; {tokens:,} {unit}s per epoch;"
+        f" {_time(model, config, vocabulary_size, tokens)}",
+    ]
+
+
+def weights_per_layer(model: ModelConfig, vocabulary_size: int) -> dict[str, tuple[int, int]]:
+    """What each layer gives, and how many weights it has to learn, by its name in Keras."""
+    counts: dict[str, tuple[int, int]] = {}
+    for path, shape in weight_shapes(model, vocabulary_size).items():
+        name = path.split("/")[0]
+        is_fixed = name == "embedding" and not model.embedding_size
+        is_shared = path == "logits/kernel" and model.is_tied
+        count = 0 if is_fixed or is_shared else math.prod(shape)
+        before = counts.get(name, (0, 0))[1]
+        counts[name] = (_gives(name, model, vocabulary_size), before + count)
+    return counts
+
+
+def _gives(name: str, model: ModelConfig, vocabulary_size: int) -> int:
+    """The size of a layer's output; the layers between the first and the last have numbers."""
+    if name == "logits":
+        return vocabulary_size
+    if name == "embedding":
+        return model.embedding_size or vocabulary_size
+    return model.layer_sizes[int(name.split("_")[-1]) - 1]
+
+
+def _time(model: ModelConfig, config: TrainingConfig, vocabulary_size: int, tokens: int) -> str:
+    if config.minutes:
+        return f"{config.minutes:g} minutes"
+    seconds = sizing.estimated_seconds(model, vocabulary_size, tokens, sizing.measure_gflops())
+    return f"about {console.duration(config.num_epochs * seconds)} for {config.num_epochs} epochs"
