@@ -88,8 +88,8 @@ def main() -> None:
     folder, original = Path(sys.argv[1]), Path(sys.argv[2])
     pair: Pair = {name: (original / name).read_bytes() for name in ("model.pkl", "model.h5")}
     use = convert.read if checkpoint.is_ancestors(pair["model.pkl"]) else sample
-    use(original)
     treebank.tokenize("a")  # imports what a model of words needs before anyone watches
+    use(original)  # after it: nltk loads scipy where that is installed, and so a matrix library
     warnings.simplefilter("ignore", RuntimeWarning)  # of huge weights; to show one reads source
     os.chdir(folder)
     limit = memory("VmSize") + MAX_BYTES
