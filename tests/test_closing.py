@@ -23,7 +23,7 @@ def test_the_panel_says_what_was_reached_and_what_comes_next() -> None:
     lines = closing.panel(Path("data/x"), RISING, ModelConfig(), TrainingConfig(), "word")
     assert lines[0] == "best: epoch 2 of 3, 1.800 nats per word, 6.05 perplexity"
     assert lines[1] == "overfitting: yes, the validation loss rises after epoch 2"
-    assert lines[2].startswith("to try: more --dropout than 0: 0.3 was best")
+    assert lines[2].startswith("to try: more --dropout than 0: in 10 minutes")
     assert lines[-2:] == [
         "more text:  python sample.py --data-dir data/x",
         "go on:      python train.py --data-dir data/x --resume --num-epochs 100",
@@ -33,7 +33,7 @@ def test_the_panel_says_what_was_reached_and_what_comes_next() -> None:
 @pytest.mark.parametrize(
     ("history", "verdict", "first"),
     [
-        (FALLING, "overfitting: none seen", "a larger model"),
+        (FALLING, "overfitting: none seen", "a larger --rnn-size"),
         (BLIND, "overfitting: cannot be seen without held-out text", "--validation-split 0.1"),
         (rows((1.0, 2.0)), "overfitting: none seen", "more --dropout"),
     ],

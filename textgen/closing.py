@@ -61,18 +61,21 @@ def advice(rows: list[Row], model: ModelConfig, config: TrainingConfig) -> list[
         found.append("--validation-split 0.1, to see when the model learns the text by heart")
     elif is_overfitted(rows) or validation > GAP * last["loss"]:
         found.append(
-            f"more --dropout than {model.dropout:g}: 0.3 was best for 10 minutes of 320 x 2 on"
-            " tinyshakespeare (1.437 nats)"
+            f"more --dropout than {model.dropout:g}: in 10 minutes on tinyshakespeare 0.3 came to"
+            " 1.403 nats, 0.1 to 1.437"
         )
     else:
         found.append(
-            "a larger model: in 70 seconds on tinyshakespeare 256 x 1 came to 1.483 nats,"
-            " 128 x 2 to 1.539"
+            "a larger --rnn-size: after 5,000 steps on tinyshakespeare 256 x 1 came to 1.454 nats,"
+            " 128 x 2 to 1.578"
         )
     if config.optimizer not in ("adam", "adamw"):
         found.append("--optimizer adamw: in 70 seconds 1.59 nats, rmsprop 1.82")
-    if config.batch_size > 16:
-        found.append("--batch-size 16: in 70 seconds 1.539 nats, with 32 1.564")
+    if model.num_layers > 1:
+        found.append(
+            "--num-layers 1 with wider layers: in the same time 512 x 1 came to 1.409 nats,"
+            " 320 x 2 to 1.456"
+        )
     return found
 
 
