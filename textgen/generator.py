@@ -27,8 +27,8 @@ AT_ONCE = 256
 """Samples that are made at the same time; more would not be faster, but need more memory."""
 
 SMALLEST_SHARE = 128
-"""Samples for which another thread may pay: with fewer, threads wait for Python's lock longer than
-they save (64 samples of 128 x 2: 216,000 tokens/s with one thread, 166,000 with two)."""
+"""Samples for which another thread may pay; with fewer, two were slower than one (64 samples of
+128 x 2 on two cores: 216,000 tokens/s with one thread, 166,000 with two)."""
 
 
 @dataclass(frozen=True)
