@@ -51,6 +51,16 @@ def write_atomic(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it. Raises TextgenError where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TextgenError(
+            f"cannot make the folder {folder} ({error.strerror}): choose another"
+        ) from error
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files of writers in `folder` that were killed; none may be at work."""
     for path in folder.glob(".*.tmp*"):

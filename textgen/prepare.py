@@ -13,7 +13,7 @@ from pathlib import Path
 
 from textgen import cleaning, console, corpora, recipes
 from textgen.errors import TextgenError
-from textgen.files import explained, replacing
+from textgen.files import explained, make_folder, replacing
 from textgen.options import ArgumentParser
 from textgen.sources import Source, Split, Stream
 
@@ -178,12 +178,7 @@ def _from_files(options: argparse.Namespace, directory: Path) -> None:
 def _folder(directory: Path) -> Iterator[None]:
     """Make a folder, and take it away again where the work fails."""
     made = [path for path in (directory, *directory.parents) if not path.exists()]
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TextgenError(
-            f"cannot make the folder {directory} ({error.strerror}): choose another"
-        ) from error
+    make_folder(directory)
     try:
         yield
     except BaseException:

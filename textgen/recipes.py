@@ -91,12 +91,7 @@ def write_texts(directory: Path, texts: Texts) -> None:
 
     input.txt comes last: a folder that has it has all that its maker meant to write.
     """
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TextgenError(
-            f"cannot make the folder {directory} ({error.strerror}): choose another"
-        ) from error
+    files.make_folder(directory)
     parts = {"validate.txt": texts.validation, "input.txt": texts.training}
     for name, part in parts.items():
         if part is not None:
