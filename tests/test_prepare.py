@@ -5,6 +5,7 @@ import errno
 import os
 import shutil
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -246,3 +247,20 @@ def test_a_disk_without_room_leaves_the_folder_as_it_was(
         run(text_file, "--out", out, "--overwrite")
     assert read(out / "input.txt") == "precious"
     assert [path.name for path in out.iterdir()] == ["input.txt"]
+
+
+def test_a_disk_that_fills_after_the_first_text_leaves_no_new_folder(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """validate.txt is written before input.txt, and goes with the folder that was made for it."""
+    written = prepare._written
+
+    def full(path: Path, chunks: Iterable[str]) -> Path:
+        if path.name.startswith(".input."):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return written(path, chunks)
+
+    monkeypatch.setattr(prepare, "_written", full)
+    with pytest.raises(TextgenError, match="No space left"):
+        run(text_file, "--out", tmp_path / "new" / "out")
+    assert not (tmp_path / "new").exists()

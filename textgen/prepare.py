@@ -182,8 +182,8 @@ def _folder(directory: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        for path in made:
-            path.rmdir()
+        if made:
+            shutil.rmtree(made[-1], ignore_errors=True)
         raise
 
 
