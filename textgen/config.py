@@ -254,8 +254,7 @@ class TrainingConfig(Config):
     )
     word2vec: str | None = option(
         None,
-        "start with the token vectors in a file of word2vec, GloVe or gensim (gensim's own format"
-        " is a pickle, which can run code: know where it is from)",
+        "start with the token vectors in a file of word2vec, GloVe or gensim; nothing in it is run",
         metavar="FILE",
     )
     freeze_embeddings: bool = option(
