@@ -55,9 +55,14 @@ def test_what_is_wrong_in_a_file_is_named(tmp_path: Path, text: str, message: st
     assert "\n" not in str(error.value)
 
 
-def test_a_file_that_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(TextgenError, match=r"no\.yaml cannot be read"):
-        parsed(tmp_path / "no.yaml")
+@pytest.mark.parametrize(
+    ("name", "reason"), [("no.yaml", "No such file or directory"), (".", "Is a directory")]
+)
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, reason: str) -> None:
+    result, path = run_python("train.py", "--config", tmp_path / name), tmp_path / name
+    assert (result.returncode, result.stdout) == (2, "")
+    wanted = f"error: {path} cannot be read ({reason}): give --config the path of a YAML file\n"
+    assert result.stderr == wanted
 
 
 @pytest.mark.parametrize("name", ["model.yaml", "latest/model.yaml"])
