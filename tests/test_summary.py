@@ -5,7 +5,7 @@ from textgen.config import ModelConfig, TrainingConfig
 from textgen.model import build_model
 
 STRUCTURES = [
-    ModelConfig(embedding_size=3, rnn_size=(5, 4), layer_norm=True),
+    ModelConfig(embedding_size=3, rnn_size=4, layer_norm=True),
     ModelConfig(embedding_size=4, rnn_size=4, num_layers=1, tie_weights=True, cell="gru"),
     ModelConfig(embedding_size=0, rnn_size=4, num_layers=1, cell="rnn"),
 ]

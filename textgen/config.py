@@ -79,11 +79,7 @@ class ModelConfig(Config):
     embedding_size: int = option(
         64, "numbers per token vector (D); 0: each token is one-hot", words=256, minimum=0
     )
-    rnn_size: int | tuple[int, ...] = option(
-        128,
-        "units per recurrent layer (H); 256,128 gives each layer its own",
-        words=256, minimum=1,
-    )  # fmt: skip
+    rnn_size: int = option(128, "units per recurrent layer (H)", words=256, minimum=1)
     num_layers: int = option(2, "recurrent layers", words=1, minimum=1, maximum=100)
     dropout: float = option(
         0.0,
@@ -110,8 +106,8 @@ class ModelConfig(Config):
     )  # fmt: skip
     residual: bool = option(
         False,
-        "add what a layer reads to what it gives, where sizes agree; for deep models: 4 x 128 on"
-        " 400,000 characters of tinyshakespeare came to 1.89 nats in 2 epochs, without to 2.25",
+        "add what a layer reads to what it gives; for deep models: 4 x 128 on 400,000 characters of"
+        " tinyshakespeare came to 1.89 nats in 2 epochs, without to 2.25",
     )
     layer_norm: bool = option(
         False, "normalize what each layer gives; for deep models: likewise 1.85 instead of 2.25"
@@ -119,42 +115,22 @@ class ModelConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.rnn_size, tuple) and len(self.rnn_size) != self.num_layers:
+        if self.residual and self.num_layers == 1:
             raise TextgenError(
-                f"--rnn-size {','.join(map(str, self.rnn_size))} is for {len(self.rnn_size)}"
-                f" layers. Received: --num-layers {self.num_layers}. Leave that out"
+                "--residual needs a second layer, which reads a layer. Received: --num-layers 1"
             )
-        if self.residual and not any(self.is_residual(n) for n in range(self.num_layers)):
-            raise TextgenError(
-                "--residual needs a layer that gives as many numbers as it reads. Use more"
-                " --num-layers, of the same --rnn-size"
-            )
-
-    @classmethod
-    def completed(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        """A size for each layer says how many layers there are."""
-        sizes = given.get("rnn_size")
-        return {"num_layers": len(sizes)} if isinstance(sizes, tuple | list) else {}
-
-    @property
-    def layer_sizes(self) -> tuple[int, ...]:
-        """Units of each layer, first to last."""
-        if isinstance(self.rnn_size, tuple):
-            return self.rnn_size
-        return (self.rnn_size,) * self.num_layers
 
     def is_residual(self, layer: int) -> bool:
         """Whether what `layer` (0 is the first) reads is added to what it gives.
 
         The first layer has no share in it: it reads token vectors, which are no layer's work.
         """
-        sizes = self.layer_sizes
-        return self.residual and layer > 0 and sizes[layer - 1] == sizes[layer]
+        return self.residual and layer > 0
 
     @property
     def is_tied(self) -> bool:
         """Whether embedding and output share their weights (Press & Wolf 2017)."""
-        return self.tie_weights and self.embedding_size == self.layer_sizes[-1]
+        return self.tie_weights and self.embedding_size == self.rnn_size
 
 
 @dataclass(frozen=True)
