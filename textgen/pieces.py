@@ -24,9 +24,9 @@ from textgen.errors import TextgenError
 from textgen.tokenizers import START, Piece, last_cut, read_piece
 from textgen.treebank import State
 
-SIZE = {False: 1 << 19, True: 1 << 21}
+SIZE = {False: 1 << 19, True: 1 << 22}
 """Characters in a piece, about; of words more, as each distinct word is counted once a piece."""
-LEAST = 4
+LEAST = 2
 """Pieces for which other processes are worth their start."""
 WARM_UP = 1 << 15
 """Characters before a piece from which to guess the state of the spacing rule."""
