@@ -61,5 +61,6 @@ def _gives(name: str, model: ModelConfig, vocabulary_size: int) -> int:
 def _time(model: ModelConfig, config: TrainingConfig, vocabulary_size: int, tokens: int) -> str:
     if config.minutes:
         return f"{config.minutes:g} minutes"
-    seconds = sizing.estimated_seconds(model, vocabulary_size, tokens, sizing.measure_gflops())
+    gflops = sizing.measure_gflops(seconds=0.3)
+    seconds = sizing.estimated_seconds(model, vocabulary_size, tokens, gflops)
     return f"about {console.duration(config.num_epochs * seconds)} for {config.num_epochs} epochs"
