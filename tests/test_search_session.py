@@ -1,0 +1,219 @@
+"""Whole searches as a user runs them, in processes of their own.
+
+Most have children that only pretend to train (`tests.quick_search`); everything else is real.
+"""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT, VERSES, run_python
+
+QUICK = ("-m", "tests.quick_search")
+TINY_SPACE = "base: none\nlearning-rate: {log: [0.001, 0.1]}\nrnn-size: {int: [8, 16]}\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "input.txt").write_text(VERSES * 4)
+    (tmp_path / "space.yaml").write_text(TINY_SPACE)
+    return tmp_path
+
+
+def flags(folder: Path, trials: int, *more: object) -> list[str]:
+    space = folder / "space.yaml"
+    found = ["--data-dir", folder, "--trials", trials, "--num-epochs", 3, "--space", space, *more]
+    return [str(flag) for flag in found]
+
+
+def search(folder: Path, trials: int, *more: object, **environment: object) -> Any:
+    env = os.environ | {name: str(value) for name, value in environment.items()}
+    return run_python(*QUICK, *flags(folder, trials, *more), env=env)
+
+
+def begun(folder: Path, trials: int, *more: object, **environment: object) -> Any:
+    """A search that goes on beside the test."""
+    return subprocess.Popen(
+        [sys.executable, *QUICK, *flags(folder, trials, *more)],
+        cwd=ROOT, stderr=subprocess.PIPE, encoding="utf-8",
+        env=os.environ | {name: str(value) for name, value in environment.items()},
+    )  # fmt: skip
+
+
+def wait_for(path: Path, text: str) -> None:
+    deadline = time.monotonic() + 120
+    while not path.exists() or text not in path.read_text():
+        assert time.monotonic() < deadline, f"{text} does not come"
+        time.sleep(0.02)
+
+
+def rows(folder: Path) -> dict[str, dict[str, str]]:
+    """The rows of `trials.csv`, by the trial's number."""
+    with (folder / "search" / "trials.csv").open() as file:
+        return {row["trial"]: row for row in csv.DictReader(file)}
+
+
+def states(folder: Path) -> Counter[str]:
+    return Counter(row["state"] for row in rows(folder).values())
+
+
+def test_a_search_killed_in_mid_trial_is_resumed(folder: Path) -> None:
+    ran = folder / "ran"
+    with begun(folder, 6, "--pruner", "none", RAN=ran, HANG=3) as process:
+        wait_for(ran, "3 ")
+        process.send_signal(signal.SIGKILL)
+    kept = rows(folder)
+    assert states(folder) == {"complete": 3}
+
+    refused = search(folder, 6)
+    assert refused.returncode == 2
+    assert "has a search already. Add --resume" in refused.stderr
+
+    done = run_python(*QUICK, "--data-dir", folder, "--resume")
+    assert done.returncode == 0, done.stderr
+    now = rows(folder)
+    assert states(folder) == {"complete": 6, "interrupted": 1}
+    assert now["3"]["state"] == "interrupted"
+    assert now["4"]["learning_rate"] == now["3"]["learning_rate"], "its settings are tried again"
+    for number in ("0", "1", "2"):
+        same = ("validation_loss", "learning_rate", "epochs", "state")
+        assert [now[number][name] for name in same] == [kept[number][name] for name in same]
+    assert sorted(ran.read_text().split()[::2]) == ["0", "1", "2", "3"], "none is run twice"
+    again = run_python(*QUICK, "--data-dir", folder, "--resume")
+    assert "6 of 6 trials are there" in again.stderr
+    assert states(folder) == {"complete": 6, "interrupted": 1}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_search_that_is_stopped_keeps_its_results(
+    folder: Path, number: signal.Signals, workers: int
+) -> None:
+    ran = folder / "ran"
+    with begun(folder, 6, "--workers", workers, "--pruner", "none", RAN=ran, HANG=2) as process:
+        wait_for(ran, "2 ")
+        process.send_signal(number)
+        said = process.stderr.read()
+    assert process.returncode == 130
+    assert "ending the trials; once more stops at once" in said
+    assert said.splitlines()[-1] == "interrupted"
+    assert "Traceback" not in said
+    assert states(folder)["complete"] >= 1
+    assert states(folder)["interrupted"] >= 1
+    assert (folder / "search" / "best.yaml").exists()
+    done = run_python(*QUICK, "--data-dir", folder, "--resume", "--trials", 4)
+    assert done.returncode == 0, done.stderr
+    assert states(folder)["complete"] >= 4
+
+
+def test_a_crash_is_not_the_end(folder: Path) -> None:
+    done = search(folder, 3, CRASH=1, SIGNAL=signal.SIGKILL)
+    assert done.returncode == 0, done.stderr
+    assert states(folder) == {"complete": 2, "failed": 1}
+    assert rows(folder)["1"]["reason"].startswith("killed by SIGKILL (the system does so when")
+    assert "killed by SIGKILL" in done.stderr
+
+
+def test_when_every_trial_fails_the_search_stops(folder: Path) -> None:
+    stopped = search(folder, 50, CRASH="all")
+    assert stopped.returncode == 2
+    last = stopped.stderr.splitlines()[-1]
+    assert last.startswith("error: 5 trials in a row failed, the last one so: MemoryError: no room")
+    assert states(folder) == {"failed": 5}
+
+
+def test_workers_share_the_cores(folder: Path) -> None:
+    cores = len(os.sched_getaffinity(0))
+    search(folder, 3, RAN=folder / "alone")
+    search(folder, 3, "--study", "pair", "--workers", 2, RAN=folder / "pair")
+    assert set((folder / "alone").read_text().split()[1::2]) == {str(cores)}
+    assert set((folder / "pair").read_text().split()[1::2]) == {str(max(1, cores // 2))}
+
+
+def test_the_memory_of_the_parent_stays_flat(folder: Path) -> None:
+    memory = folder / "memory"
+    done = search(folder, 50, "--workers", 2, MEMORY=memory)
+    assert done.returncode == 0, done.stderr
+    sizes = [int(line) for line in memory.read_text().split()]
+    assert len(sizes) == 50
+    # The sampler is imported when it has trials to learn from, after the tenth at most.
+    assert sizes[-1] < 1.05 * sizes[9], sizes
+
+
+def test_two_searches_in_one_folder_are_refused(folder: Path) -> None:
+    with begun(folder, 4, RAN=folder / "ran", HANG=0) as process:
+        wait_for(folder / "ran", "0 ")
+        refused = search(folder, 4, "--resume")
+        process.kill()
+    assert refused.returncode == 2
+    assert f"process {process.pid} is searching in {folder}. Wait until" in refused.stderr
+
+
+def test_loss_and_speed(folder: Path) -> None:
+    done = search(folder, 5, "--objective", "loss,speed")
+    assert done.returncode == 0, done.stderr
+    assert "no trial is stopped early: Optuna does so for one objective only" in done.stderr
+    assert states(folder) == {"complete": 5}
+    front = [row for row in rows(folder).values() if row["pareto_front"]]
+    assert rows(folder)[front[0]["trial"]]["rank"] == "1"
+    refused = run_python(*QUICK, "--data-dir", folder, "--resume", "--objective", "loss")
+    assert "--objective does not fit" in refused.stderr
+
+
+def test_limits_are_kept(folder: Path) -> None:
+    done = search(folder, 4, "--num-layers", 1, "--embedding-size", 8, "--max-parameters", 2500)
+    assert done.returncode == 0, done.stderr
+    assert states(folder)["complete"] + states(folder)["pruned"] == 4
+    assert states(folder)["left out"] >= 1, "the defaults, at least"
+    trained = [int(row["parameters"]) for row in rows(folder).values() if row["parameters"]]
+    assert len(trained) == 4
+    assert max(trained) <= 2500
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        (["--trials", "0"], "--trials must be above 0. Received: 0"),
+        (["--workers", "-1"], "--workers must be above 0. Received: -1"),
+        (["--max-memory", "0"], "--max-memory must be above 0"),
+        (["--study", "a/b"], "--study is a name without slashes. Received: a/b"),
+        (["--dropout", "2"], "--dropout must be below 1. Received: 2.0"),
+        (["--pruner", "median", "--objective", "loss,speed"], "--pruner median contradicts"),
+        (["--data-dir", "/nonexistent/x"], "the data directory /nonexistent/x does not exist"),
+        (["--init-from", "x"], "unrecognized arguments: --init-from"),
+        (["--quiet", "--verbose"], "--quiet contradicts --verbose"),
+        (["--storage", "sqlite:////nonexistent/x.db"], "unable to open database file"),
+        (["--storage", "postgresql+psycopg://127.0.0.1:9/x"], "cannot be used (connection"),
+        (["--apply", "70"], "--apply 70 is no complete trial. Choose from"),
+        (["--max-parameters", "5"], "30 settings in a row could not be trained"),
+    ],
+)
+def test_bad_input_ends_in_one_line(folder: Path, more: list[str], problem: str) -> None:
+    done = search(folder, 1, *more)
+    assert done.returncode == 2, done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert problem in errors[0]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_changed_text_is_refused(folder: Path) -> None:
+    search(folder, 1)
+    (folder / "input.txt").write_text(VERSES * 5)
+    refused = run_python(*QUICK, "--data-dir", folder, "--resume", "--trials", 2)
+    assert refused.returncode == 2
+    assert "is not that of the search" in refused.stderr
+
+
+def test_resume_without_a_search_begins_one(folder: Path) -> None:
+    done = search(folder, 1, "--resume")
+    assert "starting from the beginning" in done.stderr
+    assert states(folder) == {"complete": 1}
