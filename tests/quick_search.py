@@ -8,6 +8,7 @@ best for a learning rate of 0.01, and the speed is 10^5 tokens/s per unit. Envir
 - `RAN`: a file to which each child adds a line: the number of its trial;
 - `HANG`: the trial of this number says its first epoch and then does no more;
 - `CRASH`: the trial of this number ends with a traceback, or with the signal `SIGNAL`;
+- `HEARTBEAT`, `GRACE`: seconds, those of `textgen.study`;
 - `MEMORY`: a file to which the parent adds its resident memory in bytes after each trial.
 """
 
@@ -73,7 +74,7 @@ def resident() -> int:
 
 
 def parent() -> int:
-    from textgen import children, console, reporter, search
+    from textgen import children, console, reporter, search, study
 
     def tell(self: reporter.Reporter, *arguments: Any) -> None:
         usual(self, *arguments)
@@ -83,6 +84,8 @@ def parent() -> int:
     usual = reporter.Reporter.tell
     if "MEMORY" in os.environ:
         reporter.Reporter.tell = tell  # type: ignore[method-assign]
+    for name in ("HEARTBEAT", "GRACE"):
+        setattr(study, name, int(os.environ.get(name, getattr(study, name))))
     children.COMMAND = (sys.executable, "-m", "tests.quick_search", "child")
     return console.run(lambda: search.main(sys.argv[1:]))
 

@@ -4,18 +4,25 @@ Most have children that only pretend to train (`tests.quick_search`); everything
 """
 
 import csv
+import io
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from wsgiref.util import setup_testing_defaults
 
 import pytest
+import yaml
 
+from tests import postgres
 from tests.conftest import ROOT, VERSES, run_python
+from textgen import checkpoint, study
 
 QUICK = ("-m", "tests.quick_search")
 TINY_SPACE = "base: none\nlearning-rate: {log: [0.001, 0.1]}\nrnn-size: {int: [8, 16]}\n"
@@ -217,3 +224,109 @@ def test_resume_without_a_search_begins_one(folder: Path) -> None:
     done = search(folder, 1, "--resume")
     assert "starting from the beginning" in done.stderr
     assert states(folder) == {"complete": 1}
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[str]:
+    with postgres.server() as url:
+        yield url
+
+
+def test_three_processes_share_a_study_in_postgresql(folder: Path, database: str) -> None:
+    """Three processes of the same command line, on a real PostgreSQL, run nine trials in all.
+
+    The server is the test's own: `tests.postgres` starts it on a loopback port, in a temporary
+    folder, and stops it at the end.
+    """
+    logs = [folder / f"ran-{number}" for number in range(3)]
+    processes = [begun(folder, 9, "--storage", database, RAN=log) for log in logs]
+    said = [process.communicate(timeout=240)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], said
+    ran = [log.read_text().split()[::2] if log.exists() else [] for log in logs]
+    assert sorted(int(number) for numbers in ran for number in numbers) == list(range(9)), (
+        "no trial twice, and none too many"
+    )
+    assert sum(map(bool, ran)) > 1, "more than one process did the work"
+    assert set(rows(folder)) == {str(number) for number in range(9)}
+    assert sum(states(folder)[state] for state in ("complete", "pruned")) == 9
+    assert rows(folder)["0"]["learning_rate"] == "0.008", "the defaults come first, and once"
+    again = search(folder, 9, "--storage", database)
+    assert "9 of 9 trials are there" in again.stderr
+
+
+def test_a_dead_machine_is_noticed_by_the_others(
+    folder: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = folder / "ran"
+    more = ("--storage", database, "--study", "dying", "--pruner", "none")
+    beats = {"HEARTBEAT": 1, "GRACE": 2}
+    with begun(folder, 4, *more, RAN=ran, HANG=1, **beats) as process:
+        wait_for(ran, "1 ")
+        process.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 120
+    trials = 4
+    while not states(folder)["interrupted"]:
+        assert time.monotonic() < deadline
+        done = search(folder, trials, *more, **beats)
+        assert done.returncode == 0, done.stderr
+        trials += 1
+    assert rows(folder)["1"]["state"] == "interrupted"
+
+
+def test_a_server_that_goes_away_ends_the_search_in_one_line(folder: Path) -> None:
+    ran = folder / "ran"
+    with postgres.server() as url:
+        process = begun(folder, 4, "--storage", url, RAN=ran, HANG=1)
+        wait_for(ran, "1 ")
+    os.kill(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == 2, said
+    assert said.splitlines()[-1].startswith("error: the storage postgresql")
+    assert "Traceback" not in said
+
+
+def test_optuna_dashboard_shows_the_search(folder: Path) -> None:
+    import optuna
+    import optuna_dashboard
+
+    search(folder, 2, "--pruner", "none")
+    storage = optuna.storages.RDBStorage(study.sqlite_url(folder / ".textgen" / "search.db"))
+    application = optuna_dashboard.wsgi(storage)
+    answer: list[str] = []
+
+    def get(path: str) -> Any:
+        request = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "wsgi.input": io.BytesIO()}
+        setup_testing_defaults(request)
+        parts = application(request, lambda status, headers, *_: answer.append(status))
+        return json.loads(b"".join(parts))
+
+    (shown,) = get("/api/studies")["study_summaries"]
+    assert shown["study_name"] == folder.name
+    trials = get(f"/api/studies/{shown['study_id']}")["trials"]
+    assert [trial["state"] for trial in trials] == ["Complete", "Complete"]
+    assert answer == ["200 OK", "200 OK"]
+
+
+def test_a_real_search_finds_settings_and_trains_the_final_model(tmp_path: Path) -> None:
+    (tmp_path / "input.txt").write_text(VERSES * 4)
+    (tmp_path / "space.yaml").write_text(TINY_SPACE)
+    fixed = ("--num-layers", 1, "--embedding-size", 8, "--batch-size", 4, "--seq-length", 20)
+    done = run_python(
+        "-m", "textgen", "search", *flags(tmp_path, 2, "--apply", "--tensorboard", *fixed)
+    )
+    assert done.returncode == 0, done.stderr
+    assert "no validate.txt: holding out 10%" in done.stderr
+    assert states(tmp_path) == {"complete": 2}
+    logs = tmp_path / ".textgen" / "search" / "tensorboard" / tmp_path.name
+    assert {path.name for path in logs.iterdir()} == {"0", "1"}
+    best = yaml.safe_load((tmp_path / "search" / "best.yaml").read_text())
+    row = next(row for row in rows(tmp_path).values() if row["rank"] == "1")
+    assert best["learning-rate"] == float(row["learning_rate"])
+    made = checkpoint.load(tmp_path).metadata
+    assert made.training.learning_rate == best["learning-rate"]
+    assert made.model.rnn_size == best["rnn-size"] == int(row["rnn_size"])
+    loss = made.results["val_loss"]
+    assert loss == pytest.approx(float(row["validation_loss"]), rel=1e-3), "the same training"
+    later = run_python("train.py", "--config", tmp_path / "search" / "best.yaml", "--quiet")
+    assert later.returncode == 0, later.stderr
+    assert checkpoint.load(tmp_path).metadata.results["val_loss"] == pytest.approx(loss, rel=1e-3)

@@ -103,6 +103,8 @@ class Reporter:
         """Say what was found, and draw it."""
         pictures = search_plots.write(self.folder, study)
         console.heading("The search is complete")
+        if running := sum(ranking.state(trial) == "running" for trial in study.trials):
+            console.say(f"but for {running} trials that other processes still run")
         console.say(f"trial {trial.number}: {_loss(trial)}", "green")
         console.say(f"  {described(trial.user_attrs['settings'], self.names)}")
         if first := ranking.defaults(study):

@@ -41,6 +41,9 @@ DIRECTIONS: dict[str, list[Literal["minimize", "maximize"]]] = {
 DRIVERS = {"psycopg": "'psycopg[binary]'", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
 """What is installed to get a module, where the names differ."""
 
+UNUSABLE = (StorageInternalError, sqlalchemy.exc.SQLAlchemyError)
+"""What a storage fails with."""
+
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 warnings.filterwarnings("ignore", category=ExperimentalWarning)
 
@@ -64,9 +67,13 @@ def explained(url: str) -> Iterator[None]:
             f"--storage {shown(url)} needs a package that is missing. Install it: pip install"
             f" {DRIVERS.get(module, module)}"
         ) from error
-    except (StorageInternalError, sqlalchemy.exc.SQLAlchemyError) as error:
+    except (*UNUSABLE, UnboundLocalError) as error:
+        # Optuna 5.0 stumbles over a variable of its own where a storage fails twice.
+        first = error.__context__ if isinstance(error, UnboundLocalError) else error
+        if not isinstance(first, UNUSABLE):
+            raise
         raise TextgenError(
-            f"the storage {shown(url)} cannot be used ({_reason(error)}). Check the address, the"
+            f"the storage {shown(url)} cannot be used ({_reason(first)}). Check the address, the"
             " server and the free space, then go on with --resume; trials that ended are kept"
         ) from error
 
@@ -97,15 +104,24 @@ def open_storage(url: str, shared: bool) -> RDBStorage:
         name = sqlalchemy.engine.make_url(url).get_backend_name()
         wait = {"sqlite": "timeout", "postgresql": "connect_timeout"}.get(name)
         arguments = {wait: SECONDS_TO_CONNECT} if wait else {}
+        engine = {"connect_args": arguments, "pool_pre_ping": True}
         try:
-            storage = RDBStorage(
-                url, {"connect_args": arguments, "pool_pre_ping": True}, **(beat if shared else {})
-            )
+            storage = _connected(url, engine, **(beat if shared else {}))
         except RuntimeError as error:  # tables of another version of Optuna
             raise TextgenError(f"the storage {shown(url)} does not fit: {error}") from error
     if name == "sqlite":
         _let_one_write(storage.engine)
     return storage
+
+
+def _connected(url: str, engine: dict[str, Any], **beat: Any) -> RDBStorage:
+    """Open a storage; where another process makes the tables at this moment, once more."""
+    for _ in range(5):
+        try:
+            return RDBStorage(url, engine, **beat)
+        except (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError):
+            time.sleep(0.5)
+    return RDBStorage(url, engine, **beat)
 
 
 def _let_one_write(engine: sqlalchemy.Engine) -> None:
