@@ -6,7 +6,8 @@ They need no TensorFlow and end at once; everything around them is the real thin
 best for a learning rate of 0.01, and the speed is 10^5 tokens/s per unit. Environment variables:
 
 - `RAN`: a file to which each child adds a line: the number of its trial;
-- `HANG`: the trial of this number says its first epoch and then does no more;
+- `HANG`: the trial of this number says its first epoch and then does no more, until there is a
+  file of the name `GO`;
 - `CRASH`: the trial of this number ends with a traceback, or with the signal `SIGNAL`;
 - `HEARTBEAT`, `GRACE`: seconds, those of `textgen.study`;
 - `MEMORY`: a file to which the parent adds its resident memory in bytes after each trial.
@@ -16,6 +17,7 @@ import hashlib
 import json
 import math
 import os
+import select
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -47,6 +49,12 @@ def row(settings: dict[str, Any], epoch: int) -> dict[str, float]:
     }  # fmt: skip
 
 
+def wait() -> None:
+    while not Path(os.environ.get("GO", "/nonexistent")).exists():
+        if select.select([sys.stdin], [], [], 0.05)[0]:
+            sys.exit(1)  # the parent is gone
+
+
 def child() -> None:
     order = json.loads(sys.stdin.readline())
     if not order["folder"]:
@@ -61,8 +69,7 @@ def child() -> None:
         message = {"row": row(order["given"], epoch), "fraction": epoch / epochs}
         print(json.dumps(message), flush=True)
         if os.environ.get("HANG") == number:
-            sys.stdin.read()  # until the parent is gone
-            sys.exit(1)
+            wait()
         if os.environ.get("CRASH") == number and "SIGNAL" in os.environ:
             os.kill(os.getpid(), int(os.environ["SIGNAL"]))
         if os.environ.get("CRASH") in (number, "all"):

@@ -5,6 +5,7 @@ Most have children that only pretend to train (`tests.quick_search`); everything
 
 import csv
 import io
+import itertools
 import json
 import os
 import signal
@@ -22,6 +23,7 @@ import yaml
 
 from tests import postgres
 from tests.conftest import ROOT, VERSES, run_python
+from tests.test_never_lose_work import small_disk
 from textgen import checkpoint, study
 
 QUICK = ("-m", "tests.quick_search")
@@ -62,14 +64,14 @@ def wait_for(path: Path, text: str) -> None:
         time.sleep(0.02)
 
 
-def rows(folder: Path) -> dict[str, dict[str, str]]:
+def rows(folder: Path, name: str = "") -> dict[str, dict[str, str]]:
     """The rows of `trials.csv`, by the trial's number."""
-    with (folder / "search" / "trials.csv").open() as file:
+    with (folder / "search" / name / "trials.csv").open() as file:
         return {row["trial"]: row for row in csv.DictReader(file)}
 
 
-def states(folder: Path) -> Counter[str]:
-    return Counter(row["state"] for row in rows(folder).values())
+def states(folder: Path, name: str = "") -> Counter[str]:
+    return Counter(row["state"] for row in rows(folder, name).values())
 
 
 def test_a_search_killed_in_mid_trial_is_resumed(folder: Path) -> None:
@@ -141,6 +143,7 @@ def test_workers_share_the_cores(folder: Path) -> None:
     cores = len(os.sched_getaffinity(0))
     search(folder, 3, RAN=folder / "alone")
     search(folder, 3, "--study", "pair", "--workers", 2, RAN=folder / "pair")
+    assert (folder / "search" / "pair" / "trials.csv").exists(), "of --study NAME"
     assert set((folder / "alone").read_text().split()[1::2]) == {str(cores)}
     assert set((folder / "pair").read_text().split()[1::2]) == {str(max(1, cores // 2))}
 
@@ -264,13 +267,62 @@ def test_a_dead_machine_is_noticed_by_the_others(
         wait_for(ran, "1 ")
         process.send_signal(signal.SIGKILL)
     deadline = time.monotonic() + 120
-    trials = 4
-    while not states(folder)["interrupted"]:
+    for trials in itertools.count(4):
         assert time.monotonic() < deadline
         done = search(folder, trials, *more, **beats)
         assert done.returncode == 0, done.stderr
-        trials += 1
-    assert rows(folder)["1"]["state"] == "interrupted"
+        if states(folder, "dying")["interrupted"]:
+            break
+    assert rows(folder, "dying")["1"]["state"] == "interrupted"
+
+
+def test_a_machine_that_slept_goes_on(folder: Path, database: str) -> None:
+    """Its trial was taken for dead, and is another's by now."""
+    ran, go = folder / "ran", folder / "go"
+    more = ("--storage", database, "--study", "sleepy", "--pruner", "none")
+    beats = {"HEARTBEAT": 1, "GRACE": 2}
+    process = begun(folder, 3, *more, RAN=ran, HANG=0, GO=go, **beats)
+    wait_for(ran, "0 ")
+    process.send_signal(signal.SIGSTOP)
+    deadline = time.monotonic() + 120
+    for trials in itertools.count(2):
+        assert time.monotonic() < deadline
+        assert search(folder, trials, *more, **beats).returncode == 0
+        if states(folder, "sleepy")["interrupted"]:
+            break
+    go.touch()
+    process.send_signal(signal.SIGCONT)
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == 0, said
+    assert "a trial was taken for dead meanwhile" in said
+    assert rows(folder, "sleepy")["0"]["state"] == "interrupted"
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", 20_000):
+        (tmp_path / "disk" / "input.txt").write_text(VERSES * 4)
+        (tmp_path / "disk" / "space.yaml").write_text(TINY_SPACE)
+        yield tmp_path / "disk"
+
+
+@pytest.mark.parametrize("spare_kilobytes", [0, 4, 16])
+def test_a_full_disk_ends_the_search_in_one_line(disk: Path, spare_kilobytes: int) -> None:
+    assert search(disk, 1).returncode == 0
+    kept = rows(disk)["0"]
+    filler = disk / "filler"
+    free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_bsize
+    filler.write_bytes(bytes(free - 1024 * spare_kilobytes))
+    stopped = search(disk, 8, "--resume")
+    assert stopped.returncode == 2, stopped.stderr
+    assert stopped.stderr.splitlines()[-1].startswith("error: ")
+    assert "Traceback" not in stopped.stderr
+    assert rows(disk)["0"] == kept
+    filler.unlink()
+    done = search(disk, 3, "--resume", "--pruner", "none")
+    assert done.returncode == 0, done.stderr
+    assert rows(disk)["0"]["validation_loss"] == kept["validation_loss"]
+    assert states(disk)["complete"] >= 3
 
 
 def test_a_server_that_goes_away_ends_the_search_in_one_line(folder: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textgen import space
@@ -31,17 +31,24 @@ def test_the_default_space_is_around_the_defaults() -> None:
     assert set(found) == named
 
 
+def test_a_space_is_written_as_it_is_read(tmp_path: Path) -> None:
+    found = space.default(WORDS)
+    assert "rnn-size:\n  int: [128, 512]\n  step: 32\n" in space.text(found)
+    assert space.read(written(tmp_path, space.text(found))).space == found
+    assert "embedding_dropout" in found
+    assert "embedding_dropout" not in space.default(CHARACTERS)
+
+
 def test_tied_weights_keep_the_embedding_as_wide_as_the_layer() -> None:
     found = space.default(WORDS)
     assert "embedding_size" not in found
-    settings = space.settled(WORDS, {"rnn_size": 384}, {})
-    assert settings["embedding_size"] == 384
+    assert space.settled(WORDS, {"rnn_size": 384}, {})["embedding_size"] == 384
     assert space.settled(WORDS, {"rnn_size": 384}, {"embedding_size": 100})["embedding_size"] == 100
 
 
 def test_settings_that_belong_together_go_together() -> None:
-    settings = space.settled(CHARACTERS, {"seq_length": 81, "optimizer": "adam"}, {})
-    assert (settings["seq_step"], settings["weight_decay"]) == (41, 0.0)
+    both = space.settled(CHARACTERS, {"seq_length": 81, "optimizer": "adam"}, {})
+    assert (both["seq_step"], both["weight_decay"]) == (41, 0.0)
     assert space.settled(CHARACTERS, {"seq_length": 50}, {})["seq_step"] == CHARACTERS["seq_step"]
     suggested = {"optimizer": "rmsprop", "learning_rate": 0.01}
     assert space.settled(CHARACTERS, suggested, {})["learning_rate"] == 0.01
@@ -63,6 +70,7 @@ def test_the_nearest_value_in_the_space(entry, value: object, expected: object) 
     assert space.nearest({"name": entry}, {"name": value}) == {"name": expected}
 
 
+@settings(deadline=None, max_examples=20)
 @given(st.integers(1, 2000), st.integers(1, 300), st.integers(1, 600), st.integers(0, 600))
 def test_what_is_suggested_is_a_setting_that_can_be(
     rnn: int, batch: int, length: int, embedding: int
@@ -73,10 +81,9 @@ def test_what_is_suggested_is_a_setting_that_can_be(
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
     study.enqueue_trial(space.nearest(found, base))
     for _ in range(2):
-        suggested = space.suggest(found, study.ask())
-        settings = space.settled(base, suggested, {})
-        ModelConfig.from_dict({n: settings[n] for n in ModelConfig.defaults(False)})
-        TrainingConfig.from_dict({n: settings[n] for n in TrainingConfig.defaults(False)})
+        full = space.settled(base, space.suggest(found, study.ask()), {})
+        ModelConfig.from_dict({n: full[n] for n in ModelConfig.defaults(False)})
+        TrainingConfig.from_dict({n: full[n] for n in TrainingConfig.defaults(False)})
 
 
 def test_a_space_file_has_every_kind(tmp_path: Path) -> None:

@@ -130,3 +130,18 @@ def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
     (tmp_path / "x.db").write_bytes(b"no database at all" * 100)
     with pytest.raises(TextgenError, match="file is not a database"):
         study.open_storage(study.sqlite_url(tmp_path / "x.db"), shared=False)
+
+
+def test_a_thread_that_lost_the_storage_ends_silently(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[type[BaseException]] = []
+    monkeypatch.setattr(threading, "excepthook", lambda arguments: seen.append(arguments.exc_type))
+    study.quieten_heartbeats()
+
+    def fail(error: type[Exception]) -> None:
+        raise error("x")
+
+    for error in (optuna.exceptions.StorageInternalError, KeyError):
+        thread = threading.Thread(target=fail, args=(error,))
+        thread.start()
+        thread.join()
+    assert seen == [KeyError]

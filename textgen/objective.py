@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from optuna import TrialPruned
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial
 
 from textgen import console, limits, space, study
@@ -66,6 +67,8 @@ class Objective:
 
     def __init__(self, task: Task, children: Children) -> None:
         self.task, self.children = task, children
+        self.lost = False
+        """Whether a trial of this process was taken for dead: its machine slept for a while."""
 
     def __call__(self, trial: Trial) -> float | tuple[float, float]:
         """The validation loss in nats per token; with two objectives, also the tokens per second.
@@ -81,6 +84,9 @@ class Objective:
             trial.set_user_attr("failure", str(error))
             raise FailedTrialError(str(error)) from error
         except (TrialPruned, StoppedError):
+            raise
+        except UpdateFinishedTrialError:
+            self.lost = True
             raise
         except BaseException:
             self.children.stop()  # the storage is gone, or a second Ctrl-C: the others end too

@@ -14,7 +14,6 @@ from typing import Any
 
 import filelock
 import optuna
-import yaml
 from optuna.study import Study
 from optuna.trial import TrialState
 
@@ -45,7 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
     request = Request.of(arguments)
     if arguments.show_space:
         plan = _plan(arguments.data_dir, request.with_budget, Children())
-        print(yaml.safe_dump(request.full_space(plan["settings"]), sort_keys=False), end="")
+        print(space.text(request.full_space(plan["settings"])), end="")
         return
     session = Session(arguments, request)
     with explained(session.work), session.alone():
@@ -69,7 +68,7 @@ class Session:
         self.name = arguments.study or self.data_dir.resolve().name or "search"
         self.work = work_folder(self.data_dir) / "search"
         self.url = arguments.storage or study.sqlite_url(work_folder(self.data_dir) / "search.db")
-        self.results = self.data_dir / "search"
+        self.results = self.data_dir / "search" / (arguments.study or "")
         self.children = Children()
 
     @contextmanager
@@ -83,6 +82,7 @@ class Session:
         make_folder(self.work)
         make_folder(self.results)
         storage = study.open_storage(self.url, self.shared)
+        study.quieten_heartbeats()
         with study.explained(self.url), self._stoppable():
             facts, plan = self._facts(storage)
             task = self._task(facts, plan)
@@ -205,10 +205,16 @@ class Session:
                 found.stop()
 
         while (missing := task.wanted - study.counted(found)) > 0:
-            found.optimize(
-                objective, n_trials=missing, n_jobs=min(missing, self.arguments.workers),
-                catch=(FailedTrialError, StoppedError), callbacks=[ended],
-            )  # fmt: skip
+            try:
+                found.optimize(
+                    objective, n_trials=missing, n_jobs=min(missing, self.arguments.workers),
+                    catch=(FailedTrialError, StoppedError), callbacks=[ended],
+                )  # fmt: skip
+            except ValueError:  # Optuna's "Cannot tell a FAIL trial"
+                if not objective.lost:
+                    raise
+                objective.lost = False
+                console.warn("a trial was taken for dead meanwhile: another worker begins it again")
             if self.children.stopped:
                 reporter.write(found)
                 console.say(f"kept: {study.counted(found)} trials. To go on, add --resume")

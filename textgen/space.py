@@ -54,6 +54,7 @@ def default(base: Mapping[str, Any]) -> Space:
 
     From half of each size to its double. `learning_rate` goes from a quarter to four times.
     `rmsprop` and the cell `rnn` are left out, because they were measured to learn less.
+    `embedding_dropout` is searched where there is some, in word models.
 
     Args:
         base: the settings of train.py for this text and time.
@@ -64,6 +65,7 @@ def default(base: Mapping[str, Any]) -> Space:
         "num_layers": {"int": [max(1, base["num_layers"] - 1), base["num_layers"] + 1]},
         "embedding_size": _around(base["embedding_size"], 8),
         "dropout": {"float": [0.0, 0.6]},
+        "embedding_dropout": {"float": [0.0, 0.5]},
         "learning_rate": {"log": [base["learning_rate"] / 4, base["learning_rate"] * 4]},
         "batch_size": _around(base["batch_size"], 8 if base["batch_size"] >= 16 else 1),
         "seq_length": _around(base["seq_length"], 1),
@@ -72,6 +74,8 @@ def default(base: Mapping[str, Any]) -> Space:
     }
     if _is_tied(base) or base["embedding_size"] < 8:
         del space["embedding_size"]
+    if not base["embedding_dropout"]:
+        del space["embedding_dropout"]
     return space
 
 
@@ -142,6 +146,12 @@ def _nearest(entry: Mapping[str, Any], value: Any) -> Any:
     if step := entry.get("step"):
         number = low + min(round((number - low) / step), (high - low) // step) * step
     return number
+
+
+def text(space: Space) -> str:
+    """A space as a space file."""
+    shown = {name.replace("_", "-"): entry for name, entry in space.items()}
+    return yaml.safe_dump(shown, sort_keys=False, default_flow_style=None)
 
 
 def read(path: Path) -> SpaceFile:

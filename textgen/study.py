@@ -7,6 +7,7 @@ twice, and knows by heartbeats which of them died.
 from __future__ import annotations
 
 import os
+import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -67,9 +68,9 @@ def explained(url: str) -> Iterator[None]:
             f"--storage {shown(url)} needs a package that is missing. Install it: pip install"
             f" {DRIVERS.get(module, module)}"
         ) from error
-    except (*UNUSABLE, UnboundLocalError) as error:
-        # Optuna 5.0 stumbles over a variable of its own where a storage fails twice.
-        first = error.__context__ if isinstance(error, UnboundLocalError) else error
+    except (*UNUSABLE, UnboundLocalError, AssertionError) as error:
+        # Optuna 5.0 stumbles over its own bookkeeping where a storage fails at a trial's end.
+        first = error if isinstance(error, UNUSABLE) else error.__context__
         if not isinstance(first, UNUSABLE):
             raise
         raise TextgenError(
@@ -112,6 +113,17 @@ def open_storage(url: str, shared: bool) -> RDBStorage:
     if name == "sqlite":
         _let_one_write(storage.engine)
     return storage
+
+
+def quieten_heartbeats() -> None:
+    """Let the threads that give signs of life end silently; the next report says what is wrong."""
+    usual = threading.excepthook
+
+    def hook(arguments: threading.ExceptHookArgs) -> None:
+        if not isinstance(arguments.exc_value, UNUSABLE):
+            usual(arguments)
+
+    threading.excepthook = hook
 
 
 def _connected(url: str, engine: dict[str, Any], **beat: Any) -> RDBStorage:
