@@ -2,8 +2,9 @@
 
     python -m tests.quick_search [flags of search]
 
-They need no TensorFlow and end at once; everything around them is the real thing. The loss is
-best for a learning rate of 0.01, and the speed is 10^5 tokens/s per unit. Environment variables:
+They need no TensorFlow and end at once, and no pictures are drawn; all else is the real thing. The
+loss is best for a learning rate of 0.01, and the speed is 10^5 tokens/s per unit. Environment
+variables:
 
 - `RAN`: a file to which each child adds a line: the number of its trial;
 - `HANG`: the trial of this number says its first epoch and then does no more, until there is a
@@ -81,7 +82,7 @@ def resident() -> int:
 
 
 def parent() -> int:
-    from textgen import children, console, reporter, search, study
+    from textgen import children, console, reporter, search, search_plots, study
 
     def tell(self: reporter.Reporter, *arguments: Any) -> None:
         usual(self, *arguments)
@@ -91,6 +92,7 @@ def parent() -> int:
     usual = reporter.Reporter.tell
     if "MEMORY" in os.environ:
         reporter.Reporter.tell = tell  # type: ignore[method-assign]
+    search_plots.write = lambda *arguments: []  # they take seconds to import what draws them
     for name in ("HEARTBEAT", "GRACE"):
         setattr(study, name, int(os.environ.get(name, getattr(study, name))))
     children.COMMAND = (sys.executable, "-m", "tests.quick_search", "child")

@@ -1,6 +1,7 @@
 """The command line of the search."""
 
 import importlib.metadata
+import re
 
 import pytest
 
@@ -41,3 +42,28 @@ def test_apply_stands_alone_or_with_a_number() -> None:
     assert search.parse([]).apply is None
     assert search.parse(["--apply"]).apply == search.BEST
     assert search.parse(["--apply", "7"]).apply == 7
+
+
+@pytest.mark.parametrize(
+    ("flags", "problem"),
+    [
+        (["--trials", "0"], "--trials must be above 0. Received: 0"),
+        (["--workers", "-1"], "--workers must be above 0. Received: -1"),
+        (["--max-memory", "0"], "--max-memory must be above 0"),
+        (["--study", "a/b"], "--study is a name without slashes. Received: a/b"),
+        (["--study", ""], "--study is a name without slashes"),
+        (["--study", ".."], "--study is a name without slashes"),
+        (["--dropout", "2"], "--dropout must be below 1. Received: 2.0"),
+        (["--pruner", "median", "--objective", "loss,speed"], "--pruner median contradicts"),
+        (["--init-from", "x"], "unrecognized arguments: --init-from"),
+        (["--objective", "speed"], "invalid choice: 'speed'"),
+    ],
+)
+def test_wrong_flags_are_refused_at_once(flags: list[str], problem: str) -> None:
+    with pytest.raises(TextgenError, match=re.escape(problem)):
+        search.parse(flags)
+
+
+def test_quiet_and_verbose_contradict_each_other() -> None:
+    with pytest.raises(TextgenError, match="--quiet contradicts --verbose"):
+        search.main(["--quiet", "--verbose"])

@@ -49,9 +49,14 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
             f"--pruner {arguments.pruner} contradicts --objective loss,speed: Optuna stops trials"
             " early for one objective only. Leave one of them out"
         )
-    if arguments.study is not None and Path(arguments.study).name != arguments.study:
+    if arguments.study is not None and not is_name(arguments.study):
         raise TextgenError(f"--study is a name without slashes. Received: {arguments.study}")
     return arguments
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can be the name of a folder in another one."""
+    return text not in ("", ".", "..") and Path(text).name == text
 
 
 def _parser() -> ArgumentParser:
