@@ -11,6 +11,7 @@ variables:
   file of the name `GO`;
 - `CRASH`: the trial of this number ends with a traceback, or with the signal `SIGNAL`;
 - `HEARTBEAT`, `GRACE`: seconds, those of `textgen.study`;
+- `REAL`: the children are the real ones;
 - `MEMORY`: a file to which the parent adds its resident memory in bytes after each trial.
 """
 
@@ -95,7 +96,8 @@ def parent() -> int:
     search_plots.write = lambda *arguments: []  # they take seconds to import what draws them
     for name in ("HEARTBEAT", "GRACE"):
         setattr(study, name, int(os.environ.get(name, getattr(study, name))))
-    children.COMMAND = (sys.executable, "-m", "tests.quick_search", "child")
+    if "REAL" not in os.environ:
+        children.COMMAND = (sys.executable, "-m", "tests.quick_search", "child")
     return console.run(lambda: search.main(sys.argv[1:]))
 
 

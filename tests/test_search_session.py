@@ -148,14 +148,28 @@ def test_workers_share_the_cores(folder: Path) -> None:
     assert set((folder / "pair").read_text().split()[1::2]) == {str(max(1, cores // 2))}
 
 
-def test_the_memory_of_the_parent_stays_flat(folder: Path) -> None:
+def check_memory(folder: Path, **environment: object) -> None:
+    """The parent's resident memory grows by less than 5 % over 50 trials."""
     memory = folder / "memory"
-    done = search(folder, 50, "--workers", 2, MEMORY=memory)
+    tiny = ("--num-layers", 1, "--embedding-size", 8, "--batch-size", 4, "--seq-length", 20)
+    arguments = flags(folder, 50, "--workers", 2, *tiny)
+    env = os.environ | {"MEMORY": str(memory)} | {n: str(v) for n, v in environment.items()}
+    command = [sys.executable, *QUICK, *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", env=env)
     assert done.returncode == 0, done.stderr
     sizes = [int(line) for line in memory.read_text().split()]
     assert len(sizes) == 50
     # The sampler is imported when it has trials to learn from, after the tenth at most.
     assert sizes[-1] < 1.05 * sizes[9], sizes
+
+
+def test_the_memory_of_the_parent_stays_flat(folder: Path) -> None:
+    check_memory(folder)
+
+
+@pytest.mark.slow
+def test_the_memory_of_the_parent_stays_flat_with_real_trials(folder: Path) -> None:
+    check_memory(folder, REAL=1)
 
 
 def test_two_searches_in_one_folder_are_refused(folder: Path) -> None:
