@@ -7,7 +7,6 @@ from pathlib import Path
 
 from textgen import console, settings_file
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
-from textgen.errors import TextgenError
 from textgen.options import ArgumentParser
 
 DEFAULT_FOLDER = "data/tinyshakespeare"
@@ -16,7 +15,7 @@ DEFAULT_FOLDER = "data/tinyshakespeare"
 def main() -> None:
     """Parse the flags and train."""
     arguments = parse(sys.argv[1:])
-    level = verbosity(arguments)
+    level = console.level(arguments.quiet, arguments.verbose)
 
     from textgen import planning, training  # only now: TensorFlow takes seconds to import
 
@@ -54,15 +53,6 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     for kind in (TokenizerConfig, ModelConfig, TrainingConfig):
         kind.from_flags(arguments)  # refuses values out of range, at once
     return arguments
-
-
-def verbosity(arguments: argparse.Namespace) -> console.Verbosity:
-    """How much to say, by the flags."""
-    if arguments.quiet and arguments.verbose:
-        raise TextgenError("--quiet contradicts --verbose. Leave one of them out")
-    if arguments.quiet:
-        return console.Verbosity.QUIET
-    return console.Verbosity.VERBOSE if arguments.verbose else console.Verbosity.USUAL
 
 
 if __name__ == "__main__":

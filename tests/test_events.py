@@ -59,7 +59,7 @@ def test_tensorboard_shows_the_run(tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_each_run_has_its_own_folder_and_a_resumed_one_keeps_it(tmp_path: Path) -> None:
     for resumed in (False, False, True):
-        events.Events(tmp_path, resumed, dict)
+        events.Events(events.run_folder(tmp_path, resumed), dict)
     assert sorted(path.name for path in events.folder(tmp_path).iterdir()) == ["1", "2"]
 
 

@@ -18,6 +18,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "corpus": Command("prepare", "make a data directory from a known corpus or from text files"),
     "convert": Command("convert", "make a model of keras-text-generation one of textgen"),
+    "search": Command("search", "find settings that train better than the defaults"),
 }
 
 

@@ -53,6 +53,20 @@ class Verbosity(enum.IntEnum):
 _verbosity = Verbosity.USUAL
 
 
+def level(quiet: bool, verbose: bool) -> Verbosity:
+    """How much to say, by the flags --quiet and --verbose. Raises TextgenError on both."""
+    if quiet and verbose:
+        raise TextgenError("--quiet contradicts --verbose. Leave one of them out")
+    if quiet:
+        return Verbosity.QUIET
+    return Verbosity.VERBOSE if verbose else Verbosity.USUAL
+
+
+def current() -> Verbosity:
+    """How much is said now."""
+    return _verbosity
+
+
 @contextmanager
 def verbosity(level: Verbosity) -> Iterator[None]:
     """Say as much as `level` asks for meanwhile."""

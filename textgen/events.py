@@ -24,35 +24,51 @@ def folder(data_dir: Path) -> Path:
     return work_folder(data_dir) / "tensorboard"
 
 
-class Events(keras.callbacks.Callback):
-    """Writes each epoch's row of the history, by step, and texts.
+def run_folder(data_dir: Path, resumed: bool) -> Path:
+    """The folder of a run in `data_dir`: that of the last run if `resumed`, else a new one."""
+    last = max((int(path.name) for path in folder(data_dir).glob("[0-9]*")), default=0)
+    return folder(data_dir) / str(max(last, 1) if resumed else last + 1)
 
-    Args:
-        data_dir: the data directory.
-        resumed: go on with the logs of the last run there, not with new ones.
-        row: gives the row of the epoch that has ended.
-    """
 
-    def __init__(self, data_dir: Path, resumed: bool, row: Callable[[], Row]) -> None:
-        super().__init__()
-        self.row = row
-        last = max((int(path.name) for path in folder(data_dir).glob("[0-9]*")), default=0)
-        run = max(last, 1) if resumed else last + 1
-        self._writer = tf.summary.create_file_writer(str(folder(data_dir) / str(run)))
+class Log:
+    """Writes rows of the history, by step, and texts to a folder that TensorBoard shows."""
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        row = self.row()
+    def __init__(self, place: Path) -> None:
+        self._writer = tf.summary.create_file_writer(str(place))
+
+    def write(self, row: Row) -> None:
+        """Write the row of an epoch."""
         with self._writer.as_default(step=int(row["step"])):
             for name, value in row.items():
                 tf.summary.scalar(_tag(name), value)
         self._writer.flush()
 
-    def write_sample(self, title: str, seed: str, text: str) -> None:
-        """Keep a sample; it is shown as it is, and those of one diversity together."""
-        indented = "\n".join(f"    {line}" for line in (seed + text).splitlines())
-        with self._writer.as_default(step=int(self.row()["step"])):
-            tf.summary.text(title.split(", ")[-1], indented)
+    def write_text(self, name: str, text: str, step: int) -> None:
+        """Write a text, which is shown as it is."""
+        indented = "\n".join(f"    {line}" for line in text.splitlines())
+        with self._writer.as_default(step=step):
+            tf.summary.text(name, indented)
         self._writer.flush()
+
+
+class Events(keras.callbacks.Callback):
+    """Writes each epoch's row of the history, and samples.
+
+    Args:
+        place: the folder of the run.
+        row: gives the row of the epoch that has ended.
+    """
+
+    def __init__(self, place: Path, row: Callable[[], Row]) -> None:
+        super().__init__()
+        self.row, self._log = row, Log(place)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._log.write(self.row())
+
+    def write_sample(self, title: str, seed: str, text: str) -> None:
+        """Keep a sample; those of one diversity are shown together."""
+        self._log.write_text(title.split(", ")[-1], seed + text, int(self.row()["step"]))
 
 
 def _tag(column: str) -> str:

@@ -105,13 +105,16 @@ class Config:
         return {}
 
     @classmethod
-    def add_flags(cls, parser: argparse.ArgumentParser) -> None:
+    def add_flags(
+        cls, parser: argparse.ArgumentParser, without: frozenset[str] = frozenset()
+    ) -> None:
         """Add one flag per field to `parser`; only the flags that are given leave a value."""
         for field in dataclasses.fields(cls):  # type: ignore[arg-type]
-            parser.add_argument(
-                *flags_of(field), dest=field.name, default=argparse.SUPPRESS,
-                help=field.metadata["help"] + _shown_default(field), **_flag(field),
-            )  # fmt: skip
+            if field.name not in without:
+                parser.add_argument(
+                    *flags_of(field), dest=field.name, default=argparse.SUPPRESS,
+                    help=field.metadata["help"] + _shown_default(field), **_flag(field),
+                )  # fmt: skip
 
     @classmethod
     def from_flags(

@@ -32,7 +32,7 @@ from textgen.dataset import Batches, EvaluationBatch, evaluation_batches
 from textgen.errors import TextgenError
 from textgen.events import Events
 from textgen.generator import Generator
-from textgen.history import judged
+from textgen.history import Row, judged
 from textgen.interruption import Interrupted, Interruption
 from textgen.losses import PlainLoss
 from textgen.model import (
@@ -57,6 +57,10 @@ LIMITS = ("num_epochs", "minutes", "patience")
 """The settings that say when a run is complete."""
 
 
+OnEpoch = Callable[[Row, float], None]
+"""Is told an epoch's row of `history.csv`, and the share of the run that is done."""
+
+
 class Run:
     """One training, from its start or from where it was interrupted to its end.
 
@@ -66,6 +70,7 @@ class Run:
         batches: the training text, cut up.
         corpus: both texts.
         interruption: says when to stop.
+        on_epoch: is told each epoch's row of `history.csv`, and the share of the run that is done.
     """
 
     def __init__(
@@ -75,10 +80,11 @@ class Run:
         batches: Batches,
         corpus: Corpus,
         interruption: Interruption,
+        on_epoch: OnEpoch,
     ) -> None:
         config, size = metadata.training, len(metadata.tokenizer.vocabulary)
         self.data_dir, self.metadata, self.batches = data_dir, metadata, batches
-        self.corpus, self.interruption = corpus, interruption
+        self.corpus, self.interruption, self.on_epoch = corpus, interruption, on_epoch
         validation = corpus.validation and corpus.validation.ids
         self.model = build_model(metadata.model, size, config.batch_size, config.random_seed)
         if config.freeze_embeddings:
@@ -138,7 +144,8 @@ class Run:
     def _log_events(self, resumed: bool) -> None:
         if self.metadata.training.tensorboard:
             events.check_installed()
-            self.events = Events(self.data_dir, resumed, lambda: self.keeper.history[-1])
+            place = events.run_folder(self.data_dir, resumed)
+            self.events = Events(place, lambda: self.keeper.history[-1])
             console.say(f"to watch: tensorboard --logdir {events.folder(self.data_dir)}")
 
     def _is_prolonged(self, progress: Progress) -> bool:
@@ -238,6 +245,7 @@ class Run:
         shown = None if config.minutes else config.num_epochs
         callbacks.append(UpdateRatios(self.clock))
         callbacks += [ProgressBar(self.clock, shown, unit), self.keeper]
+        callbacks.append(keras.callbacks.LambdaCallback(on_epoch_end=self._tell))
         if config.print_every:
             callbacks.append(PlainLog(self.clock, config.print_every, unit))
         if self.events:
@@ -250,6 +258,9 @@ class Run:
         if show:
             callbacks.append(_live_samples(self.model, self.metadata, self.epoch, show))
         return callbacks
+
+    def _tell(self, epoch: int, logs: Any) -> None:
+        self.on_epoch(self.keeper.history[-1], self.clock.fraction)
 
     def _save_on_the_way(self) -> None:
         self.keeper.save_unfinished()

@@ -9,7 +9,6 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from textgen.backend import tf
 from textgen.config import ModelConfig, TrainingConfig
 from textgen.errors import TextgenError
 from textgen.network import weight_shapes
@@ -119,6 +118,8 @@ def measure_gflops(seconds: float = 1.5) -> float:
     Returns:
         10^9 floating-point operations per second of (32, 512) x (512, 2048) products under XLA.
     """
+    from textgen.backend import tf  # only here: the rest is for processes without TensorFlow too
+
     rows, size, products = 32, 512, 100
 
     @tf.function(jit_compile=True)  # type: ignore[untyped-decorator]

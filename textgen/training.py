@@ -15,7 +15,7 @@ from textgen.dataset import training_batches
 from textgen.files import explained
 from textgen.interruption import Interruption
 from textgen.network import Array
-from textgen.run import Run
+from textgen.run import OnEpoch, Run
 from textgen.tokenization import Corpus, VocabularyRule, tokenized
 from textgen.workspace import exclusive
 
@@ -56,6 +56,7 @@ def fit(
     config: TrainingConfig,
     resume: bool = False,
     weights: dict[str, Array] | None = None,
+    on_epoch: OnEpoch = lambda row, fraction: None,
 ) -> dict[str, float]:
     """Train a model on `corpus` and keep it in `data_dir`.
 
@@ -67,6 +68,7 @@ def fit(
         resume: go on with the run whose state is in `data_dir`; the other arguments are those of
             that run, but for how long to train.
         weights: what a new run starts from, by path as `model.get_weights` gives them.
+        on_epoch: is told each epoch's row of `history.csv`, and the share of the run that is done.
 
     Returns:
         The best epoch's row of `history.csv`.
@@ -87,7 +89,7 @@ def fit(
     line_starts = rng.permutation(corpus.training.line_starts)[:LINE_STARTS].tolist()
     metadata = Metadata(model_config, tokenizer, config, {}, line_starts)
     with explained(data_dir), exclusive(data_dir), Interruption() as interruption:
-        run = Run(data_dir, metadata, batches, corpus, interruption)
+        run = Run(data_dir, metadata, batches, corpus, interruption, on_epoch)
         if resume:
             run.resume()
         else:

@@ -36,20 +36,35 @@ def exclusive(data_dir: Path) -> Iterator[None]:
         TextgenError: if another one does, with its process id.
     """
     folder = work_folder(data_dir)
+    with locked(folder, f"training in {data_dir}"):
+        write_atomic(folder / ".gitignore", b"*\n")
+        for used in (data_dir, data_dir / "latest", data_dir / "previous", folder, folder / TOKENS):
+            remove_leftovers(used)
+        yield
+
+
+@contextmanager
+def locked(folder: Path, work: str) -> Iterator[None]:
+    """Have `folder`, made if missing, for this process alone.
+
+    Args:
+        folder: where the lock is.
+        work: what is done, for the message to others.
+
+    Raises:
+        TextgenError: if another process has it, with its process id.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     lock, owner = filelock.FileLock(folder / "lock"), folder / "process"
     try:
         lock.acquire(blocking=False)
     except filelock.Timeout as error:
         raise TextgenError(
-            f"process {_number_in(owner)} is training in {data_dir}. Wait until it is done, stop"
-            " it with Ctrl-C, or use another --data-dir"
+            f"process {_number_in(owner)} is {work}. Wait until it is done, stop it with Ctrl-C,"
+            " or use another --data-dir"
         ) from error
     try:
         write_atomic(owner, str(os.getpid()).encode())
-        write_atomic(folder / ".gitignore", b"*\n")
-        for used in (data_dir, data_dir / "latest", data_dir / "previous", folder, folder / TOKENS):
-            remove_leftovers(used)
         yield
     finally:
         lock.release()

@@ -1,0 +1,108 @@
+"""`python -m textgen search` as it is, but for its child processes, which only pretend to train.
+
+    python -m tests.quick_search [flags of search]
+
+They need no TensorFlow and end at once, and no pictures are drawn; all else is the real thing. The
+loss is best for a learning rate of 0.01, and the speed is 10^5 tokens/s per unit. Environment
+variables:
+
+- `RAN`: a file to which each child adds a line: the number of its trial;
+- `HANG`: the trial of this number says its first epoch and then does no more, until there is a
+  file of the name `GO`;
+- `CRASH`: the trial of this number ends with a traceback, or with the signal `SIGNAL`;
+- `HEARTBEAT`, `GRACE`: seconds, those of `textgen.study`;
+- `REAL`: the children are the real ones;
+- `MEMORY`: a file to which the parent adds its resident memory in bytes after each trial.
+"""
+
+import hashlib
+import json
+import math
+import os
+import select
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
+
+
+def plan(order: dict[str, Any]) -> dict[str, Any]:
+    given = Namespace(**order["given"])
+    parts = [kind.from_flags(given) for kind in (TokenizerConfig, ModelConfig, TrainingConfig)]
+    settings = {n: v for part in parts for n, v in part.to_dict().items() if v is not None}
+    text = (Path(order["data_dir"]) / "input.txt").read_bytes()
+    return {
+        "settings": {"random_seed": 1} | settings,
+        "vocabulary_size": 65,
+        "unit": "character",
+        "num_tokens": 100_000,
+        "texts": {"input.txt": hashlib.sha256(text).hexdigest()},
+    }
+
+
+def row(settings: dict[str, Any], epoch: int) -> dict[str, float]:
+    loss = 1 + abs(math.log10(settings["learning_rate"] / 0.01)) + 0.5**epoch
+    speed = 1e5 / settings["rnn_size"]
+    return {
+        "epoch": epoch, "step": 10 * epoch, "seconds": 0.5 * epoch, "loss": loss - 0.1,
+        "val_loss": loss, "tokens_per_second": speed,
+    }  # fmt: skip
+
+
+def wait() -> None:
+    while not Path(os.environ.get("GO", "/nonexistent")).exists():
+        if select.select([sys.stdin], [], [], 0.05)[0]:
+            sys.exit(1)  # the parent is gone
+
+
+def child() -> None:
+    order = json.loads(sys.stdin.readline())
+    if not order["folder"]:
+        print(json.dumps({"plan": plan(order)}), flush=True)
+        return
+    number = Path(order["folder"]).name
+    if "RAN" in os.environ:
+        with Path(os.environ["RAN"]).open("a") as file:
+            file.write(f"{number} {order['threads']}\n")
+    epochs = order["given"]["num_epochs"]
+    for epoch in range(1, epochs + 1):
+        message = {"row": row(order["given"], epoch), "fraction": epoch / epochs}
+        print(json.dumps(message), flush=True)
+        if os.environ.get("HANG") == number:
+            wait()
+        if os.environ.get("CRASH") == number and "SIGNAL" in os.environ:
+            os.kill(os.getpid(), int(os.environ["SIGNAL"]))
+        if os.environ.get("CRASH") in (number, "all"):
+            raise MemoryError("no room for the model")
+
+
+def resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def parent() -> int:
+    from textgen import children, console, reporter, search, search_plots, study
+
+    def tell(self: reporter.Reporter, *arguments: Any) -> None:
+        usual(self, *arguments)
+        with Path(os.environ["MEMORY"]).open("a") as file:
+            file.write(f"{resident()}\n")
+
+    usual = reporter.Reporter.tell
+    if "MEMORY" in os.environ:
+        reporter.Reporter.tell = tell  # type: ignore[method-assign]
+    search_plots.write = lambda *arguments: []  # they take seconds to import what draws them
+    for name in ("HEARTBEAT", "GRACE"):
+        setattr(study, name, int(os.environ.get(name, getattr(study, name))))
+    if "REAL" not in os.environ:
+        children.COMMAND = (sys.executable, "-m", "tests.quick_search", "child")
+    return console.run(lambda: search.main(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["child"]:
+        child()
+    else:
+        sys.exit(parent())

@@ -1,0 +1,391 @@
+"""Whole searches as a user runs them, in processes of their own.
+
+Most have children that only pretend to train (`tests.quick_search`); everything else is real.
+"""
+
+import csv
+import io
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from wsgiref.util import setup_testing_defaults
+
+import pytest
+import yaml
+
+import train
+from tests import postgres
+from tests.conftest import ROOT, VERSES, run_python
+from tests.test_never_lose_work import small_disk
+from textgen import checkpoint, planning, study, training
+
+QUICK = ("-m", "tests.quick_search")
+TINY_SPACE = "base: none\nlearning-rate: {log: [0.001, 0.1]}\nrnn-size: {int: [8, 16]}\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "input.txt").write_text(VERSES * 4)
+    (tmp_path / "space.yaml").write_text(TINY_SPACE)
+    return tmp_path
+
+
+def flags(folder: Path, trials: int, *more: object) -> list[str]:
+    space = folder / "space.yaml"
+    found = ["--data-dir", folder, "--trials", trials, "--num-epochs", 3, "--space", space, *more]
+    return [str(flag) for flag in found]
+
+
+def search(folder: Path, trials: int, *more: object, **environment: object) -> Any:
+    env = os.environ | {name: str(value) for name, value in environment.items()}
+    return run_python(*QUICK, *flags(folder, trials, *more), env=env)
+
+
+def begun(folder: Path, trials: int, *more: object, **environment: object) -> Any:
+    """A search that goes on beside the test."""
+    return subprocess.Popen(
+        [sys.executable, *QUICK, *flags(folder, trials, *more)],
+        cwd=ROOT, stderr=subprocess.PIPE, encoding="utf-8",
+        env=os.environ | {name: str(value) for name, value in environment.items()},
+    )  # fmt: skip
+
+
+def wait_for(path: Path, text: str) -> None:
+    deadline = time.monotonic() + 120
+    while not path.exists() or text not in path.read_text():
+        assert time.monotonic() < deadline, f"{text} does not come"
+        time.sleep(0.02)
+
+
+def rows(folder: Path, name: str = "") -> dict[str, dict[str, str]]:
+    """The rows of `trials.csv`, by the trial's number."""
+    with (folder / "search" / name / "trials.csv").open() as file:
+        return {row["trial"]: row for row in csv.DictReader(file)}
+
+
+def states(folder: Path, name: str = "") -> Counter[str]:
+    return Counter(row["state"] for row in rows(folder, name).values())
+
+
+def test_a_search_killed_in_mid_trial_is_resumed(folder: Path) -> None:
+    ran = folder / "ran"
+    with begun(folder, 6, "--pruner", "none", RAN=ran, HANG=3) as process:
+        wait_for(ran, "3 ")
+        process.send_signal(signal.SIGKILL)
+    kept = rows(folder)
+    assert states(folder) == {"complete": 3}
+
+    refused = search(folder, 6)
+    assert refused.returncode == 2
+    assert "has a search already. Add --resume" in refused.stderr
+
+    done = run_python(*QUICK, "--data-dir", folder, "--resume")
+    assert done.returncode == 0, done.stderr
+    now = rows(folder)
+    assert states(folder) == {"complete": 6, "interrupted": 1}
+    assert now["3"]["state"] == "interrupted"
+    assert now["4"]["learning_rate"] == now["3"]["learning_rate"], "its settings are tried again"
+    for number in ("0", "1", "2"):
+        same = ("validation_loss", "learning_rate", "epochs", "state")
+        assert [now[number][name] for name in same] == [kept[number][name] for name in same]
+    assert sorted(ran.read_text().split()[::2]) == ["0", "1", "2", "3"], "none is run twice"
+    again = run_python(*QUICK, "--data-dir", folder, "--resume")
+    assert "6 of 6 trials are there" in again.stderr
+    assert states(folder) == {"complete": 6, "interrupted": 1}
+
+
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 1), (signal.SIGTERM, 2)])
+def test_a_search_that_is_stopped_keeps_its_results(
+    folder: Path, number: signal.Signals, workers: int
+) -> None:
+    ran = folder / "ran"
+    with begun(folder, 6, "--workers", workers, "--pruner", "none", RAN=ran, HANG=2) as process:
+        wait_for(ran, "2 ")
+        process.send_signal(number)
+        said = process.stderr.read()
+    assert process.returncode == 130
+    assert "ending the trials; once more stops at once" in said
+    assert said.splitlines()[-1] == "interrupted"
+    assert "Traceback" not in said
+    assert states(folder)["complete"] >= 1
+    assert states(folder)["interrupted"] >= 1
+    assert (folder / "search" / "best.yaml").exists()
+    done = run_python(*QUICK, "--data-dir", folder, "--resume", "--trials", 4)
+    assert done.returncode == 0, done.stderr
+    assert states(folder)["complete"] >= 4
+
+
+def test_a_crash_is_not_the_end(folder: Path) -> None:
+    done = search(folder, 3, CRASH=1, SIGNAL=signal.SIGKILL)
+    assert done.returncode == 0, done.stderr
+    assert states(folder) == {"complete": 2, "failed": 1}
+    assert rows(folder)["1"]["reason"].startswith("killed by SIGKILL (the system does so when")
+    assert "killed by SIGKILL" in done.stderr
+
+
+def test_when_every_trial_fails_the_search_stops(folder: Path) -> None:
+    stopped = search(folder, 50, CRASH="all")
+    assert stopped.returncode == 2
+    last = stopped.stderr.splitlines()[-1]
+    assert last.startswith("error: 5 trials in a row failed, the last one so: MemoryError: no room")
+    assert states(folder) == {"failed": 5}
+
+
+def test_workers_share_the_cores(folder: Path) -> None:
+    cores = len(os.sched_getaffinity(0))
+    search(folder, 3, RAN=folder / "alone")
+    search(folder, 3, "--study", "pair", "--workers", 2, RAN=folder / "pair")
+    assert (folder / "search" / "pair" / "trials.csv").exists(), "of --study NAME"
+    assert set((folder / "alone").read_text().split()[1::2]) == {str(cores)}
+    assert set((folder / "pair").read_text().split()[1::2]) == {str(max(1, cores // 2))}
+
+
+def check_memory(folder: Path, **environment: object) -> None:
+    """The parent's resident memory grows by less than 5 % over 50 trials."""
+    memory = folder / "memory"
+    tiny = ("--num-layers", 1, "--embedding-size", 8, "--batch-size", 4, "--seq-length", 20)
+    arguments = flags(folder, 50, "--workers", 2, *tiny)
+    env = os.environ | {"MEMORY": str(memory)} | {n: str(v) for n, v in environment.items()}
+    command = [sys.executable, *QUICK, *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", env=env)
+    assert done.returncode == 0, done.stderr
+    sizes = [int(line) for line in memory.read_text().split()]
+    assert len(sizes) == 50
+    # The sampler is imported when it has trials to learn from, after the tenth at most.
+    assert sizes[-1] < 1.05 * sizes[9], sizes
+
+
+def test_the_memory_of_the_parent_stays_flat(folder: Path) -> None:
+    check_memory(folder)
+
+
+@pytest.mark.slow
+def test_the_memory_of_the_parent_stays_flat_with_real_trials(folder: Path) -> None:
+    check_memory(folder, REAL=1)
+
+
+def test_two_searches_in_one_folder_are_refused(folder: Path) -> None:
+    with begun(folder, 4, RAN=folder / "ran", HANG=0) as process:
+        wait_for(folder / "ran", "0 ")
+        refused = search(folder, 4, "--resume")
+        process.kill()
+    assert refused.returncode == 2
+    assert f"process {process.pid} is searching in {folder}. Wait until" in refused.stderr
+
+
+def test_loss_and_speed(folder: Path) -> None:
+    done = search(folder, 5, "--objective", "loss,speed")
+    assert done.returncode == 0, done.stderr
+    assert "no trial is stopped early: Optuna does so for one objective only" in done.stderr
+    assert states(folder) == {"complete": 5}
+    front = [row for row in rows(folder).values() if row["pareto_front"]]
+    assert rows(folder)[front[0]["trial"]]["rank"] == "1"
+    refused = run_python(*QUICK, "--data-dir", folder, "--resume", "--objective", "loss")
+    assert "--objective does not fit" in refused.stderr
+
+
+def test_limits_are_kept(folder: Path) -> None:
+    done = search(folder, 4, "--num-layers", 1, "--embedding-size", 8, "--max-parameters", 2500)
+    assert done.returncode == 0, done.stderr
+    assert states(folder)["complete"] + states(folder)["pruned"] == 4
+    assert states(folder)["left out"] >= 1, "the defaults, at least"
+    trained = [int(row["parameters"]) for row in rows(folder).values() if row["parameters"]]
+    assert len(trained) == 4
+    assert max(trained) <= 2500
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        (["--data-dir", "/nonexistent/x"], "the data directory /nonexistent/x does not exist"),
+        (["--storage", "postgresql+psycopg://127.0.0.1:9/x"], "cannot be used (connection"),
+        (["--apply", "70"], "--apply 70 is no complete trial. Choose from"),
+        (["--max-parameters", "5"], "30 settings in a row could not be trained"),
+    ],
+)
+def test_bad_input_ends_in_one_line(folder: Path, more: list[str], problem: str) -> None:
+    done = search(folder, 1, *more)
+    assert done.returncode == 2, done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert problem in errors[0]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_changed_text_is_refused(folder: Path) -> None:
+    search(folder, 1)
+    (folder / "input.txt").write_text(VERSES * 5)
+    refused = run_python(*QUICK, "--data-dir", folder, "--resume", "--trials", 2)
+    assert refused.returncode == 2
+    assert "is not that of the search" in refused.stderr
+
+
+def test_resume_without_a_search_begins_one(folder: Path) -> None:
+    done = search(folder, 1, "--resume")
+    assert "starting from the beginning" in done.stderr
+    assert states(folder) == {"complete": 1}
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[str]:
+    with postgres.server() as url:
+        yield url
+
+
+def test_three_processes_share_a_study_in_postgresql(folder: Path, database: str) -> None:
+    """Three processes of the same command line, on a real PostgreSQL, run nine trials in all.
+
+    The server is the test's own: `tests.postgres` starts it on a loopback port, in a temporary
+    folder, and stops it at the end.
+    """
+    logs = [folder / f"ran-{number}" for number in range(3)]
+    processes = [begun(folder, 9, "--storage", database, RAN=log) for log in logs]
+    said = [process.communicate(timeout=240)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], said
+    ran = [log.read_text().split()[::2] if log.exists() else [] for log in logs]
+    assert sorted(int(number) for numbers in ran for number in numbers) == list(range(9)), (
+        "no trial twice, and none too many"
+    )
+    assert sum(map(bool, ran)) > 1, "more than one process did the work"
+    assert set(rows(folder)) == {str(number) for number in range(9)}
+    assert sum(states(folder)[state] for state in ("complete", "pruned")) == 9
+    assert rows(folder)["0"]["learning_rate"] == "0.008", "the defaults come first, and once"
+    again = search(folder, 9, "--storage", database)
+    assert "9 of 9 trials are there" in again.stderr
+
+
+def test_a_dead_machine_is_noticed_by_the_others(
+    folder: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = folder / "ran"
+    more = ("--storage", database, "--study", "dying", "--pruner", "none")
+    beats = {"HEARTBEAT": 1, "GRACE": 2}
+    with begun(folder, 4, *more, RAN=ran, HANG=1, **beats) as process:
+        wait_for(ran, "1 ")
+        process.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 120
+    for trials in itertools.count(4):
+        assert time.monotonic() < deadline
+        done = search(folder, trials, *more, **beats)
+        assert done.returncode == 0, done.stderr
+        if states(folder, "dying")["interrupted"]:
+            break
+    assert rows(folder, "dying")["1"]["state"] == "interrupted"
+
+
+@pytest.mark.slow
+def test_a_machine_that_slept_goes_on(folder: Path, database: str) -> None:
+    """Its trial was taken for dead, and is another's by now."""
+    ran, go = folder / "ran", folder / "go"
+    more = ("--storage", database, "--study", "sleepy", "--pruner", "none")
+    beats = {"HEARTBEAT": 1, "GRACE": 2}
+    process = begun(folder, 3, *more, RAN=ran, HANG=0, GO=go, **beats)
+    wait_for(ran, "0 ")
+    process.send_signal(signal.SIGSTOP)
+    deadline = time.monotonic() + 120
+    for trials in itertools.count(2):
+        assert time.monotonic() < deadline
+        assert search(folder, trials, *more, **beats).returncode == 0
+        if states(folder, "sleepy")["interrupted"]:
+            break
+    go.touch()
+    process.send_signal(signal.SIGCONT)
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == 0, said
+    assert "a trial was taken for dead meanwhile" in said
+    assert rows(folder, "sleepy")["0"]["state"] == "interrupted"
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", 20_000):
+        (tmp_path / "disk" / "input.txt").write_text(VERSES * 4)
+        (tmp_path / "disk" / "space.yaml").write_text(TINY_SPACE)
+        yield tmp_path / "disk"
+
+
+@pytest.mark.parametrize("spare_kilobytes", [0, 16])
+def test_a_full_disk_ends_the_search_in_one_line(disk: Path, spare_kilobytes: int) -> None:
+    assert search(disk, 1).returncode == 0
+    kept = rows(disk)["0"]
+    filler = disk / "filler"
+    free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_bsize
+    filler.write_bytes(bytes(free - 1024 * spare_kilobytes))
+    stopped = search(disk, 8, "--resume")
+    assert stopped.returncode == 2, stopped.stderr
+    assert stopped.stderr.splitlines()[-1].startswith("error: ")
+    assert "Traceback" not in stopped.stderr
+    assert rows(disk)["0"] == kept
+    filler.unlink()
+    done = search(disk, 3, "--resume", "--pruner", "none")
+    assert done.returncode == 0, done.stderr
+    assert rows(disk)["0"]["validation_loss"] == kept["validation_loss"]
+    assert states(disk)["complete"] >= 3
+
+
+def test_a_server_that_goes_away_ends_the_search_in_one_line(folder: Path) -> None:
+    ran, go = folder / "ran", folder / "go"
+    with postgres.server() as url:
+        process = begun(folder, 4, "--storage", url, RAN=ran, HANG=1, GO=go)
+        wait_for(ran, "1 ")
+    go.touch()
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == 2, said
+    assert said.splitlines()[-1].startswith("error: the storage postgresql")
+    assert "Traceback" not in said
+
+
+def test_optuna_dashboard_shows_the_search(folder: Path) -> None:
+    import optuna
+    import optuna_dashboard
+
+    search(folder, 2, "--pruner", "none")
+    storage = optuna.storages.RDBStorage(study.sqlite_url(folder / ".textgen" / "search.db"))
+    application = optuna_dashboard.wsgi(storage)
+    answer: list[str] = []
+
+    def get(path: str) -> Any:
+        request = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "wsgi.input": io.BytesIO()}
+        setup_testing_defaults(request)
+        parts = application(request, lambda status, headers, *_: answer.append(status))
+        return json.loads(b"".join(parts))
+
+    (shown,) = get("/api/studies")["study_summaries"]
+    assert shown["study_name"] == folder.name
+    trials = get(f"/api/studies/{shown['study_id']}")["trials"]
+    assert [trial["state"] for trial in trials] == ["Complete", "Complete"]
+    assert answer == ["200 OK", "200 OK"]
+
+
+def test_a_real_search_finds_settings_and_trains_the_final_model(tmp_path: Path) -> None:
+    (tmp_path / "input.txt").write_text(VERSES * 4)
+    (tmp_path / "space.yaml").write_text(TINY_SPACE)
+    fixed = ("--num-layers", 1, "--embedding-size", 8, "--batch-size", 4, "--seq-length", 20)
+    done = run_python(
+        "-m", "textgen", "search", *flags(tmp_path, 2, "--apply", "--tensorboard", *fixed)
+    )
+    assert done.returncode == 0, done.stderr
+    assert "no validate.txt: holding out 10%" in done.stderr
+    assert states(tmp_path) == {"complete": 2}
+    logs = tmp_path / ".textgen" / "search" / "tensorboard" / tmp_path.name
+    assert {path.name for path in logs.iterdir()} == {"0", "1"}
+    best = yaml.safe_load((tmp_path / "search" / "best.yaml").read_text())
+    row = next(row for row in rows(tmp_path).values() if row["rank"] == "1")
+    assert best["learning-rate"] == float(row["learning_rate"])
+    made = checkpoint.load(tmp_path).metadata
+    assert made.training.learning_rate == best["learning-rate"]
+    assert made.model.rnn_size == best["rnn-size"] == int(row["rnn_size"])
+    loss = made.results["val_loss"]
+    assert loss == pytest.approx(float(row["validation_loss"]), rel=1e-3), "the same training"
+    later = train.parse(["--config", str(tmp_path / "search" / "best.yaml")])
+    assert later.data_dir == tmp_path
+    again = training.fit(tmp_path, *planning.plan(later))
+    assert again["val_loss"] == pytest.approx(loss, rel=1e-3), "train.py does the same later"

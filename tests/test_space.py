@@ -1,0 +1,156 @@
+"""What is searched: the default space, space files, and what a trial's settings become."""
+
+from pathlib import Path
+
+import optuna
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from textgen import space
+from textgen.config import ModelConfig, TrainingConfig
+from textgen.errors import TextgenError
+
+CHARACTERS = ModelConfig().to_dict() | TrainingConfig().to_dict()
+WORDS = ModelConfig.defaults(True) | TrainingConfig.defaults(True)
+
+
+def written(folder: Path, text: str) -> Path:
+    (folder / "space.yaml").write_text(text)
+    return folder / "space.yaml"
+
+
+def test_the_default_space_is_around_the_defaults() -> None:
+    found = space.default(CHARACTERS)
+    assert found["rnn_size"] == {"int": [64, 256], "step": 32}
+    assert found["learning_rate"] == {"log": [0.002, 0.032]}
+    assert found["seq_length"] == {"int": [25, 100], "step": 1}
+    assert space.nearest(found, CHARACTERS) == {name: CHARACTERS[name] for name in found}
+    named = {"rnn_size", "num_layers", "embedding_size", "dropout", "learning_rate", "batch_size",
+             "seq_length", "cell", "optimizer"}  # fmt: skip
+    assert set(found) == named
+
+
+def test_a_space_is_written_as_it_is_read(tmp_path: Path) -> None:
+    found = space.default(WORDS)
+    assert "rnn-size:\n  int: [128, 512]\n  step: 32\n" in space.text(found)
+    assert space.read(written(tmp_path, space.text(found))).space == found
+    assert "embedding_dropout" in found
+    assert "embedding_dropout" not in space.default(CHARACTERS)
+
+
+def test_tied_weights_keep_the_embedding_as_wide_as_the_layer() -> None:
+    found = space.default(WORDS)
+    assert "embedding_size" not in found
+    assert space.settled(WORDS, {"rnn_size": 384}, {})["embedding_size"] == 384
+    assert space.settled(WORDS, {"rnn_size": 384}, {"embedding_size": 100})["embedding_size"] == 100
+
+
+def test_settings_that_belong_together_go_together() -> None:
+    both = space.settled(CHARACTERS, {"seq_length": 81, "optimizer": "adam"}, {})
+    assert (both["seq_step"], both["weight_decay"]) == (41, 0.0)
+    assert space.settled(CHARACTERS, {"seq_length": 50}, {})["seq_step"] == CHARACTERS["seq_step"]
+    suggested = {"optimizer": "rmsprop", "learning_rate": 0.01}
+    assert space.settled(CHARACTERS, suggested, {})["learning_rate"] == 0.01
+    assert space.settled(CHARACTERS, {"seq_length": 80}, {"seq_step": 5})["seq_step"] == 5
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "expected"),
+    [
+        ({"int": [8, 32], "step": 8}, 21, 24),
+        ({"int": [8, 30], "step": 8}, 128, 24),
+        ({"float": [0.1, 0.5]}, 0.0, 0.1),
+        ({"log": [1e-4, 1e-2]}, 0.003, 0.003),
+        ({"choice": ["gru", "rnn"]}, "lstm", "gru"),
+        ({"choice": [16, 32]}, 32, 32),
+    ],
+)
+def test_the_nearest_value_in_the_space(entry, value: object, expected: object) -> None:
+    assert space.nearest({"name": entry}, {"name": value}) == {"name": expected}
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 2000), st.integers(1, 300), st.integers(1, 600), st.integers(0, 600))
+def test_what_is_suggested_is_a_setting_that_can_be(
+    rnn: int, batch: int, length: int, embedding: int
+) -> None:
+    sizes = {"rnn_size": rnn, "batch_size": batch, "seq_length": length}
+    base = CHARACTERS | sizes | {"embedding_size": embedding}
+    found = space.default(base)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    study.enqueue_trial(space.nearest(found, base))
+    for _ in range(2):
+        full = space.settled(base, space.suggest(found, study.ask()), {})
+        ModelConfig.from_dict({n: full[n] for n in ModelConfig.defaults(False)})
+        TrainingConfig.from_dict({n: full[n] for n in TrainingConfig.defaults(False)})
+
+
+def test_a_space_file_has_every_kind(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        "rnn-size: {int: [64, 256], step: 64}\n"
+        "num_layers: {int: [1, 4], log: true}\n"
+        "dropout: {float: [0, 0.5], step: 0.1}\n"
+        "learning-rate: {log: [1e-3, 0.1]}\n"
+        "cell: {choice: [lstm, rnn]}\n"
+        "weight-decay: {choice: [0, 1e-2]}\n"
+        "batch-size: 8\n",
+    )
+    assert space.read(path) == space.SpaceFile(
+        {
+            "rnn_size": {"int": [64, 256], "step": 64},
+            "num_layers": {"int": [1, 4], "log": True},
+            "dropout": {"float": [0.0, 0.5], "step": 0.1},
+            "learning_rate": {"log": [0.001, 0.1]},
+            "cell": {"choice": ["lstm", "rnn"]},
+            "weight_decay": {"choice": [0, 0.01]},
+        },
+        {"batch_size": 8},
+        replaces=False,
+    )
+    trial = optuna.create_study().ask()
+    assert set(space.suggest(space.read(path).space, trial)) == set(trial.params)
+    assert space.read(written(tmp_path, "base: none\ncell: gru\n")).replaces
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("dropout: [", "cannot be read as YAML"),
+        ("- dropout", "must hold lines like `dropout: {float: "),
+        ("drop-out: {float: [0, 1]}", "'drop-out' cannot be searched. Nearest: dropout"),
+        ("minutes: {float: [1, 2]}", "'minutes' cannot be searched"),
+        ("cell: {choice: []}", "cell: choice needs values, as in [1, 2]. Received: []"),
+        ("cell: {choice: [lstm, cnn]}", "--cell must be one of lstm, gru, rnn. Received: cnn"),
+        ("cell: {choice: [[lstm]]}", "a choice is a word or a number"),
+        ("cell: cnn", "cell: --cell must be one of"),
+        ("dropout: {float: [0, 1]}", "--dropout must be below 1. Received: 1.0"),
+        ("dropout: {float: [0.5, 0.1]}", "float is [lowest, highest]. Received: [0.5, 0.1]"),
+        ("dropout: {float: [0.5]}", "float is [lowest, highest]"),
+        ("dropout: {float: 0.5}", "float needs values"),
+        ("dropout: {log: [0, 0.5]}", "a logarithmic range begins above 0. Received: 0.0"),
+        ("dropout: {uniform: [0, 0.5]}", "takes one of choice, int, float, log"),
+        ("dropout: {float: [0, 0.5], steps: 2}", "Received: 'steps'"),
+        ("dropout: {float: [0, 0.5], step: 0}", "step must be above 0. Received: 0.0"),
+        ("rnn-size: {int: [1.5, 3]}", "1.5 is not a whole number"),
+        ("rnn-size: {int: [a, 3]}", "'a' is not a whole number"),
+        ("rnn-size: {int: [1, 8], step: 2, log: true}", "beside int, log is true, or left out"),
+        ("rnn-size: {float: [64, 128]}", "--rnn-size takes a value of type int"),
+        ("base: mine", "base is default or none. Received: 'mine'"),
+    ],
+)
+def test_a_wrong_space_file_is_refused(tmp_path: Path, text: str, problem: str) -> None:
+    with pytest.raises(TextgenError) as caught:
+        space.read(written(tmp_path, text))
+    assert problem in str(caught.value)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_an_unreadable_space_file_is_refused(tmp_path: Path) -> None:
+    for path in (tmp_path / "missing.yaml", tmp_path):
+        with pytest.raises(TextgenError, match=r"cannot be read as YAML"):
+            space.read(path)
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(TextgenError, match=r"binary.yaml cannot be read as YAML"):
+        space.read(tmp_path / "binary.yaml")

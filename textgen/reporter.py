@@ -1,0 +1,123 @@
+"""Says and writes what comes of a search while it goes on, and at its end."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from textgen import console, ranking, search_plots
+from textgen.errors import TextgenError
+from textgen.files import write_atomic
+from textgen.objective import described
+
+MOST_FAILURES = 5
+"""In a row: then something else than the settings is wrong."""
+MOST_LEFT_OUT = 30
+"""In a row: then hardly any settings in the space may be trained."""
+
+
+class Reporter:
+    """Tells of each trial that ends, and keeps `trials.csv` and `best.yaml`.
+
+    Args:
+        data_dir: the data directory, as it was given.
+        folder: where the results go.
+        names: the settings that are searched.
+        wanted: trials in all.
+    """
+
+    def __init__(self, data_dir: Path, folder: Path, names: list[str], wanted: int) -> None:
+        self.data_dir, self.folder, self.names, self.wanted = data_dir, folder, names, wanted
+        self.problem = ""
+        """Why the search cannot go on, if it cannot."""
+        self._lock = threading.Lock()
+        self._in_a_row = {"failed": 0, "left out": 0}
+        self._has_head = False
+
+    def tell(self, study: Study, trial: FrozenTrial) -> None:
+        """Show a trial that has ended, and write the results so far."""
+        with self._lock:
+            self._count(trial)
+            if ranking.state(trial) == "left out":
+                console.detail(ranking.line(trial, self.names))
+                return
+            if not self._has_head:
+                console.say(ranking.heading(), "bright")
+                self._has_head = True
+            best = ranking.best(study)
+            is_best = best is not None and best.number == trial.number
+            console.say(ranking.line(trial, self.names), "green" if is_best else None)
+            self.write(study)
+
+    def _count(self, trial: FrozenTrial) -> None:
+        state = ranking.state(trial)
+        for kind in self._in_a_row:
+            self._in_a_row[kind] = self._in_a_row[kind] + 1 if kind == state else 0
+        if self._in_a_row["failed"] >= MOST_FAILURES:
+            self.problem = (
+                f"{MOST_FAILURES} trials in a row failed, the last one so:"
+                f" {ranking.reason(trial)}. Mend that, then go on with --resume"
+            )
+        if self._in_a_row["left out"] >= MOST_LEFT_OUT:
+            self.problem = (
+                f"{MOST_LEFT_OUT} settings in a row could not be trained, the last ones because of"
+                f" {ranking.reason(trial)}. Raise the limit, or narrow the --space"
+            )
+
+    def write(self, study: Study) -> None:
+        """Write `trials.csv`, and `best.yaml` if a trial is complete. Raises TextgenError."""
+        text = ranking.csv_text(study, self.names)
+        write_atomic(self.folder / "trials.csv", text.encode())
+        if best := ranking.best(study):
+            self._write_settings(best)
+
+    def _write_settings(self, trial: FrozenTrial) -> None:
+        text = ranking.settings_text(str(self.data_dir), trial)
+        write_atomic(self.folder / "best.yaml", text.encode())
+
+    def chosen(self, study: Study, number: int | None) -> FrozenTrial:
+        """The best trial, or the complete one of a number, which `best.yaml` then has.
+
+        Raises:
+            TextgenError: if there is none.
+        """
+        best = ranking.best(study)
+        if best is None:
+            raise TextgenError(
+                f"none of the {self.wanted} trials is complete: see {self.folder / 'trials.csv'}"
+            )
+        if number is None or number < 0:
+            return best
+        complete = [t for t in ranking.ranked(study) if ranking.state(t) == "complete"]
+        named = next((trial for trial in complete if trial.number == number), None)
+        if named is None:
+            numbers = ", ".join(str(trial.number) for trial in complete)
+            raise TextgenError(f"--apply {number} is no complete trial. Choose from {numbers}")
+        self._write_settings(named)
+        return named
+
+    def close(self, study: Study, trial: FrozenTrial, storage: str) -> None:
+        """Say what was found, and draw it."""
+        pictures = search_plots.write(self.folder, study)
+        console.heading("The search is complete")
+        if running := sum(ranking.state(trial) == "running" for trial in study.trials):
+            console.say(f"but for {running} trials that other processes still run")
+        console.say(f"trial {trial.number}: {_loss(trial)}", "green")
+        console.say(f"  {described(trial.user_attrs['settings'], self.names)}")
+        if first := ranking.defaults(study):
+            console.say(f"settings of train.py (trial {first.number}): {_loss(first)}")
+        front = ", ".join(map(str, sorted(ranking.front(study))))
+        console.say(f"no trial is both better and faster than: {front} (--apply N takes one)")
+        console.say(f"all trials:  {self.folder / 'trials.csv'}")
+        if pictures:
+            console.say(f"pictures:    {', '.join(map(str, pictures))}")
+        console.say(f"to train it: python train.py --config {self.folder / 'best.yaml'}")
+        console.say(f"to browse:   optuna-dashboard {storage}")
+
+
+def _loss(trial: FrozenTrial) -> str:
+    loss, speed = (ranking.result(trial, name) for name in (ranking.LOSS, ranking.SPEED))
+    return f"validation loss {loss:.4f}, {speed:,.0f} tokens/s in training"
