@@ -59,9 +59,8 @@ def default(base: Mapping[str, Any]) -> Space:
     Args:
         base: the settings of train.py for this text and time.
     """
-    rnn = max(_sizes(base["rnn_size"]))
     space: Space = {
-        "rnn_size": _around(rnn, 32 if rnn >= 64 else 1),
+        "rnn_size": _around(base["rnn_size"], 32 if base["rnn_size"] >= 64 else 1),
         "num_layers": {"int": [max(1, base["num_layers"] - 1), base["num_layers"] + 1]},
         "embedding_size": _around(base["embedding_size"], 8),
         "dropout": {"float": [0.0, 0.6]},
@@ -85,12 +84,8 @@ def _around(value: int, step: int) -> dict[str, Any]:
     return {"int": [low, max(low, 2 * value // step * step)], "step": step}
 
 
-def _sizes(rnn_size: Any) -> list[int]:
-    return list(rnn_size) if isinstance(rnn_size, list | tuple) else [rnn_size]
-
-
 def _is_tied(base: Mapping[str, Any]) -> bool:
-    return bool(base["tie_weights"]) and base["embedding_size"] == _sizes(base["rnn_size"])[-1]
+    return bool(base["tie_weights"]) and base["embedding_size"] == base["rnn_size"]
 
 
 def settled(
@@ -99,7 +94,7 @@ def settled(
     """All settings of a trial.
 
     Settings that belong together go together where only one of them is searched: tied weights
-    keep the embedding as wide as the last layer, an epoch keeps two passes over the text, and
+    keep the embedding as wide as the layers, an epoch keeps two passes over the text, and
     an optimizer brings what `--optimizer` brings in train.py.
 
     Args:
@@ -110,7 +105,7 @@ def settled(
     settings = {**base, **TrainingConfig.completed(suggested), **suggested, **fixed}
     named = suggested.keys() | fixed.keys()
     if _is_tied(base) and "embedding_size" not in named:
-        settings["embedding_size"] = _sizes(settings["rnn_size"])[-1]
+        settings["embedding_size"] = settings["rnn_size"]
     if settings["seq_length"] != base["seq_length"] and "seq_step" not in named:
         settings["seq_step"] = -(-settings["seq_length"] // 2)
     return settings
@@ -142,7 +137,7 @@ def _nearest(entry: Mapping[str, Any], value: Any) -> Any:
         return value if value in entry["choice"] else entry["choice"][0]
     kind = next(kind for kind in KINDS if kind in entry)
     low, high = entry[kind]
-    number = min(max(max(_sizes(value)), low), high)
+    number = min(max(value, low), high)
     if step := entry.get("step"):
         number = low + min(round((number - low) / step), (high - low) // step) * step
     return number
