@@ -7,12 +7,12 @@ changes about one token in a million).
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from textgen.network import Array
-from textgen.sampling import Ids, Rules, log_softmax, sample_next
+from textgen.sampling import Ids, Reals, Rules, log_softmax, sample_next
 from textgen.tokenizers import UNKNOWN_ID
 
 BLOCK = 64
@@ -27,6 +27,9 @@ class Stepper(Protocol):
 
     def step(self, ids: Ids) -> None:
         """Read one token per stream, ids (B,), and write `logits` anew."""
+
+    def read(self, ids: Ids) -> None:
+        """Read more of the prompts, (B, T), T above 0, and write `logits` anew."""
 
     def select(self, rows: Ids) -> None:
         """Go on with these rows, in this order."""
@@ -44,21 +47,28 @@ class Model(Protocol):
         """Streams that have read the prompts `ids`, (B, T)."""
 
 
+class Scores(NamedTuple):
+    """What the model thought of one step of some streams, before all filters, in nats."""
+
+    log_probabilities: Reals
+    """Of the ids that were made, (B,); nan where none are asked for."""
+    likeliest: dict[int, list[tuple[int, float]]]
+    """By row, where they are asked for: the likeliest ids, likeliest first, and their own."""
+
+
 class Batch:
     """Streams of token ids.
 
     Args:
         model: what predicts the next token; it may be shared, a batch may not.
-        scored: whether to compute the probability of every token made.
 
     Attributes:
-        log_probabilities: of the ids that the last step gave, (B,), in nats: what the model gave
-            them, before all filters; nan unless `scored`.
+        scores: of the last step.
     """
 
-    def __init__(self, model: Model, scored: bool = False) -> None:
-        self.model, self.scored = model, scored
-        self.log_probabilities = np.zeros(0)
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.scores = Scores(np.zeros(0), {})
         self._stepper: Stepper | None = None
         self._rules: list[Rules] = []
         self._generators: list[np.random.Generator] = []
@@ -67,17 +77,32 @@ class Batch:
         self._uniforms = np.zeros((0, BLOCK))
         self._column = 0
         self._groups: list[tuple[Rules, slice | Ids]] = []
+        self._alternatives: list[int | None] = []
+        self._scored = np.zeros(0, np.intp)
 
     def __len__(self) -> int:
         return len(self._rules)
 
-    def add(self, prompt: Ids, rules: Rules, generators: Sequence[np.random.Generator]) -> None:
-        """Let a stream per random generator join, each going on from `prompt`, (T,), T above 0.
+    def add(
+        self,
+        prompt: Ids,
+        rules: Rules,
+        generators: Sequence[np.random.Generator],
+        alternatives: int | None = None,
+        stepper: Stepper | None = None,
+    ) -> None:
+        """Let a stream per random generator join, each going on from `prompt`.
 
-        The prompt is read once, whatever their number.
+        Args:
+            prompt: (T,), T above 0. It is read once, whatever the number of streams.
+            rules: how their tokens are drawn.
+            generators: their chance.
+            alternatives: how many of the likeliest tokens `scores` shall have for each; 0: only
+                the probabilities of those that are made; None: nothing.
+            stepper: one stream of the model that has read the prompt already.
         """
         number = len(generators)
-        stepper = self.model.stepper(prompt[np.newaxis])
+        stepper = stepper or self.model.stepper(prompt[np.newaxis])
         if number > 1:
             stepper.select(np.zeros(number, np.intp))
         if self._stepper is None:
@@ -85,6 +110,7 @@ class Batch:
         else:
             self._stepper.join(stepper)
         self._rules += [rules] * number
+        self._alternatives += [alternatives] * number
         self._generators += generators
         self._counts = np.append(self._counts, np.zeros(number, np.intp))
         self._remember(prompt, number)
@@ -99,6 +125,7 @@ class Batch:
         kept = np.delete(np.arange(len(self)), rows)
         self._rules = [self._rules[row] for row in kept]
         self._generators = [self._generators[row] for row in kept]
+        self._alternatives = [self._alternatives[row] for row in kept]
         self._counts, self._recent = self._counts[kept], self._recent[kept]
         self._uniforms = self._uniforms[kept]
         if self._stepper is not None:
@@ -136,9 +163,17 @@ class Batch:
         for row, demand in enumerate(demands):
             if demand is not None:
                 ids[row] = demand
-        if self.scored:
-            self.log_probabilities = log_softmax(logits)[np.arange(len(self)), ids]
+        if len(self._scored):
+            self._score(logits, ids)
         return ids
+
+    def _score(self, logits: Array, ids: Ids) -> None:
+        rows = self._scored
+        scores = log_softmax(logits[rows])
+        self.scores.log_probabilities[rows] = scores[np.arange(len(rows)), ids[rows]]
+        for row, own in zip(rows.tolist(), scores, strict=True):
+            if number := self._alternatives[row]:
+                self.scores.likeliest[row] = likeliest(own, number)
 
     def _sample_group(self, logits: Array, rules: Rules, rows: slice | Ids) -> Ids:
         uniforms, counts = self._uniforms[rows, self._column], self._counts[rows]
@@ -165,4 +200,14 @@ class Batch:
             self._groups = [(self._rules[0], slice(None))]
         else:
             self._groups = [(rules, np.array(rows)) for rules, rows in groups.items()]
-        self.log_probabilities = np.full(len(self), np.nan)
+        asked = [row for row, number in enumerate(self._alternatives) if number is not None]
+        self._scored = np.array(asked, np.intp)
+        self.scores = Scores(np.full(len(self), np.nan), {})
+
+
+def likeliest(scores: Reals, number: int) -> list[tuple[int, float]]:
+    """The `number` highest of `scores`, (V,), highest first, with their places."""
+    number = min(number, len(scores))
+    highest = np.argpartition(scores, len(scores) - number)[len(scores) - number :]
+    highest = highest[np.argsort(-scores[highest], kind="stable")]
+    return list(zip(highest.tolist(), scores[highest].tolist(), strict=True))
