@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from tests.networks import random_network
 from textgen.batch import BLOCK, Batch
-from textgen.sampling import Rules, log_softmax
+from textgen.sampling import NoTokenLeftError, Rules, log_softmax
 
 PLAIN = Rules(banned=((0,),))
 VARIED = (
@@ -120,6 +120,18 @@ def test_a_prompt_may_be_read_beforehand_and_in_parts() -> None:
     batch = Batch(model)
     batch.add(PROMPT, VARIED[1], [np.random.default_rng(4)], stepper=stepper)
     assert [int(batch.step()[0]) for _ in range(50)] == alone(VARIED[1], 4, 50)
+
+
+def test_streams_that_cannot_go_on_are_named_and_the_others_can() -> None:
+    everything = Rules(banned=tuple((token,) for token in range(7)))
+    batch = Batch(random_network())
+    for rules in (PLAIN, everything, PLAIN):
+        batch.add(PROMPT, rules, [np.random.default_rng(5)])
+    with pytest.raises(NoTokenLeftError) as caught:
+        batch.step()
+    assert caught.value.rows.tolist() == [1]
+    batch.remove([1])
+    assert [int(batch.step()[0]) for _ in range(40)] == alone(PLAIN, 5, 40)
 
 
 def test_without_scores_there_are_none() -> None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from textgen.network import Array
-from textgen.sampling import Ids, Reals, Rules, log_softmax, sample_next
+from textgen.sampling import Ids, NoTokenLeftError, Reals, Rules, log_softmax, sample_next
 from textgen.tokenizers import UNKNOWN_ID
 
 BLOCK = 64
@@ -137,6 +137,10 @@ class Batch:
 
         Args:
             demands: per stream the id that it must make, or None to draw one; empty: all draw.
+
+        Raises:
+            NoTokenLeftError: with the streams that have none. The step has not been made: it can be
+                when they are gone.
         """
         if self._stepper is None or not self._rules:
             return np.zeros(0, np.intp)
@@ -177,7 +181,10 @@ class Batch:
 
     def _sample_group(self, logits: Array, rules: Rules, rows: slice | Ids) -> Ids:
         uniforms, counts = self._uniforms[rows, self._column], self._counts[rows]
-        return sample_next(logits, uniforms, rules, self._recent[rows], counts)
+        try:
+            return sample_next(logits, uniforms, rules, self._recent[rows], counts)
+        except NoTokenLeftError as error:
+            raise NoTokenLeftError(np.arange(len(self))[rows][error.rows]) from error
 
     def _remember(self, prompt: Ids, number: int) -> None:
         """Make room for the ids that rules look back at; before a text stands the unknown id."""

@@ -19,6 +19,14 @@ NEVER = np.float32(-np.inf)
 """The logit of a token that must not be drawn."""
 
 
+class NoTokenLeftError(TextgenError):
+    """Bans that leave some rows no token."""
+
+    def __init__(self, rows: Ids) -> None:
+        super().__init__("the banned texts leave no token to go on with. Ban fewer")
+        self.rows = rows
+
+
 @dataclass(frozen=True)
 class Rules:
     """A `SamplingConfig` as it applies to one vocabulary, in token ids.
@@ -104,7 +112,7 @@ def restrained(logits: Logits, rules: Rules, recent: Ids | None) -> Logits:
         recent: the last ids of each row, newest last, at least `rules.memory`, (B, M).
 
     Raises:
-        TextgenError: if the bans leave a row no token.
+        NoTokenLeftError: if the bans leave a row no token.
     """
     restrained = logits.copy()
     if recent is not None and rules.repetition_penalty != 1:
@@ -115,8 +123,8 @@ def restrained(logits: Logits, rules: Rules, recent: Ids | None) -> Logits:
         if before and recent is not None:
             rows = (recent[:, -len(before) :] == before).all(axis=-1)
             restrained[rows, last] = NEVER
-    if len(rules.banned) > 1 and (restrained.max(axis=-1) == NEVER).any():
-        raise TextgenError("the banned texts leave no token to go on with. Ban fewer")
+    if len(rules.banned) > 1 and (ended := restrained.max(axis=-1) == NEVER).any():
+        raise NoTokenLeftError(np.flatnonzero(ended))
     return restrained
 
 
