@@ -34,6 +34,7 @@ from textgen.events import Events
 from textgen.generator import Generator
 from textgen.history import judged
 from textgen.interruption import Interrupted, Interruption
+from textgen.livesamples import SampleFile
 from textgen.losses import PlainLoss
 from textgen.model import (
     build_model,
@@ -66,6 +67,8 @@ class Run:
         batches: the training text, cut up.
         corpus: both texts.
         interruption: says when to stop.
+        keep_samples: write samples into the file that `serve --watch` shows, also where they are
+            not printed.
     """
 
     def __init__(
@@ -75,10 +78,11 @@ class Run:
         batches: Batches,
         corpus: Corpus,
         interruption: Interruption,
+        keep_samples: bool = False,
     ) -> None:
         config, size = metadata.training, len(metadata.tokenizer.vocabulary)
         self.data_dir, self.metadata, self.batches = data_dir, metadata, batches
-        self.corpus, self.interruption = corpus, interruption
+        self.corpus, self.interruption, self.keep_samples = corpus, interruption, keep_samples
         validation = corpus.validation and corpus.validation.ids
         self.model = build_model(metadata.model, size, config.batch_size, config.random_seed)
         if config.freeze_embeddings:
@@ -247,7 +251,8 @@ class Run:
         show: list[ShowSample] = [print_sample] if config.live_sample else []
         if self.events:
             show.append(self.events.write_sample)
-        if show:
+        if show or self.keep_samples:
+            show.append(SampleFile(self.data_dir).write)
             callbacks.append(_live_samples(self.model, self.metadata, self.epoch, show))
         return callbacks
 

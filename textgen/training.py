@@ -56,6 +56,7 @@ def fit(
     config: TrainingConfig,
     resume: bool = False,
     weights: dict[str, Array] | None = None,
+    keep_samples: bool = False,
 ) -> dict[str, float]:
     """Train a model on `corpus` and keep it in `data_dir`.
 
@@ -67,6 +68,7 @@ def fit(
         resume: go on with the run whose state is in `data_dir`; the other arguments are those of
             that run, but for how long to train.
         weights: what a new run starts from, by path as `model.get_weights` gives them.
+        keep_samples: write samples after every epoch into the file that `serve --watch` shows.
 
     Returns:
         The best epoch's row of `history.csv`.
@@ -87,7 +89,7 @@ def fit(
     line_starts = rng.permutation(corpus.training.line_starts)[:LINE_STARTS].tolist()
     metadata = Metadata(model_config, tokenizer, config, {}, line_starts)
     with explained(data_dir), exclusive(data_dir), Interruption() as interruption:
-        run = Run(data_dir, metadata, batches, corpus, interruption)
+        run = Run(data_dir, metadata, batches, corpus, interruption, keep_samples)
         if resume:
             run.resume()
         else:

@@ -8,7 +8,13 @@ from typing import Annotated, Any, cast
 
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from fastapi.responses import (
+    FileResponse,
+    JSONResponse,
+    PlainTextResponse,
+    Response,
+    StreamingResponse,
+)
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.datastructures import Headers
@@ -39,7 +45,10 @@ from textgen.server.writing import Writing, begin
 
 STATIC = Path(__file__).parent / "static"
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "description": words}
+    status: {
+        "description": words,
+        "content": {"application/json": {"schema": Problem.model_json_schema()}},
+    }
     for status, words in {
         400: "not HTTP, or not JSON",
         401: "no key, or a wrong one",
@@ -55,6 +64,12 @@ STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The text; with `stream` as events `start`, `piece` ... and `done`, or"
         " `error`.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
+TRAINING: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Events `training`.",
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
     }
 }
@@ -157,7 +172,10 @@ def _add_information(app: FastAPI, service: Service) -> None:
         ]
         return ModelList(models=shown, max_length=config.max_length, max_prompt=config.max_prompt)
 
-    @app.get("/api/live", tags=["training"], response_class=EventStream, responses=PROBLEMS)
+    @app.get(
+        "/api/live", tags=["training"], response_class=StreamingResponse,
+        responses=PROBLEMS | TRAINING,
+    )  # fmt: skip
     async def live_view(
         model: Annotated[str | None, Query(max_length=200)] = None,
     ) -> Response:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 DEFAULT_FOLDER = Path("data/tinyshakespeare")
 NEEDED = ("fastapi", "uvicorn", "prometheus_client")
+BACKLOG = 2048
+"""Connections that the system keeps while they wait to be taken."""
 KEY_VARIABLE = "TEXTGEN_API_KEY"
 
 
@@ -39,7 +41,12 @@ def main(argv: Sequence[str]) -> None:
     config = ServerConfig.from_flags(arguments)
     if config.api_key is None:
         config = replace(config, api_key=os.environ.get(KEY_VARIABLE) or None)
-    serve(arguments.data_dir or [DEFAULT_FOLDER], config)
+    check_installed()
+    from textgen.server import log
+
+    with listening(config) as listener:
+        log.set_up()
+        serve(arguments.data_dir or [DEFAULT_FOLDER], config, listener)
 
 
 def check_installed() -> None:
@@ -50,37 +57,38 @@ def check_installed() -> None:
         raise TextgenError(f"serve needs {names}. Install what is missing: pip install {names}")
 
 
-def serve(folders: Sequence[Path], config: ServerConfig) -> None:
-    """Serve the models of `folders` until Ctrl-C or SIGTERM.
-
-    Raises:
-        TextgenError: if there is no model, or the address cannot be used.
-        KeyboardInterrupt: at the end, after either signal.
-    """
-    check_installed()
-    from textgen.server import log
-    from textgen.server.app import Service
-
-    with single_threaded_blas(), _listening(config) as listener:
-        service = Service(folders, config)
-        log.set_up()
-        host, port = listener.getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
-        console.say(f"serving {', '.join(service.models.by_name)} on http://{shown}:{port}")
-        signal.signal(signal.SIGTERM, _stop)
-        _run(service, listener)
-
-
-def _listening(config: ServerConfig) -> socket.socket:
-    from textgen.server.protocol import listen
-
+def listening(config: ServerConfig) -> socket.socket:
+    """A socket that listens where `config` says. Raises TextgenError."""
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     try:
-        return listen(config.host, config.port)
+        return socket.create_server((config.host, config.port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise TextgenError(
             f"cannot listen on {config.host} port {config.port} ({error.strerror or error}). Choose"
             " another --port, or --port 0 for any that is free"
         ) from error
+
+
+def address_of(listener: socket.socket) -> str:
+    """What to type into a browser."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def serve(folders: Sequence[Path], config: ServerConfig, listener: socket.socket) -> None:
+    """Serve the models of `folders` until Ctrl-C or SIGTERM.
+
+    Raises:
+        TextgenError: if there is no model.
+        KeyboardInterrupt: at the end, after either signal.
+    """
+    from textgen.server.app import Service
+
+    with single_threaded_blas():
+        service = Service(folders, config)
+        console.say(f"serving {', '.join(service.models.by_name)} on {address_of(listener)}")
+        signal.signal(signal.SIGTERM, _stop)
+        _run(service, listener)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

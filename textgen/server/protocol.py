@@ -6,7 +6,6 @@ leave the answer unread, for ever.
 
 import asyncio
 import functools
-import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -106,9 +105,3 @@ class BoundedProtocol(H11Protocol):
 def bounded(config: ServerConfig) -> Any:
     """What uvicorn makes connections with."""
     return functools.partial(BoundedProtocol, config)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens. Raises OSError."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=2048)

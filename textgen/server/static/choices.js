@@ -33,10 +33,8 @@ function choice(text, probability, chosen) {
   sign.textContent = SIGNS[text] ?? text;
   const number = document.createElement("span");
   number.textContent = percent(probability);
-  const meter = document.createElement("meter");
-  meter.value = probability;
-  meter.setAttribute("aria-hidden", "true");
-  button.append(sign, number, meter);
+  button.style.setProperty("--share", probability);
+  button.append(sign, number);
   button.addEventListener("click", () => { closeChoices(); chosen(text); });
   return button;
 }
