@@ -29,6 +29,7 @@ from textgen.server.inbox import Post
 from textgen.server.metrics import Metrics
 from textgen.server.models import Models
 from textgen.server.problems import RefusedError, in_words
+from textgen.server.scheduler import Delivery
 from textgen.server.schemas import (
     Classic,
     Generate,
@@ -37,7 +38,6 @@ from textgen.server.schemas import (
     ModelList,
     ModelShown,
     Outcome,
-    PieceShown,
     Problem,
 )
 from textgen.server.settings import ServerConfig
@@ -252,15 +252,18 @@ async def _text_events(writing: Writing) -> AsyncGenerator[str, None]:
         yield event("start", writing.start.model_dump())
         async for delivery in writing.deliveries():
             if delivery.text or delivery.tokens:
-                piece = PieceShown(
-                    text=delivery.text, tokens=writing.shown(delivery.tokens) or None
-                )
-                yield event("piece", piece.model_dump(exclude_none=True))
+                yield event("piece", _piece(writing, delivery))
         yield event("done", cast(Outcome, writing.outcome).model_dump())
     except RefusedError as refused:
         yield event("error", {"error": refused.problem, "status": refused.status})
     finally:
         writing.cancel()
+
+
+def _piece(writing: Writing, delivery: Delivery) -> dict[str, Any]:
+    """The data of an event `piece`: its text, and its tokens where they were asked for."""
+    tokens = [token.model_dump() for token in writing.shown(delivery.tokens)]
+    return {"text": delivery.text} | ({"tokens": tokens} if tokens else {})
 
 
 class PageRoute(Route):

@@ -129,13 +129,6 @@ class Start(BaseModel):
     random_seed: int = Field(description="the number that makes this text again")
 
 
-class PieceShown(BaseModel):
-    """The data of an event `piece`."""
-
-    text: str
-    tokens: list[TokenShown] | None = None
-
-
 class Generated(BaseModel):
     """The answer without `stream`."""
 
