@@ -118,8 +118,8 @@ def build_app(service: Service) -> ASGIApp:
         openapi_url=None if production else "/openapi.json",
     )
     _handle_problems(app, production)
-    _add_information(app, service)
     _add_generation(app, service)
+    _add_information(app, service)
     _add_pages(app, service)
     return Guard(app, service.config, service.metrics)
 
