@@ -61,6 +61,17 @@ def test_who_joins_and_leaves_does_not_matter(streams, data) -> None:
         assert made[name] == alone(VARIED[kind], name, len(made[name]))
 
 
+def test_streams_that_differ_in_temperature_alone_are_sampled_together() -> None:
+    batch, temperatures = Batch(random_network()), (0.3, 1.0, 0.0, 1.7, 1.0)
+    rules = [Rules(temperatures=(each,), top_k=4, banned=((0,),)) for each in temperatures]
+    for seed, each in enumerate(rules):
+        batch.add(PROMPT, each, [np.random.default_rng(seed)])
+    assert len(batch._groups) == 2, "argmax is another kind"
+    together = np.array([batch.step() for _ in range(100)]).T
+    for seed, each in enumerate(rules):
+        assert together[seed].tolist() == alone(each, seed, 100)
+
+
 def test_an_empty_batch_makes_nothing() -> None:
     batch = Batch(random_network())
     assert (len(batch), batch.step().tolist()) == (0, [])

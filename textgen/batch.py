@@ -6,7 +6,7 @@ has its own rules and its own random generator, and what it draws does not depen
 changes about one token in a million).
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -56,6 +56,15 @@ class Scores(NamedTuple):
     """By row, where they are asked for: the likeliest ids, likeliest first, and their own."""
 
 
+class Group(NamedTuple):
+    """Streams that are sampled together."""
+
+    rules: Rules
+    rows: slice | Ids
+    temperatures: Reals | None
+    """Of each stream, (B,), where they differ."""
+
+
 class Batch:
     """Streams of token ids.
 
@@ -76,7 +85,7 @@ class Batch:
         self._recent = np.zeros((0, 0), np.intp)
         self._uniforms = np.zeros((0, BLOCK))
         self._column = 0
-        self._groups: list[tuple[Rules, slice | Ids]] = []
+        self._groups: list[Group] = []
         self._alternatives: list[int | None] = []
         self._scored = np.zeros(0, np.intp)
 
@@ -159,11 +168,11 @@ class Batch:
 
     def _sample(self, logits: Array, demands: Sequence[int | None]) -> Ids:
         if len(self._groups) == 1:
-            ids = self._sample_group(logits, *self._groups[0])
+            ids = self._sample_group(logits, self._groups[0])
         else:
             ids = np.empty(len(self), np.intp)
-            for rules, rows in self._groups:
-                ids[rows] = self._sample_group(logits[rows], rules, rows)
+            for group in self._groups:
+                ids[group.rows] = self._sample_group(logits[group.rows], group)
         for row, demand in enumerate(demands):
             if demand is not None:
                 ids[row] = demand
@@ -179,10 +188,11 @@ class Batch:
             if number := self._alternatives[row]:
                 self.scores.likeliest[row] = likeliest(own, number)
 
-    def _sample_group(self, logits: Array, rules: Rules, rows: slice | Ids) -> Ids:
+    def _sample_group(self, logits: Array, group: Group) -> Ids:
+        rules, rows, temperatures = group
         uniforms, counts = self._uniforms[rows, self._column], self._counts[rows]
         try:
-            return sample_next(logits, uniforms, rules, self._recent[rows], counts)
+            return sample_next(logits, uniforms, rules, self._recent[rows], counts, temperatures)
         except NoTokenLeftError as error:
             raise NoTokenLeftError(np.arange(len(self))[rows][error.rows]) from error
 
@@ -199,17 +209,22 @@ class Batch:
         self._recent = wider
 
     def _regroup(self) -> None:
-        """Find the streams of equal rules, which are sampled together."""
-        groups: dict[Rules, list[int]] = {}
+        """Find the streams of one kind of rules, which are sampled together."""
+        kinds: dict[Hashable, list[int]] = {}
         for row, rules in enumerate(self._rules):
-            groups.setdefault(rules, []).append(row)
-        if len(groups) == 1:
-            self._groups = [(self._rules[0], slice(None))]
-        else:
-            self._groups = [(rules, np.array(rows)) for rules, rows in groups.items()]
+            kinds.setdefault(rules.kind, []).append(row)
+        self._groups = [self._group(rows) for rows in kinds.values()]
         asked = [row for row, number in enumerate(self._alternatives) if number is not None]
         self._scored = np.array(asked, np.intp)
         self.scores = Scores(np.full(len(self), np.nan), {})
+
+    def _group(self, rows: list[int]) -> Group:
+        rules = self._rules[rows[0]]
+        places = slice(None) if len(rows) == len(self) else np.array(rows)
+        if all(self._rules[row] is rules or self._rules[row] == rules for row in rows):
+            return Group(rules, places, None)
+        temperatures = np.array([self._rules[row].temperatures[0] for row in rows])
+        return Group(rules, places, temperatures)
 
 
 def likeliest(scores: Reals, number: int) -> list[tuple[int, float]]:
