@@ -19,12 +19,12 @@ from textgen.sampling import NoTokenLeftError
 from textgen.server.settings import ServerConfig
 from textgen.texts import Text, Texts, Token
 
-TURN = 0.01
+TURN = 0.02
 """Seconds that a turn should take: how long a newcomer waits for the steps under way."""
 READ_TURN = 0.01
 """Seconds of a turn that may go into reading prompts."""
 GROUP = 0.03
-"""Seconds between two pieces of a text; with a turn, that stays below 50 ms."""
+"""Seconds between two pieces of a text; with the turn under way, at most 50 ms."""
 CHUNK = 256
 """Tokens of a prompt that are read at once (about 4 ms)."""
 MOST_STEPS = 64
