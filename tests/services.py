@@ -53,7 +53,7 @@ class Running:
 
 
 @contextmanager
-def serving(*folders: Path, flags: tuple[str, ...] = (), wait: bool = True) -> Iterator[Running]:
+def serving(*folders: Path, flags: tuple[str, ...] = ()) -> Iterator[Running]:
     """A service of the models in `folders`."""
     command = [sys.executable, "-m", "textgen", "serve", "--port", "0"]
     for folder in folders:

@@ -110,7 +110,7 @@ def test_more_requests_than_may_wait_are_told_to_come_back(service: Running) -> 
 
 
 def test_idle_connections_make_room(service: Running) -> None:
-    """Here three times the limit; the slow test below opens 10,000."""
+    """Here three times the limit; a test below opens 10,000."""
     with contextlib.ExitStack() as stack:
         for _ in range(3 * CONNECTIONS):
             stack.enter_context(connected(service))
@@ -166,7 +166,6 @@ def test_what_is_no_http(service: Running, nonsense: bytes) -> None:
     assert answer == b"" or answer.split()[1] in (b"400", b"401", b"408", b"422")
 
 
-@pytest.mark.slow
 def test_ten_thousand_idle_connections(service: Running) -> None:
     import resource
 

@@ -12,6 +12,9 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 import textgen
 from tests.services import Running, serving
+from textgen.files import write_atomic
+from textgen.history import csv_text
+from textgen.livesamples import SampleFile
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs: apt-get install chromium")
@@ -161,6 +164,25 @@ def test_history_and_comparison(page: Page) -> None:
     expect(cards).to_have_count(2)
     page.get_by_role("button", name="Forget all").click()
     expect(cards).to_have_count(0)
+
+
+def test_a_training_is_shown(browser: Browser, tmp_path: Path) -> None:
+    (tmp_path / ".textgen").mkdir()
+    SampleFile(tmp_path).write("epoch 1, diversity 0.5", "The ", "river")
+    first = {"epoch": 1, "step": 10, "loss": 2.5, "val_loss": 2.75}
+    write_atomic(tmp_path / "history.csv", csv_text([first]).encode())
+    with (
+        serving(tmp_path, flags=("--watch",)) as service,
+        opened(browser, service) as page,
+    ):
+        expect(page.locator("#training-about")).to_contain_text("Epoch 1, step 10, loss 2.500")
+        expect(page.locator("#live .card")).to_contain_text("The river")
+        expect(page.locator("#status")).to_contain_text("still being trained")
+        second = {"epoch": 2, "step": 20, "loss": 1.5, "val_loss": 1.75}
+        write_atomic(tmp_path / "history.csv", csv_text([first, second]).encode())
+        expect(page.locator("#training-about")).to_contain_text("validation 1.750")
+        points = page.locator("#curve polyline.validation").get_attribute("points") or ""
+        assert len(points.split()) == 2
 
 
 def test_errors_are_said_in_words(page: Page) -> None:

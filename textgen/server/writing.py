@@ -129,7 +129,7 @@ def text_of(request: Generate, random_seed: int, generator: Generator) -> Text:
         config = request.sampling(random_seed)
         return Text(request.prompt, config, tokenizer, request.alternatives, first)
     except TextgenError as error:
-        raise RefusedError(422, str(error)) from None
+        raise RefusedError(422, str(error).replace("--", "")) from None  # names of flags
 
 
 async def begin(
