@@ -76,6 +76,18 @@ def test_the_key_may_come_from_the_environment(trained_dir: Path) -> None:
         del os.environ[command.KEY_VARIABLE]
 
 
+def test_prompts_are_logged_where_that_is_asked_for(trained_dir: Path) -> None:
+    with serving(trained_dir, flags=("--log-prompts",)) as service:
+        service.ask("/api/generate", {"prompt": "The river", "n": 5})
+        service.process.terminate()
+        service.process.wait(timeout=30)
+        for _ in range(100):
+            if '"prompt": "The river"' in "".join(service.log):
+                return
+            time.sleep(0.05)
+    raise AssertionError("".join(service.log))
+
+
 def test_a_training_shows_itself(tmp_path: Path) -> None:
     (tmp_path / "input.txt").write_text(VERSES * 3, encoding="utf-8")
     with socket.create_server(("127.0.0.1", 0)) as free:

@@ -9,7 +9,7 @@ from tests.networks import LETTERS, random_generator
 from textgen.config import SamplingConfig
 from textgen.server.scheduler import BusyError, ClosingError, Delivery, Job, Scheduler
 from textgen.server.settings import ServerConfig
-from textgen.texts import Text
+from textgen.texts import Text, Texts
 
 GENERATOR = random_generator()
 SECONDS = 30
@@ -163,3 +163,17 @@ def test_a_stop_text_ends_a_text() -> None:
         writer.submit(one)
         assert reader.reason == "stop"
         assert reader.text == GENERATOR.generate("a", 10**4, random_seed=1, stop=["ab"])
+
+
+def test_after_an_error_of_ours_nobody_waits_and_the_next_are_served(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with scheduler() as writer:
+        with monkeypatch.context() as patched:
+            patched.setattr(Texts, "advance", lambda *arguments: 1 / 0)
+            one, reader = job(50)
+            writer.submit(one)
+            assert reader.reason == "broken"
+        other, reader_of_other = job(50)
+        writer.submit(other)
+        assert reader_of_other.text == GENERATOR.generate("a", 50, random_seed=1)

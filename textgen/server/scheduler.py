@@ -6,6 +6,7 @@ waits for somebody else's. What is written goes out in groups, because an event 
 a token.
 """
 
+import logging
 import threading
 import time
 from collections import deque
@@ -30,6 +31,8 @@ CHUNK = 256
 MOST_STEPS = 64
 """Steps in a turn; what a text makes after its end is thrown away."""
 
+log = logging.getLogger("textgen.serve")
+
 
 class BusyError(Exception):
     """The queue is full."""
@@ -46,7 +49,7 @@ class Delivery(NamedTuple):
     tokens: list[Token]
     """Each token, where alternatives were asked for."""
     finished: str | None
-    """Why the text ended: length, stop, seconds, shutdown, cancelled, queue or error."""
+    """Why the text ended: length, stop, seconds, shutdown, cancelled, queue, error or broken."""
 
 
 Parcel: TypeAlias = Callable[[], object]
@@ -183,13 +186,29 @@ class Scheduler:
 
     def _run(self) -> None:
         while self._wait():
-            self._drop()
-            self._admit()
-            self._read()
-            self._write()
+            try:
+                self._turn()
+            except Exception:
+                log.exception("a turn failed")
+                self._end_all("broken")
             if self._parcels:
                 self._post(self._parcels)
                 self._parcels = []
+
+    def _turn(self) -> None:
+        self._drop()
+        self._admit()
+        self._read()
+        self._write()
+
+    def _end_all(self, reason: str) -> None:
+        """After an error of ours: nobody waits for ever, and whoever comes next is served."""
+        running = [*self._reading, *self._writing.values()]
+        self._reading.clear()
+        self._writing.clear()
+        self._batches.clear()
+        for job in running:
+            self._send(job, time.monotonic(), reason)
 
     def _send(self, job: Job, now: float, finished: str | None = None) -> None:
         if parcel := job.parcel(now, finished):

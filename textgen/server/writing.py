@@ -88,6 +88,8 @@ class Writing:
             self.cancel()
 
     def _refuse(self, delivery: Delivery) -> None:
+        if delivery.finished == "broken":
+            raise RefusedError(500, "internal error")
         if delivery.finished == "error":
             raise RefusedError(422, self._job.problem)
         if delivery.finished == "queue" or (delivery.finished == "shutdown" and not self._job.made):
