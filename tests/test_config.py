@@ -101,7 +101,7 @@ def test_wrong_command_lines_raise_one_line(flags: list[str]) -> None:
 def test_help_shows_defaults_and_ranges_of_words() -> None:
     parser = ArgumentParser()
     ModelConfig.add_flags(parser)
-    assert "gives each layer its own (default: 128; word models: 256)" in " ".join(
+    assert "units per recurrent layer (H) (default: 128; word models: 256)" in " ".join(
         parser.format_help().split()
     )
 
@@ -137,22 +137,11 @@ def test_unknown_settings_are_refused() -> None:
         ModelConfig.from_dict({"rnn_sise": 5})
 
 
-def test_a_size_for_each_layer_says_how_many_there_are() -> None:
-    config = ModelConfig.from_flags(parsed("--rnn-size", "9,8,7"))
-    assert (config.layer_sizes, config.num_layers) == ((9, 8, 7), 3)
-    assert ModelConfig.from_dict(config.to_dict()) == config
-    assert config.to_dict()["rnn_size"] == [9, 8, 7], "no tuples in files"
-    with pytest.raises(TextgenError, match=r"9,8,7 is for 3 layers. Received: --num-layers 2"):
-        ModelConfig.from_flags(parsed("--rnn-size", "9,8,7", "--num-layers", "2"))
-    with pytest.raises(TextgenError, match=r"invalid whole number value: '9,x'"):
-        parsed("--rnn-size", "9,x")
-
-
-def test_residual_connections_need_two_layers_of_one_size() -> None:
-    assert ModelConfig(rnn_size=(4, 4, 5), num_layers=3, residual=True).is_residual(1)
-    assert not ModelConfig(rnn_size=(4, 4, 5), num_layers=3, residual=True).is_residual(2)
-    with pytest.raises(TextgenError, match="--residual needs a layer"):
-        ModelConfig(rnn_size=(4, 5), residual=True)
+def test_residual_connections_need_two_layers() -> None:
+    config = ModelConfig(num_layers=2, residual=True)
+    assert [config.is_residual(layer) for layer in range(2)] == [False, True]
+    with pytest.raises(TextgenError, match="--residual needs a second layer"):
+        ModelConfig(num_layers=1, residual=True)
 
 
 def test_an_optimizer_brings_its_own_learning_rate_unless_one_is_given() -> None:

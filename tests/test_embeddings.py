@@ -2,12 +2,15 @@
 
 import gzip
 import importlib.util
+import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from gensim.models import KeyedVectors
 
+from tests.conftest import run_python
 from textgen import checkpoint, embeddings
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textgen.errors import TextgenError
@@ -68,6 +71,39 @@ def test_files_that_do_not_fit(tmp_path: Path, text: str, size: int, message: st
     with pytest.raises(TextgenError) as error:
         embeddings.load(text_file(tmp_path, text), VOCABULARY, size, None)
     assert message in str(error.value)
+
+
+def test_a_file_that_is_missing_is_named_before_anything_is_done(tmp_path: Path) -> None:
+    (tmp_path / "input.txt").write_text("The river and the rain. " * 400)
+    path = tmp_path / "no.txt"
+    result = run_python("train.py", "--data-dir", tmp_path, "--word2vec", path)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == (
+        f"error: {path} cannot be read (No such file or directory): give --word2vec the path of a"
+        " file with vectors\n"
+    )
+    assert [left.name for left in tmp_path.iterdir()] == ["input.txt"]
+
+
+def test_a_pickle_is_not_run_whatever_it_is_called(tmp_path: Path) -> None:
+    path, written = tmp_path / "vectors.txt", tmp_path / "written"
+    path.write_bytes(pickle.dumps(Writer(written), 4))
+    with pytest.raises(TextgenError, match="no list of tokens: is it from gensim 4") as error:
+        embeddings.load(path, VOCABULARY, 3, None)
+    assert str(path) in str(error.value)
+    assert not written.exists()
+    pickle.loads(path.read_bytes())
+    assert written.exists(), "the test's pickle does nothing, so it shows nothing"
+
+
+class Writer:
+    """What unpickles to a new file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
 
 
 def test_gensim_is_asked_for_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,11 +87,11 @@ def test_weights_that_are_no_numbers_are_refused(path: str, value: float) -> Non
 
 
 STRUCTURES = {
-    "lstm": ModelConfig(embedding_size=3, rnn_size=(8, 5, 6), num_layers=3),
+    "lstm": ModelConfig(embedding_size=3, rnn_size=8, num_layers=3),
     "gru": ModelConfig(embedding_size=3, rnn_size=8, num_layers=2, cell="gru"),
-    "rnn, one-hot": ModelConfig(embedding_size=0, rnn_size=(4, 7), num_layers=2, cell="rnn"),
+    "rnn, one-hot": ModelConfig(embedding_size=0, rnn_size=7, num_layers=2, cell="rnn"),
     "everything": ModelConfig(
-        embedding_size=3, rnn_size=(4, 4, 6, 6), num_layers=4, residual=True, layer_norm=True
+        embedding_size=3, rnn_size=4, num_layers=4, residual=True, layer_norm=True
     ),
     "gru with everything": ModelConfig(
         embedding_size=6, rnn_size=6, num_layers=2, residual=True, layer_norm=True, cell="gru",

@@ -78,6 +78,7 @@ def check_equal(folder: Path, expected: Path) -> None:
 def finish(folder: Path) -> None:
     done = run_python("train.py", *command(folder))
     assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stderr, "TensorFlow's own remarks are not for users"
     assert not list(folder.rglob("*.tmp*")), "files of killed writers were left behind"
 
 

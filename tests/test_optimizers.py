@@ -90,7 +90,7 @@ FIRST_STEPS = {
     "adamw": 1.0,
     "rmsprop": 0.1**-0.5,  # g / sqrt(0.1 g^2)
     "sgd": 0.5,  # g
-    "adagrad": 0.5 / (0.1 + 0.25) ** 0.5,  # g / sqrt(0.1 + g^2)
+    "adagrad": 1.0,  # g / sqrt(g^2)
     "adadelta": 0.5 * (1e-7 / (0.05 * 0.25 + 1e-7)) ** 0.5,  # g sqrt(e) / sqrt(0.05 g^2 + e)
 }
 """By Keras' formulas, for the gradient 0.5 and the learning rate 1."""

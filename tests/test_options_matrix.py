@@ -44,8 +44,8 @@ def test_every_cell_trains_with_every_optimizer(tmp_path: Path, cell: str, optim
 
 def test_everything_at_once_trains(tmp_path: Path) -> None:
     model = ModelConfig(
-        embedding_size=0, rnn_size=(6, 6), layer_norm=True, residual=True, recurrent_dropout=0.2,
-        cell="gru", dropout=0.1, embedding_dropout=0.1,
+        embedding_size=0, rnn_size=6, num_layers=2, layer_norm=True, residual=True,
+        recurrent_dropout=0.2, cell="gru", dropout=0.1, embedding_dropout=0.1,
     )  # fmt: skip
     options = {"optimizer": "adam", "schedule": "plateau", "label_smoothing": 0.1, "l2": 1e-5}
     losses = trained(tmp_path, model, learning_rate=0.01, num_epochs=6, **options)

@@ -86,7 +86,7 @@ def test_a_process_that_dies_is_one_clear_error(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(pieces, "LEAST", 2)
     monkeypatch.setattr(pieces, "_read_guessing", deadly)
     with pytest.raises(TextgenError, match="a process that helped to read the text has ended"):
-        tokens(pieces.read([VERSES] * 20, TokenizerConfig(), cores=2, size=100))
+        tokens(pieces.read([VERSES] * 20, TokenizerConfig(word_tokens=True), cores=2, size=100))
 
 
 def deadly(*arguments: object) -> None:

@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
 from textgen import plot
 from textgen.history import Row
@@ -24,6 +25,16 @@ def test_a_picture_of_the_run(tmp_path: Path, count: int) -> None:
     data = (tmp_path / "history.png").read_bytes()
     assert data.startswith(b"\x89PNG")
     assert struct.unpack(">2I", data[16:24]) == (990, 990)
+
+
+def test_updates_that_end_at_nothing_leave_room_for_the_others() -> None:
+    for last, share in ((1e-12, 1e-4), (1e-3, 10**-1.1)):  # matplotlib's margins are a twentieth
+        axes = Figure().subplots()
+        axes.plot([1e-2, last])
+        axes.set_yscale("log")
+        plot._limit_decades(axes)
+        bottom, top = axes.get_ylim()
+        assert bottom / top == pytest.approx(share)
 
 
 def test_nothing_is_drawn_of_no_epochs(tmp_path: Path) -> None:

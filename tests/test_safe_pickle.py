@@ -1,8 +1,10 @@
 """The reader of plain pickles: everything that `pickle.dumps` writes of them, and nothing else."""
 
+import contextlib
 import pickle
 import struct
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -140,3 +142,35 @@ def test_objects_of_named_classes_become_records(protocol: int) -> None:
 def test_records_are_all_there_is(data: bytes) -> None:
     with pytest.raises(PickleError):
         safe_pickle.loads(data, {"Mine"})
+
+
+@given(PLAIN, st.integers(2, pickle.HIGHEST_PROTOCOL))
+def test_the_reader_of_objects_reads_plain_values_too(value: Any, protocol: int) -> None:
+    shared = {"value": value, "again": [value, (1, (2, 3), b"\xff" * 300), frozenset([4])]}
+    wanted = shared | {"again": [value, (1, (2, 3), b"\xff" * 300), (4,)]}
+    assert safe_pickle.objects(pickle.dumps(shared, 4)) == wanted
+    assert safe_pickle.objects(pickle.dumps(value, protocol)) == value
+
+
+def test_objects_become_records_and_nothing_is_run(tmp_path: Path) -> None:
+    path = tmp_path / "written"
+    record = safe_pickle.objects(pickle.dumps(Toucher(path), 4))
+    assert (record.class_name, record.arguments, record.attributes) == (
+        "open", (str(path), "w"), {"x": 1},
+    )  # fmt: skip
+    assert not path.exists()
+    assert safe_pickle.objects(pickle.dumps(complex(1, 2), 2)).arguments == (1.0, 2.0)
+
+
+class Toucher:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return open, (str(self.path), "w"), {"x": 1}
+
+
+@given(st.binary(max_size=60))
+def test_the_reader_of_objects_refuses_what_is_broken(data: bytes) -> None:
+    with contextlib.suppress(PickleError):
+        safe_pickle.objects(data)

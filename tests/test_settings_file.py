@@ -24,12 +24,12 @@ def written(folder: Path, text: str) -> Path:
 def test_a_file_gives_flags_and_the_command_line_wins(tmp_path: Path) -> None:
     path = written(
         tmp_path,
-        "rnn-size: [9, 8]\nlearning_rate: 1e-3\nlive_sample: true\ndata-dir: x\nquiet: true\n"
-        "minutes: null\ndropout: 0.5\n",
+        "rnn-size: 9\nnum_layers: 3\nlearning_rate: 1e-3\nlive_sample: true\ndata-dir: x\n"
+        "quiet: true\nminutes: null\ndropout: 0.5\n",
     )
     arguments = parsed(path, "--dropout", "0.1")
     model = ModelConfig.from_flags(arguments)
-    assert (model.rnn_size, model.num_layers, model.dropout) == ((9, 8), 2, 0.1)
+    assert (model.rnn_size, model.num_layers, model.dropout) == (9, 3, 0.1)
     training = TrainingConfig.from_flags(arguments)
     assert (training.learning_rate, training.live_sample, training.minutes) == (0.001, True, None)
     assert (arguments.data_dir, arguments.quiet, arguments.resume) == (Path("x"), True, False)
@@ -55,9 +55,14 @@ def test_what_is_wrong_in_a_file_is_named(tmp_path: Path, text: str, message: st
     assert "\n" not in str(error.value)
 
 
-def test_a_file_that_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(TextgenError, match=r"no\.yaml cannot be read"):
-        parsed(tmp_path / "no.yaml")
+@pytest.mark.parametrize(
+    ("name", "reason"), [("no.yaml", "No such file or directory"), (".", "Is a directory")]
+)
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, reason: str) -> None:
+    result, path = run_python("train.py", "--config", tmp_path / name), tmp_path / name
+    assert (result.returncode, result.stdout) == (2, "")
+    wanted = f"error: {path} cannot be read ({reason}): give --config the path of a YAML file\n"
+    assert result.stderr == wanted
 
 
 @pytest.mark.parametrize("name", ["model.yaml", "latest/model.yaml"])

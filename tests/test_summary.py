@@ -5,7 +5,7 @@ from textgen.config import ModelConfig, TrainingConfig
 from textgen.model import build_model
 
 STRUCTURES = [
-    ModelConfig(embedding_size=3, rnn_size=(5, 4), layer_norm=True),
+    ModelConfig(embedding_size=3, rnn_size=4, layer_norm=True),
     ModelConfig(embedding_size=4, rnn_size=4, num_layers=1, tie_weights=True, cell="gru"),
     ModelConfig(embedding_size=0, rnn_size=4, num_layers=1, cell="rnn"),
 ]
@@ -24,7 +24,7 @@ def test_weights_are_counted_as_keras_does(config: ModelConfig) -> None:
 
 def test_the_table_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     # V = 5, D = 2, H = 3: 10; (2 + 3) * 12 + 12 = 72; 3 * 5 + 5 = 20.
-    monkeypatch.setattr(sizing, "measure_gflops", lambda: 1e-3)
+    monkeypatch.setattr(sizing, "measure_gflops", lambda seconds: 1e-3)
     model = ModelConfig(embedding_size=2, rnn_size=3, num_layers=1)
     config = TrainingConfig(batch_size=2, seq_length=4, num_epochs=10)
     assert summary.table(model, config, 5, 1000, "word") == [

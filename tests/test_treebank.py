@@ -1,6 +1,7 @@
 """Tests of `textgen.treebank`: tokens worked out by hand, and what must hold for every text."""
 
 import itertools
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -8,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nltk.tokenize import NLTKWordTokenizer  # type: ignore[import-untyped]
+from nltk.tokenize.destructive import MacIntyreContractions  # type: ignore[import-untyped]
 from nltk.tokenize.treebank import TreebankWordTokenizer  # type: ignore[import-untyped]
 
 from tests.benchmarks.treebank import CORPORA, nltk_vocabulary, read_text
 from textgen import treebank
+from textgen._treebank_words import contractions
 from textgen.treebank import (
     GLUE,
     PARAGRAPH,
@@ -19,8 +22,8 @@ from textgen.treebank import (
     detokenize,
     is_spacing,
     last_cut,
+    number_from,
     tokenize,
-    tokenize_from,
 )
 
 # Made for this test. It has what prose has, and the rule should foresee all of its white space.
@@ -248,6 +251,14 @@ def test_streaming_comes_at_once() -> None:
     assert pieces == ['"', "Oh", ",", '"', " he", " said", "."]
 
 
+def test_contractions_are_those_of_nltk() -> None:
+    patterns = [*MacIntyreContractions.CONTRACTIONS2, *MacIntyreContractions.CONTRACTIONS3]
+    assert len(contractions()) == len(patterns) == 10
+    for whole, halves in contractions().items():
+        matches = [re.search(pattern, f" {whole} ") for pattern in patterns]
+        assert [match.groups() for match in matches if match] == [halves], whole
+
+
 @settings(max_examples=500, deadline=None)
 @given(st.lists(TEXTS), st.sampled_from(["\n\n", "\n \t\n", "\n\r\n"]))
 def test_text_may_be_cut_after_a_blank_line(parts: list[str], blank_line: str) -> None:
@@ -259,8 +270,8 @@ def tokens_of_pieces(pieces: list[str]) -> list[str]:
     tokens: list[str] = []
     state = PARAGRAPH
     for piece in pieces:
-        more, state = tokenize_from(piece, state)
-        tokens += more
+        numbers, kinds, state = number_from(piece, state)
+        tokens += [kinds[number] for number in numbers]
     return tokens
 
 
@@ -294,12 +305,15 @@ def test_what_is_remembered_is_bounded_and_changes_nothing(texts: list[str]) -> 
     expected = [tokenize(text) for text in texts]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(treebank, "_MAX_ENTRIES", 20)
+        patch.setattr(treebank, "_memory", treebank._Memory())
         assert [tokenize(text) for text in texts] == expected
         assert [detokenize(tokens) for tokens in expected] == texts
-        treebank._forget()
+        most = max((len(tokens) for tokens in expected), default=0)
+        assert len(treebank._memory.kinds) < 20 + most
+        assert treebank._memory._entries <= 20
 
 
-def test_threads_can_forget_what_others_use(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_go_on_with_what_others_leave_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [STORY.replace("a", letter) for letter in "bcdefghi"]
     expected = [tokenize(text) for text in texts]
     monkeypatch.setattr(treebank, "_MAX_ENTRIES", 50)

@@ -3,8 +3,10 @@
 Only the words are decided here, never the spaces: joined, the tokens of a chunk are the chunk.
 """
 
+import ast
 import re
 from functools import cache
+from pathlib import Path
 
 # Characters that a token of several characters never holds, unless a pattern below says so.
 BRACKETS = "()[]{}<>"
@@ -100,18 +102,27 @@ def may_own(word: str) -> bool:
     return word[-1:] in ("s", "S") and fold(word) not in _NO_OWNERS
 
 
+_TABLES = ("CONTRACTIONS2", "CONTRACTIONS3")  # of two halves; the third has words of three
+
+
 @cache
 def contractions() -> dict[str, tuple[str, str]]:
     """Words that the Treebank splits without a space: {"cannot": ("can", "not"), ...}.
 
-    Source: Robert MacIntyre's tables as nltk has them. Imported late, as it takes 0.2 s.
+    Source: Robert MacIntyre's tables as nltk has them. They are read from its file, because
+    importing nltk takes 0.2 s, and 1 s where scipy is installed.
     """
-    from nltk.tokenize.destructive import (
-        MacIntyreContractions as Tables,
-    )
+    from importlib.metadata import distribution  # late, as it takes 0.02 s
 
-    patterns = [*Tables.CONTRACTIONS2, *Tables.CONTRACTIONS3]
-    halves = [re.findall(r"\(([\w']+)\)", pattern) for pattern in patterns]
+    file = distribution("nltk").locate_file("nltk/tokenize/destructive.py")
+    source = Path(str(file)).read_text(encoding="utf-8")
+    classes = {node.name: node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)}
+    tables = [
+        ast.literal_eval(node.value)
+        for node in classes["MacIntyreContractions"].body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in _TABLES
+    ]
+    halves = [re.findall(r"\(([\w']+)\)", pattern) for table in tables for pattern in table]
     return {first + second: (first, second) for first, second in halves}
 
 

@@ -38,6 +38,7 @@ with _quiet_stderr():
     import keras
     import tensorflow as tf
 
-logging.getLogger("absl").setLevel(logging.ERROR)
+for _name in ("absl", "tensorflow"):  # which warn of what Keras and the snapshots call
+    logging.getLogger(_name).setLevel(logging.ERROR)
 
 __all__ = ["keras", "tf"]

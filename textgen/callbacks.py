@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from textgen import checkpoint, console, plot
-from textgen.backend import keras
+from textgen.backend import keras, tf
 from textgen.checkpoint import Metadata
 from textgen.clock import RunClock
 from textgen.config import TrainingConfig
@@ -89,7 +88,9 @@ class UpdateRatios(keras.callbacks.Callback):
     """Adds to each epoch's logs how far its last call of steps moved each layer's weights.
 
     That is the norm of the change over that of the weights, per step. It is measured out here,
-    because within every step it would take a fifth of the step's time.
+    because within every step it would take a fifth of the step's time. Any call may turn out to
+    be the last, so each is preceded by a look at the weights; that is no copy: TensorFlow keeps
+    the numbers of a tensor that is held, and gives the variable new ones.
 
     Args:
         clock: the run's clock, which has counted the steps.
@@ -99,24 +100,27 @@ class UpdateRatios(keras.callbacks.Callback):
         super().__init__()
         self.clock = clock
         self._step = 0
-        self._before: dict[str, npt.NDArray[np.float32]] = {}
+        self._before: list[Any] = []
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         self._step, self._before = self.clock.step, self._weights()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        steps, now = self.clock.step - self._step, self._weights()
-        for layer, before in self._before.items():
-            change, size = float(np.linalg.norm(now[layer] - before)), float(np.linalg.norm(before))
-            logs[RATIO + layer] = change / max(size, 1e-12) / steps
+        changes: dict[str, list[float]] = {}
+        sizes: dict[str, list[float]] = {}
+        trained = zip(self.model.trainable_variables, self._before, self._weights(), strict=True)
+        for variable, before, now in trained:
+            layer, old = variable.path.split("/")[0], before.numpy()
+            changes.setdefault(layer, []).append(float(np.linalg.norm(now.numpy() - old)))
+            sizes.setdefault(layer, []).append(float(np.linalg.norm(old)))
+        steps, self._before = self.clock.step - self._step, []
+        for layer, change in changes.items():
+            logs[RATIO + layer] = (
+                math.hypot(*change) / max(math.hypot(*sizes[layer]), 1e-12) / steps
+            )
 
-    def _weights(self) -> dict[str, npt.NDArray[np.float32]]:
-        """The numbers of each layer that is trained, in one row."""
-        found: dict[str, list[Any]] = {}
-        for variable in self.model.trainable_variables:
-            layer = variable.path.split("/")[0]
-            found.setdefault(layer, []).append(variable.value.numpy().reshape(-1))
-        return {layer: np.concatenate(rows) for layer, rows in found.items()}
+    def _weights(self) -> list[Any]:
+        return [tf.convert_to_tensor(w.value) for w in self.model.trainable_variables]
 
 
 class DivergenceError(Exception):

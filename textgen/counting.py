@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import collections
-from collections.abc import Mapping
+import itertools
+import operator
+from collections.abc import Sequence
 
 from textgen import console
 from textgen.tokenizers import Counts
@@ -21,15 +22,14 @@ class Counter:
 
     def __init__(self, most: int = MOST_KINDS) -> None:
         self.most = most
-        self.counts: Counts = collections.Counter()
+        self.counts: Counts = {}
         self.lost = 0
 
-    def add(self, counts: Mapping[str, int]) -> None:
-        """Add the counts of a piece of text."""
-        known = self.counts
-        for kind, number in counts.items():
-            known[kind] += number
-        if len(known) > self.most:
+    def add(self, kinds: Sequence[str], counts: Sequence[int]) -> None:
+        """Add the counts of the distinct tokens of a piece of text."""
+        known = map(self.counts.get, kinds, itertools.repeat(0))
+        self.counts.update(zip(kinds, map(operator.add, known, counts), strict=True))
+        if len(self.counts) > self.most:
             self._prune()
 
     def _prune(self) -> None:
@@ -37,8 +37,7 @@ class Counter:
         rare = 0
         while len(self.counts) > self.most // 2:
             rare += 1
-            kept = {kind: n for kind, n in self.counts.items() if n > rare}
-            self.counts = collections.Counter(kept)
+            self.counts = {kind: n for kind, n in self.counts.items() if n > rare}
         self.lost += rare
         console.warn(
             f"the text has more than {self.most:,} distinct words: those seen up to"

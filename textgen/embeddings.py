@@ -5,15 +5,14 @@ from __future__ import annotations
 import gzip
 import importlib.util
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from textgen import gensim_file
 from textgen.errors import TextgenError
+from textgen.gensim_file import Vectors
 from textgen.network import Array
-
-PICKLE = b"\x80"
-"""What a file of gensim's own begins with."""
 
 
 class Pretrained(NamedTuple):
@@ -25,6 +24,16 @@ class Pretrained(NamedTuple):
     """How many of the rows are from the file."""
 
 
+def check(path: Path) -> None:
+    """Raise TextgenError if gensim is missing or `path` cannot be opened."""
+    if importlib.util.find_spec("gensim") is None:
+        raise TextgenError("--word2vec needs gensim. Install it: pip install gensim")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
 def load(path: Path, vocabulary: list[str], size: int, random_seed: int | None) -> Pretrained:
     """The vectors of `vocabulary`; a token that the file has not is looked for in lower case.
 
@@ -33,7 +42,7 @@ def load(path: Path, vocabulary: list[str], size: int, random_seed: int | None) 
 
     Args:
         path: vectors as word2vec (text or binary), GloVe or gensim write them, also gzipped.
-            gensim's own files are pickles: reading one can run code, so know where it is from.
+            Nothing in it is run, though gensim's own format is a pickle.
         vocabulary: index = token id.
         size: D, `--embedding-size`.
         random_seed: for the others.
@@ -42,13 +51,12 @@ def load(path: Path, vocabulary: list[str], size: int, random_seed: int | None) 
         TextgenError: if gensim is missing, the file cannot be read, has vectors of another size,
             or none that is asked for.
     """
-    if importlib.util.find_spec("gensim") is None:
-        raise TextgenError("--word2vec needs gensim. Install it: pip install gensim")
+    check(path)
     vectors = _read(path)
-    if vectors.vector_size != size:
+    if (length := vectors.rows.shape[1]) != size:
         raise TextgenError(
-            f"{path} has vectors of {vectors.vector_size} numbers. Received: --embedding-size"
-            f" {size}. Use --embedding-size {vectors.vector_size}"
+            f"{path} has vectors of {length} numbers. Received: --embedding-size {size}. Use"
+            f" --embedding-size {length}"
         )
     known = {n: _vector(vectors, token) for n, token in enumerate(vocabulary)}
     present = {n: vector for n, vector in known.items() if vector is not None}
@@ -60,32 +68,41 @@ def load(path: Path, vocabulary: list[str], size: int, random_seed: int | None) 
     return Pretrained(rows.astype(np.float32), len(present))
 
 
-def _vector(vectors: Any, token: str) -> Array | None:
+def _vector(vectors: Vectors, token: str) -> Array | None:
     for name in (token, token.lower()):
-        if name in vectors:
-            vector: Array = vectors[name]
+        if name in vectors.row_of:
+            vector: Array = vectors.rows[vectors.row_of[name]]
             return vector
     return None
 
 
-def _read(path: Path) -> Any:
-    """Gensim's `KeyedVectors`."""
+def _read(path: Path) -> Vectors:
     from gensim.models import KeyedVectors  # here, because it is optional and takes a second
 
     try:
         first, second = _beginning(path)
-        if first.startswith(PICKLE):
-            loaded = KeyedVectors.load(str(path))
-            return getattr(loaded, "wv", loaded)
+        if first.startswith(gensim_file.BEGINS):
+            return gensim_file.read(path)
         has_header = len(first.split()) == 2
-        return KeyedVectors.load_word2vec_format(
+        loaded = KeyedVectors.load_word2vec_format(
             str(path), binary=has_header and not _is_text(second), no_header=not has_header
         )
+        return Vectors(loaded.key_to_index, loaded.vectors)
+    except OSError as error:
+        raise _unreadable(path, error) from error
     except Exception as error:  # gensim raises whatever its parsing meets
         reason = " ".join(str(error).split())
         raise TextgenError(
-            f"{path} cannot be read as vectors of word2vec, GloVe or gensim ({reason})"
+            f"{path} cannot be read as vectors of word2vec, GloVe or gensim ({reason}): have gensim"
+            " write it with save_word2vec_format"
         ) from error
+
+
+def _unreadable(path: Path, error: OSError) -> TextgenError:
+    return TextgenError(
+        f"{error.filename or path} cannot be read ({error.strerror or error}): give --word2vec the"
+        " path of a file with vectors"
+    )
 
 
 def _beginning(path: Path) -> tuple[bytes, bytes]:

@@ -7,6 +7,8 @@ import heapq
 import numpy as np
 
 MOST_KEPT = 1_000
+STARTS = 100
+"""Line starts to draw from a piece."""
 
 
 class LineStarts:
@@ -28,9 +30,12 @@ class LineStarts:
         self._within_line = not piece.endswith("\n")
         if not whole or (text := piece[begin:]).isspace() or not text:
             return
-        starts = some_line_starts(text, self._rng)
-        numbered = zip(self._rng.random(len(starts)).tolist(), starts, strict=True)
-        self._kept = heapq.nsmallest(MOST_KEPT, [*self._kept, *numbered])
+        highest = self._kept[-1][0] if len(self._kept) == MOST_KEPT else 1.0
+        if count := int(self._rng.binomial(STARTS, highest)):  # of so many the number is low enough
+            starts = some_line_starts(text, self._rng, count)
+            numbers = self._rng.uniform(0, highest, len(starts)).tolist()
+            numbered = zip(numbers, starts, strict=True)
+            self._kept = heapq.nsmallest(MOST_KEPT, [*self._kept, *numbered])
 
     @property
     def starts(self) -> list[str]:
@@ -38,7 +43,7 @@ class LineStarts:
         return list(dict.fromkeys(start for _, start in self._kept))
 
 
-def some_line_starts(text: str, rng: np.random.Generator, count: int = 100) -> list[str]:
+def some_line_starts(text: str, rng: np.random.Generator, count: int = STARTS) -> list[str]:
     """The beginnings, up to 5 words or 40 characters, of `count` random lines of `text`.
 
     Returns:

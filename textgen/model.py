@@ -86,7 +86,7 @@ def _layer(config: ModelConfig, number: int, inputs: Any, seeds: Seeds, layers: 
     """Recurrent layer `number`, from 1, and what stands around it."""
     kind = getattr(layers, {"lstm": "LSTM", "gru": "GRU", "rnn": "SimpleRNN"}[config.cell])
     hidden = kind(
-        config.layer_sizes[number - 1], return_sequences=True, stateful=True,
+        config.rnn_size, return_sequences=True, stateful=True,
         name=f"{config.cell}_{number}",
         kernel_initializer=keras.initializers.GlorotUniform(seed=seeds()),
         recurrent_initializer=keras.initializers.Orthogonal(seed=seeds()),

@@ -106,8 +106,9 @@ def layer_norm(x: Array, gamma: Array, beta: Array | None) -> Array:
 def weight_shapes(config: ModelConfig, vocabulary_size: int) -> dict[str, tuple[int, ...]]:
     """The shape of every trained array, by its path in the Keras model."""
     kind, size = CELLS[config.cell], config.embedding_size or vocabulary_size
+    width = config.rnn_size
     shapes: dict[str, tuple[int, ...]] = {"embedding/embeddings": (vocabulary_size, size)}
-    for number, width in enumerate(config.layer_sizes, start=1):
+    for number in range(1, config.num_layers + 1):
         cell = kind.path(number)
         shapes[f"{cell}/kernel"] = (size, kind.blocks * width)
         shapes[f"{cell}/recurrent_kernel"] = (width, kind.blocks * width)
@@ -156,11 +157,11 @@ class Network:
 
         Its output follows at once, so that it reads input and last output as one.
         """
-        path, width = self.cell.path(number), self.config.layer_sizes[number - 1]
+        path = self.cell.path(number)
         kernel, recurrent_kernel, bias = self.cell.by_gate(
             weights[f"{path}/kernel"], weights[f"{path}/recurrent_kernel"], weights[f"{path}/bias"]
         )
-        gives = slice(inputs.stop, inputs.stop + width)
+        gives = slice(inputs.stop, inputs.stop + self.config.rnn_size)
         after = self._after(number, weights, inputs, gives)
         if number == 1:
             self._kernel, self._bias = kernel, bias
@@ -180,18 +181,13 @@ class Network:
 
     def initial_state(self, batch_size: int) -> State:
         """The state before any token: zeros."""
-        widths = self.config.layer_sizes if self.cell.has_memory else ()
-        return State(
-            np.zeros((batch_size, self._output.stop), np.float32),
-            tuple(np.zeros((batch_size, width), np.float32) for width in widths),
-        )
+        memories = self.config.num_layers if self.cell.has_memory else 0
+        cells = np.zeros((memories, batch_size, self.config.rnn_size), np.float32)
+        return State(np.zeros((batch_size, self._output.stop), np.float32), tuple(cells))
 
-    def buffers(self, rows: int) -> list[Gates]:
-        """What a step of each layer works in; layers of one size share."""
-        sizes = self.config.layer_sizes
-        gates = self._kernel.shape[0]
-        new = {width: Gates.of(np.empty((gates, rows, width), np.float32)) for width in sizes}
-        return [new[width] for width in sizes]
+    def buffer(self, rows: int) -> Gates:
+        """What a step of a layer works in; all layers share one."""
+        return Gates.of(np.empty((self._kernel.shape[0], rows, self.config.rnn_size), np.float32))
 
     def project(self, ids: Ids) -> Array:
         """What the first layer's gates receive from tokens: ids (N,) -> (gates, N, H)."""
@@ -222,7 +218,7 @@ class Network:
     def _read(self, ids: Ids, state: State) -> None:
         """Advance `state` over `ids` (B, T), layer by layer."""
         rows, steps = ids.shape
-        buffers = self.buffers(rows)
+        gates = self.buffer(rows)
         sequence = np.empty((steps, rows, 0), np.float32)
         for number, layer in enumerate(self.layers):
             if layer.bias is None:
@@ -231,7 +227,7 @@ class Network:
                 width = sequence.shape[2]
                 inputs = sequence.reshape(-1, width) @ layer.kernel[:, :width] + layer.bias
             cells = state.c[number] if self.cell.has_memory else None
-            outputs = self._run(layer, inputs, state.h[:, layer.gives], cells, buffers[number])
+            outputs = self._run(layer, inputs, state.h[:, layer.gives], cells, gates)
             sequence = self._after_all(layer, outputs, sequence, state.h)
 
     def _run(self, layer: Layer, inputs: Array, h: Array, c: Array | None, gates: Gates) -> Array:
@@ -284,9 +280,10 @@ class Stepper:
         self.logits, self._state = logits, state
         network, h = self._network, state.h
         cells = state.c if network.cell.has_memory else (None,) * len(network.layers)
+        gates = network.buffer(len(h))
         self._views = [
             (layer.kernel, layer.bias, h[:, layer.reads], h[:, layer.gives], c, gates, layer.after)
-            for layer, c, gates in zip(network.layers, cells, network.buffers(len(h)), strict=True)
+            for layer, c in zip(network.layers, cells, strict=True)
         ]
         self._output = network.output(state)
 

@@ -12,7 +12,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "adam": {"beta_2": 0.99},
     "rmsprop": {},
     "sgd": {"momentum": 0.9},
-    "adagrad": {},
+    "adagrad": {"initial_accumulator_value": 0.0},  # Keras' 0.1 is far above clipped gradients
     "adadelta": {},
 }
 CLASSES = {

@@ -170,10 +170,9 @@ def _flag(field: "dataclasses.Field[Any]") -> dict[str, Any]:
         return {"action": argparse.BooleanOptionalAction if switches_off else "store_true"}
     if not kind.single:
         return {"action": "append", "metavar": METAVARS[kind.item]}
-    several = {int: whole_numbers, float: numbers}
     choices = "|".join(field.metadata["choices"])
     return {
-        "type": several[kind.item] if kind.several else kind.item,
+        "type": numbers if kind.several else kind.item,
         "metavar": field.metadata["metavar"] or choices or METAVARS[kind.item],
     }
 
@@ -184,15 +183,8 @@ def numbers(text: str) -> float | tuple[float, ...]:
     return numbers if len(numbers) > 1 else numbers[0]
 
 
-def whole_numbers(text: str) -> int | tuple[int, ...]:
-    """One whole number, or several with commas between them. Raises ValueError."""
-    numbers = tuple(int(part) for part in text.split(","))
-    return numbers if len(numbers) > 1 else numbers[0]
-
-
-# argparse's words for them: "invalid number value: 'x'"
 numbers.__name__ = "number"
-whole_numbers.__name__ = "whole number"
+"""Argparse's word for it: "invalid number value: 'x'"."""
 
 
 def plain(value: Any) -> Any:

@@ -24,27 +24,28 @@ from textgen.errors import TextgenError
 from textgen.tokenizers import START, Piece, last_cut, read_piece
 from textgen.treebank import State
 
-SIZE = 1 << 20
-"""Characters in a piece, about."""
-LEAST = 8
+SIZE = {False: 1 << 19, True: 1 << 22}
+"""Characters in a piece, about; of words more, as each distinct word is counted once a piece."""
+LEAST = 2
 """Pieces for which other processes are worth their start."""
 WARM_UP = 1 << 15
 """Characters before a piece from which to guess the state of the spacing rule."""
 
 
-def read(chunks: Iterable[str], config: TokenizerConfig, cores: int, size: int = SIZE) -> Pieces:
+def read(chunks: Iterable[str], config: TokenizerConfig, cores: int, size: int = 0) -> Pieces:
     """Yield text and tokens of the pieces of a text.
 
     Args:
         chunks: the text, cut anywhere.
         config: says what a token is.
-        cores: processes to use, if the text is long.
-        size: characters in a piece, about.
+        cores: processes to use, if the text is long and of words: reading characters costs less
+            than to give them to another process.
+        size: characters in a piece, about; 0 chooses.
     """
-    texts = cut(chunks, config, size)
+    texts = cut(chunks, config, size or SIZE[config.word_tokens])
     first = list(itertools.islice(texts, LEAST))
     together = itertools.chain(first, texts)
-    if cores == 1 or len(first) < LEAST:
+    if cores == 1 or len(first) < LEAST or not config.word_tokens:
         return _alone(together, config)
     return _side_by_side(together, config, cores)
 
@@ -52,7 +53,7 @@ def read(chunks: Iterable[str], config: TokenizerConfig, cores: int, size: int =
 Pieces = Iterator[tuple[str, Piece]]
 
 
-def cut(chunks: Iterable[str], config: TokenizerConfig, size: int = SIZE) -> Iterator[str]:
+def cut(chunks: Iterable[str], config: TokenizerConfig, size: int) -> Iterator[str]:
     """Cut a text anew, into pieces of `size` characters or more, where tokens allow it."""
     held: list[str] = []
     length, wanted = 0, size

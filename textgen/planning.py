@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from textgen import console, finetuning, sizing
+from textgen import console, embeddings, finetuning, sizing
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textgen.errors import TextgenError
 from textgen.network import Array
@@ -59,6 +59,8 @@ def _new(arguments: argparse.Namespace) -> Plan:
     words = tokenizer.word_tokens
     model = ModelConfig.from_flags(arguments, words)
     config = TrainingConfig.from_flags(arguments, words)
+    if config.word2vec:
+        embeddings.check(Path(config.word2vec))  # now, not after reading a long text
     corpus = read_corpus(arguments.data_dir, VocabularyRule(tokenizer), config.validation_split)
     if not (config.minutes and sizing.is_wanted(vars(arguments))):
         return Plan(corpus, model, config)

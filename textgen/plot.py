@@ -10,6 +10,8 @@ from textgen import console
 from textgen.files import write_atomic
 from textgen.history import RATIO, Row, in_units, judged
 
+SMALLEST_RATIO = 1e-4
+"""Of the largest update ratio in the picture: smaller ones fall out of it."""
 INSTALL = "pip install matplotlib"
 
 
@@ -44,6 +46,7 @@ def _png(rows: list[Row], unit: str) -> bytes:
     _draw(ratios, rows, {name: name.removeprefix(RATIO) for name in layers})
     ratios.set_ylabel("size of an update /\nsize of the weights")
     ratios.set_yscale("log")
+    _limit_decades(ratios)
     ratios.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     ratios.set_xlabel("epoch")
     ratios.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -65,6 +68,12 @@ def _draw_losses(axes: Any, rows: list[Row], unit: str) -> None:
     )  # fmt: skip
     axes.set_ylabel(f"loss, nats per {unit}")
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+
+
+def _limit_decades(axes: Any) -> None:
+    """Leave room for what counts: where the learning rate ends at 0, so do the updates."""
+    lowest, highest = axes.get_ylim()
+    axes.set_ylim(bottom=max(lowest, highest * SMALLEST_RATIO))
 
 
 def _draw(axes: Any, rows: list[Row], labels: dict[str, str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from textgen.config import TokenizerConfig
-from textgen.pieces import cut
+from textgen.pieces import SIZE, cut
 
 MOST_KINDS = 1_000_000
 """Distinct words that are told apart: about 100 MB."""
@@ -26,7 +26,7 @@ class Report:
 
     def read(self, chunks: Iterable[str]) -> Report:
         """Measure a text, cut anywhere."""
-        for text in cut(chunks, _WORDS):
+        for text in cut(chunks, _WORDS, SIZE[True]):
             data = text.encode("utf-8", "surrogatepass")
             self.num_bytes += len(data)
             self.characters += len(text)

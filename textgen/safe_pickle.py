@@ -7,6 +7,7 @@ them with protocol 2 or newer. `Lib/pickletools.py` of CPython describes each on
 Python's own unpickler is not safe here, even when every global is refused: a memo index of 2**32
 makes it allocate gigabytes, and a nest of tuples as a dict's key takes 2**60 steps to hash. In
 this machine only strings can be used twice, so a result is a tree, and no larger than its file.
+`objects` gives up that much: what it returns may refer to itself, so look at known places only.
 """
 
 import struct
@@ -39,6 +40,10 @@ class Record:
 
     class_name: str
     attributes: dict[str, Any] = field(default_factory=dict)
+    arguments: Any = ()
+    """What the object would be made with."""
+    state: Any = None
+    """What it would be set to, where that is no dict of attributes."""
 
 
 def loads(data: bytes, classes: Collection[str] = ()) -> Any:
@@ -59,12 +64,29 @@ def loads(data: bytes, classes: Collection[str] = ()) -> Any:
         raise PickleError("it is broken") from error
 
 
+def objects(data: bytes) -> Any:
+    """The value that the pickle `data` describes, in which every object becomes a `Record`.
+
+    Whatever class or function is asked for is noted by name, and neither imported nor called.
+    Sets become tuples. Takes memory in proportion to `data`, which may be of any size.
+
+    Raises:
+        PickleError: if `data` is not a whole pickle.
+    """
+    try:
+        return _ObjectMachine(data).run()
+    except (IndexError, KeyError, UnicodeDecodeError) as error:
+        raise PickleError("it is broken") from error
+
+
 class _Machine:
     """The state of the stack machine while it reads `data`."""
 
     def __init__(self, data: bytes, classes: frozenset[str]) -> None:
         self.data = data
         self.classes = classes
+        self.instructions = _INSTRUCTIONS
+        self.max_steps, self.max_containers = MAX_STEPS, MAX_CONTAINERS
         self.position = 0
         self.stack: list[Any] = []
         self.marks: list[int] = []
@@ -72,16 +94,16 @@ class _Machine:
         self.containers = 0
 
     def run(self) -> Any:
-        for _ in range(MAX_STEPS):
+        for _ in range(self.max_steps):
             code = self.data[self.position]
             self.position += 1
             if code == _STOP:
                 return self.result()
-            instruction = _INSTRUCTIONS.get(code)
+            instruction = self.instructions.get(code)
             if instruction is None:
                 raise PickleError(f"its instruction {chr(code)!r} is not for plain values")
             instruction(self)
-        raise PickleError(f"it has more than {MAX_STEPS:,} instructions")
+        raise PickleError(f"it has more than {self.max_steps:,} instructions")
 
     def result(self) -> Any:
         if len(self.stack) != 1 or self.marks or self.position != len(self.data):
@@ -107,8 +129,8 @@ class _Machine:
 
     def push_container(self, value: Any) -> None:
         self.containers += 1
-        if self.containers > MAX_CONTAINERS:
-            raise PickleError(f"it has more than {MAX_CONTAINERS} lists and dicts")
+        if self.containers > self.max_containers:
+            raise PickleError(f"it has more than {self.max_containers} lists and dicts")
         self.stack.append(value)
 
     def pop_to_mark(self) -> list[Any]:
@@ -122,6 +144,15 @@ class _Machine:
         if not isinstance(self.stack[-1], kind):
             raise PickleError("it is broken")
         return self.stack[-1]
+
+
+class _ObjectMachine(_Machine):
+    """A machine that also knows the instructions for objects, bytes, tuples and sets."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data, frozenset())
+        self.max_steps = self.max_containers = len(data)  # an instruction is a byte or more
+        self.instructions = _INSTRUCTIONS | _OBJECT_INSTRUCTIONS
 
 
 def _text(machine: _Machine) -> None:
@@ -255,3 +286,59 @@ _INSTRUCTIONS: dict[int, Callable[[_Machine], object]] = {
     0x95: lambda machine: machine.take(8),
 }
 """By code; the letters and numbers are those of `pickletools.opcodes`."""
+
+
+def _bytes(machine: _Machine, size: int) -> None:
+    machine.stack.append(machine.take(machine.number(size)))
+
+
+def _tuple(machine: _Machine, length: int) -> None:
+    values = [machine.stack.pop() for _ in range(length)]
+    machine.stack.append(tuple(reversed(values)))
+
+
+def _recall_anything(machine: _Machine, size: int) -> None:
+    machine.stack.append(machine.memo[machine.number(size)])
+
+
+def _any_class_name(machine: _Machine) -> None:
+    name, _module = machine.stack.pop(), machine.stack.pop()
+    machine.stack.append(ClassName(str(name)))
+
+
+def _object(machine: _Machine) -> None:
+    """What a class or a function would return for arguments."""
+    arguments, name = machine.stack.pop(), machine.top(ClassName).name
+    machine.stack[-1] = Record(name, arguments=arguments)
+
+
+def _set_up(machine: _Machine) -> None:
+    state, record = machine.stack.pop(), machine.top(Record)
+    if isinstance(state, dict):
+        record.attributes.update(state)
+    else:
+        record.state = state
+
+
+_OBJECT_INSTRUCTIONS: dict[int, Callable[[_Machine], object]] = {
+    # values
+    ord("C"): lambda machine: _bytes(machine, 1),
+    ord("B"): lambda machine: _bytes(machine, 4),
+    0x8E: lambda machine: _bytes(machine, 8),
+    # containers
+    ord("t"): lambda machine: machine.stack.append(tuple(machine.pop_to_mark())),
+    0x85: lambda machine: _tuple(machine, 1),
+    0x86: lambda machine: _tuple(machine, 2),
+    0x87: lambda machine: _tuple(machine, 3),
+    0x91: lambda machine: machine.stack.append(tuple(machine.pop_to_mark())),
+    # the memo
+    ord("h"): lambda machine: _recall_anything(machine, 1),
+    ord("j"): lambda machine: _recall_anything(machine, 4),
+    # objects
+    ord("c"): lambda machine: machine.stack.append(ClassName((machine.line(), machine.line())[1])),
+    0x93: _any_class_name,
+    ord("R"): _object,
+    0x81: _object,
+    ord("b"): _set_up,
+}
+"""More of them, and those that stand for others of `_INSTRUCTIONS`."""

@@ -41,7 +41,11 @@ def merged(parser: ArgumentParser, arguments: argparse.Namespace) -> argparse.Na
 def _loaded(path: Path) -> Mapping[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise TextgenError(
+            f"{path} cannot be read ({error.strerror}): give --config the path of a YAML file"
+        ) from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise TextgenError(f"{path} cannot be read as YAML: {reason}") from error
     if not isinstance(values, Mapping):

@@ -147,7 +147,7 @@ def memory_needed(model: ModelConfig, config: TrainingConfig, vocabulary_size: i
     gradients), and the logits stand three times (with their softmax and gradient).
     """
     weights = sum(math.prod(shape) for shape in weight_shapes(model, vocabulary_size).values())
-    per_token = 16 * sum(model.layer_sizes) + 3 * vocabulary_size
+    per_token = 16 * model.num_layers * model.rnn_size + 3 * vocabulary_size
     return 4 * (5 * weights + config.batch_size * config.seq_length * per_token)
 
 

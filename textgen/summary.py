@@ -50,16 +50,17 @@ def weights_per_layer(model: ModelConfig, vocabulary_size: int) -> dict[str, tup
 
 
 def _gives(name: str, model: ModelConfig, vocabulary_size: int) -> int:
-    """The size of a layer's output; the layers between the first and the last have numbers."""
+    """The size of a layer's output."""
     if name == "logits":
         return vocabulary_size
     if name == "embedding":
         return model.embedding_size or vocabulary_size
-    return model.layer_sizes[int(name.split("_")[-1]) - 1]
+    return model.rnn_size
 
 
 def _time(model: ModelConfig, config: TrainingConfig, vocabulary_size: int, tokens: int) -> str:
     if config.minutes:
         return f"{config.minutes:g} minutes"
-    seconds = sizing.estimated_seconds(model, vocabulary_size, tokens, sizing.measure_gflops())
+    gflops = sizing.measure_gflops(seconds=0.3)
+    seconds = sizing.estimated_seconds(model, vocabulary_size, tokens, gflops)
     return f"about {console.duration(config.num_epochs * seconds)} for {config.num_epochs} epochs"

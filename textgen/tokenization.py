@@ -193,7 +193,7 @@ def _made(text: Stream, path: Path, rule: VocabularyRule) -> tokenfiles.TokenFil
     with tempfile.TemporaryFile(dir=path.parent) as file:
         draft, counter = _Draft(file), Counter()
         for piece in work.pieces():
-            counter.add(dict(zip(piece.kinds, piece.counts, strict=True)))
+            counter.add(piece.kinds, piece.counts)
             draft.add(piece)
         return _written(path, work, rule, rule.tokenizer(counter.counts), draft.read())
 
@@ -212,7 +212,7 @@ def _written(
     def ids() -> Iterator[StoredIds]:
         nonlocal num_unknown
         for kinds, places in read:
-            part = tokenizer.ids(kinds).astype(dtype)[places]
+            part = tokenizer.ids(kinds).astype(dtype).take(places)
             num_unknown += len(part) - int(np.count_nonzero(part))
             yield part
 

@@ -6,7 +6,7 @@ did not have, and is never generated.
 
 import collections
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -19,7 +19,7 @@ from textgen.errors import TextgenError
 Ids: TypeAlias = npt.NDArray[np.int32]
 StoredIds: TypeAlias = npt.NDArray[Any]
 """Token ids of the smallest unsigned type that holds the vocabulary."""
-Counts: TypeAlias = collections.Counter[str]
+Counts: TypeAlias = dict[str, int]
 """How often each token stands in a text."""
 
 UNKNOWN_ID = 0
@@ -57,16 +57,28 @@ def read_piece(
         The tokens, and the state in which the next piece is to be read.
     """
     if not config.word_tokens:
-        return _read_characters(text, config), state
-    words, state = _words_from(text, config, state)
-    numbers: dict[str, int] = collections.defaultdict(itertools.count().__next__)
-    places = np.fromiter(map(numbers.__getitem__, words), np.int32, count=len(words))
-    return _piece(numbers, places.astype(smallest_type(len(numbers)))), state
+        return _piece(_code_points(text), lambda point: _folded(chr(point), config)), state
+    if config.pristine_input:
+        met: dict[str, int] = collections.defaultdict(itertools.count().__next__)
+        numbers, kinds = list(map(met.__getitem__, text.split())), list(met)
+    else:
+        numbers, kinds, state = treebank.number_from(text, state)
+    fold = str.lower if config.lowercase else str
+    return _piece(np.array(numbers, np.int32), lambda number: fold(kinds[number])), state
 
 
-def _piece(numbers: dict[str, int], places: StoredIds) -> Piece:
-    counts = np.bincount(places, minlength=len(numbers))
-    return Piece(list(numbers), places, counts.tolist())
+def _piece(numbers: npt.NDArray[Any], token: Callable[[int], str]) -> Piece:
+    """The tokens that some numbers stand for; several numbers may stand for one token."""
+    met = np.bincount(numbers)
+    found = np.flatnonzero(met)
+    tokens = list(map(token, found.tolist()))
+    counts: dict[str, int] = collections.defaultdict(int)
+    for kind, count in zip(tokens, met[found].tolist(), strict=True):
+        counts[kind] += count
+    places = {kind: place for place, kind in enumerate(counts)}
+    table = np.zeros(len(met), smallest_type(len(places)))
+    table[found] = [places[kind] for kind in tokens]
+    return Piece(list(counts), table.take(numbers), list(counts.values()))
 
 
 def last_cut(text: str, config: TokenizerConfig) -> int:
@@ -158,7 +170,7 @@ class CharTokenizer:
         return _encode(self, text)
 
     def ids(self, kinds: Sequence[str]) -> Ids:
-        return np.array([self._ids.get(kind, UNKNOWN_ID) for kind in kinds], np.int32)
+        return _looked_up(self._ids, kinds)
 
     def decode(self, ids: Sequence[int] | Ids) -> str:
         points = self._code_points[np.asarray(ids, np.int64)]
@@ -210,7 +222,7 @@ class WordTokenizer:
         return _encode(self, text)
 
     def ids(self, kinds: Sequence[str]) -> Ids:
-        return np.array([self._ids.get(kind, UNKNOWN_ID) for kind in kinds], np.int32)
+        return _looked_up(self._ids, kinds)
 
     def decode(self, ids: Sequence[int] | Ids) -> str:
         decoder = self.decoder()
@@ -277,7 +289,7 @@ def extended(known: Tokenizer, counts: Counts) -> Tokenizer:
 def count(text: str, config: TokenizerConfig) -> Counts:
     """How often each token stands in `text`."""
     piece, _ = read_piece(text, config)
-    return collections.Counter(dict(zip(piece.kinds, piece.counts, strict=True)))
+    return dict(zip(piece.kinds, piece.counts, strict=True))
 
 
 def to_metadata(tokenizer: Tokenizer) -> dict[str, Any]:
@@ -328,30 +340,14 @@ def _encode(tokenizer: Tokenizer, text: str) -> Ids:
     return tokenizer.ids(piece.kinds)[piece.places]
 
 
+def _looked_up(ids: dict[str, int], kinds: Sequence[str]) -> Ids:
+    found = map(ids.get, kinds, itertools.repeat(UNKNOWN_ID))
+    return np.fromiter(found, np.int32, len(kinds))
+
+
 def _words(text: str, config: TokenizerConfig) -> list[str]:
-    return _words_from(text, config, START)[0]
-
-
-def _words_from(
-    text: str, config: TokenizerConfig, state: treebank.State
-) -> tuple[list[str], treebank.State]:
-    if config.pristine_input:
-        words = text.split()
-    else:
-        words, state = treebank.tokenize_from(text, state)
-    return ([word.lower() for word in words] if config.lowercase else words), state
-
-
-def _read_characters(text: str, config: TokenizerConfig) -> Piece:
-    points = _code_points(text)
-    seen = np.zeros(int(points.max(initial=0)) + 1, bool)
-    seen[points] = True
-    found = np.flatnonzero(seen)
-    folded = [_folded(chr(point), config) for point in found.tolist()]
-    numbers = {kind: number for number, kind in enumerate(dict.fromkeys(folded))}
-    table = np.zeros(len(seen), smallest_type(len(numbers)))
-    table[found] = [numbers[kind] for kind in folded]
-    return _piece(numbers, table[points])
+    words = text.split() if config.pristine_input else treebank.tokenize(text)
+    return [word.lower() for word in words] if config.lowercase else words
 
 
 def _folded(character: str, config: TokenizerConfig) -> str:
@@ -360,15 +356,19 @@ def _folded(character: str, config: TokenizerConfig) -> str:
 
 
 def _code_points(text: str) -> npt.NDArray[Any]:
+    """Those of each character (N,), in the smallest unsigned type that holds them all."""
     if text.isascii():
         return np.frombuffer(text.encode("ascii"), np.uint8)
+    data = text.encode("utf-16-le", "surrogatepass")
+    if len(data) == 2 * len(text):
+        return np.frombuffer(data, "<u2")
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
 
 
 def _vocabulary(counts: Counts, config: TokenizerConfig) -> list[str]:
     """The tokens to know, most common first (ties by spelling), after the unknown token."""
     unknown = KINDS[config.word_tokens].unknown_token
-    total = counts.total() - counts[unknown]
+    total = sum(counts.values()) - counts.get(unknown, 0)
     least = config.min_count or (2 if config.word_tokens and total > MANY_WORDS else 1)
     kept = [token for token, n in counts.items() if n >= least and token != unknown]
     kept.sort(key=lambda token: (-counts[token], token))

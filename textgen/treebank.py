@@ -16,7 +16,7 @@ spaces dashes, sentences, ellipses and French punctuation from a paragraph's fir
 
 Where text may be cut: all that the rule remembers ends with the paragraph, so
 `tokenize(a + b) == tokenize(a) + tokenize(b)` if `a` ends in a blank line, that is in "\n" and
-then a line of nothing but white space with its "\n". `tokenize_from` takes the state of the rule
+then a line of nothing but white space with its "\n". `number_from` takes the state of the rule
 along, and with it every cut that `last_cut` finds: after any line, and within long ones.
 
 The tokens are those of nltk's `TreebankWordTokenizer` (the rules of Robert MacIntyre's sed script,
@@ -34,7 +34,8 @@ with nltk's table of contractions) but for these:
 """
 
 import re
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from textgen._treebank_rule import PARAGRAPH, State, is_spacing, shape, step, written
@@ -48,12 +49,13 @@ __all__ = [
     "detokenize",
     "is_spacing",
     "last_cut",
+    "number_from",
     "tokenize",
-    "tokenize_from",
 ]
 
-_MAX_ENTRIES = 1 << 18  # remembered at most, about 50 MB; then all is forgotten and learned anew
+_MAX_ENTRIES = 1 << 18  # remembered at most, about 50 MB; the next text is then read afresh
 _MAX_LENGTH = 64  # of what is remembered: longer chunks hardly come twice
+_LONG_GAP = 16  # white space that is longer is read with the rest of its line at once
 _LONG_LINE = 1 << 16  # how far back to look for a cut within a line
 _BETWEEN_WORDS = re.compile(r"[^\s.](?= \S)")  # not after a period: ". . ." is one token
 _GAP_AND_CHUNK = re.compile(rf"(\s*)({SPACED_DOTS}\S*|\S+)")
@@ -62,26 +64,29 @@ _T = TypeVar("_T")
 
 def tokenize(text: str) -> list[str]:
     """Splits text into words, punctuation, newlines and, where needed, spacing tokens."""
-    return tokenize_from(text, PARAGRAPH)[0]
+    numbers, kinds, _ = number_from(text, PARAGRAPH)
+    return list(map(kinds.__getitem__, numbers))
 
 
-def tokenize_from(text: str, state: State) -> tuple[list[str], State]:
-    """Splits the next piece of a text.
+def number_from(text: str, state: State) -> tuple[list[int], list[str], State]:
+    """Splits the next piece of a text into tokens, each given by a number.
 
     Args:
         text: goes on where the piece before was cut, at a place that `last_cut` finds.
         state: where the piece before left off; `PARAGRAPH` at the start of the text.
 
     Returns:
-        The tokens, and the state to go on from.
+        For each token where it is in the second; tokens, more than those of the text; and the
+        state to go on from.
     """
-    tokens: list[str] = []
-    reader = _read(text, _writer(state).reader(""), tokens)
-    return tokens, reader.writer.state
+    memory = _memory_with_room()
+    numbers: list[int] = []
+    reader = _read(text, memory.writer(state).reader(""), numbers)
+    return numbers, memory.kinds, reader.writer.state
 
 
 def last_cut(text: str) -> int:
-    """The last place to cut `text` for `tokenize_from`; 0 where there is none.
+    """The last place to cut `text` for `number_from`; 0 where there is none.
 
     That is after a newline, or where there is none, before a single space between words.
     """
@@ -93,7 +98,7 @@ def last_cut(text: str) -> int:
 def detokenize(tokens: Iterable[str]) -> str:
     """Writes the text of tokens, whether they come from `tokenize` or from a model."""
     pieces: list[str] = []
-    writer = _writer(PARAGRAPH)
+    writer = _memory_with_room().writer(PARAGRAPH)
     for token in tokens:
         form, text = _forms[token]
         gap, writer = writer[form]
@@ -108,7 +113,7 @@ class StreamingDetokenizer:
     """
 
     def __init__(self) -> None:
-        self._writer = _writer(PARAGRAPH)
+        self._writer = _memory_with_room().writer(PARAGRAPH)
 
     def push(self, token: str) -> str:
         """Returns the text that the token adds, with the white space before it."""
@@ -125,37 +130,80 @@ class _Forms(dict[str, tuple[str, str]]):
     """Maps a token to its shape, as which it enters the spacing rule, and to its own text."""
 
     def __missing__(self, token: str) -> tuple[str, str]:
-        return _remember(self, token, (shape(token), written(token)))
+        if len(self) >= _MAX_ENTRIES:
+            self.clear()
+        form = shape(token), written(token)
+        if len(token) <= _MAX_LENGTH:
+            self[token] = form
+        return form
+
+
+class _Memory:
+    """The states and tokens that have been met, in which walks go on for as long as they last.
+
+    One that is full learns nothing more, and later walks take place in a new one.
+    """
+
+    def __init__(self) -> None:
+        self.kinds: list[str] = []
+        self._numbers: dict[str, int] = {}
+        self._writers: dict[State, _Writer] = {}
+        self._entries = 0
+        self._lock = threading.Lock()
+
+    @property
+    def full(self) -> bool:
+        return max(self._entries, len(self.kinds)) >= _MAX_ENTRIES
+
+    def writer(self, state: State) -> "_Writer":
+        writer = self._writers.get(state)
+        return self._writers.setdefault(state, _Writer(self, state)) if writer is None else writer
+
+    def number(self, token: str) -> int:
+        """Where a token is in `kinds`."""
+        with self._lock:
+            number = self._numbers.setdefault(token, len(self.kinds))
+            if number == len(self.kinds):
+                self.kinds.append(token)
+        return number
+
+    def keep(self, table: dict[str, _T], key: str, value: _T) -> _T:
+        if not self.full and len(key) <= _MAX_LENGTH:
+            self._entries += 1
+            table[key] = value
+        return value
 
 
 class _Writer(dict[str, tuple[str, "_Writer"]]):
     """A state of the spacing rule: maps a shape to the white space before it and the next state."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, memory: _Memory, state: State) -> None:
         super().__init__()
+        self.memory = memory
         self.state = state
         self.quoting = "'" in state.open
         self.readers: dict[str, _Reader] = {}
 
     def __missing__(self, shape: str) -> tuple[str, "_Writer"]:
         gap, state = step(self.state, shape)
-        return _remember(self, shape, (gap, _writer(state)))
+        return self.memory.keep(self, shape, (gap, self.memory.writer(state)))
 
     def reader(self, gap: str) -> "_Reader":
         """The reader of what follows some white space in the text."""
         reader = self.readers.get(gap)
-        return _remember(self.readers, gap, _Reader(self, gap)) if reader is None else reader
+        return self.memory.keep(self.readers, gap, _Reader(self, gap)) if reader is None else reader
 
 
 class _UnevenError(Exception):
-    """A chunk shows that a line is not just chunks with single spaces between them."""
+    """A chunk cannot be read by itself: what follows it matters, or much white space before it."""
 
 
-class _Reader(dict[str, tuple[tuple[str, ...], "_Reader"]]):
+class _Reader(dict[str, tuple[tuple[int, ...], "_Reader"]]):
     """A writer and the white space that comes next in the text.
 
-    Maps the chunk after that (what stands between white space) to its tokens, with the spacing
-    tokens they need, and to the reader of a chunk that follows one space on.
+    Maps the chunk after that (what stands between spaces, or a newline) to the numbers of its
+    tokens, with the spacing tokens they need, and to the reader of a chunk that follows one space
+    on.
     """
 
     def __init__(self, writer: _Writer, gap: str) -> None:
@@ -163,12 +211,24 @@ class _Reader(dict[str, tuple[tuple[str, ...], "_Reader"]]):
         self.writer = writer
         self.gap = gap
 
-    def __missing__(self, chunk: str) -> tuple[tuple[str, ...], "_Reader"]:
-        if chunk == "." or chunk.split() != [chunk]:
+    def __missing__(self, chunk: str) -> tuple[tuple[int, ...], "_Reader"]:
+        if chunk == "\n":
+            return self._keep(chunk, *self._newline())
+        words = chunk.split()
+        if words == [chunk] != ["."]:
+            return self._keep(chunk, *self.read(chunk))
+        if "." in words or len(self.gap) >= _LONG_GAP:
             raise _UnevenError
-        return self.read(chunk)
+        numbers: list[int] = []
+        return self._keep(chunk, numbers, _read_uneven(chunk, self, numbers))
 
-    def read(self, chunk: str) -> tuple[tuple[str, ...], "_Reader"]:
+    def _keep(
+        self, chunk: str, numbers: list[int], reader: "_Reader"
+    ) -> tuple[tuple[int, ...], "_Reader"]:
+        return self.writer.memory.keep(self, chunk, (tuple(numbers), reader))
+
+    def read(self, chunk: str) -> tuple[list[int], "_Reader"]:
+        """The tokens of a chunk without white space, but for a spaced ellipsis."""
         tokens: list[str] = []
         writer, gap = self.writer, self.gap
         for token in split_chunk(chunk, writer.quoting):
@@ -180,75 +240,70 @@ class _Reader(dict[str, tuple[tuple[str, ...], "_Reader"]]):
                 after = writer[_forms[mark][0]][1][form][1]
             tokens.append(token)
             writer, gap = after, ""
-        result = tuple(tokens), writer.reader(" ")
-        return result if chunk == "." else _remember(self, chunk, result)
+        return list(map(writer.memory.number, tokens)), writer.reader(" ")
+
+    def _newline(self) -> tuple[list[int], "_Reader"]:
+        numbers, reader = self.end()
+        number = self.writer.memory.number("\n")
+        return [*numbers, number], reader.writer["\n"][1].reader("")
+
+    def end(self) -> tuple[list[int], "_Reader"]:
+        """The end of a line, before which a space was put that the text does not have."""
+        trailing = self.gap[:-1]
+        if not trailing:
+            return [], self
+        number = self.writer.memory.number(trailing)
+        return [number], self.writer[_forms[trailing][0]][1].reader("")
 
 
 _forms = _Forms()
-_writers: dict[State, _Writer] = {}
-_entries = 0
+_memory = _Memory()
 
 
-def _writer(state: State) -> _Writer:
-    writer = _writers.get(state)
-    if writer is None:
-        writer = _writers[state] = _Writer(state)
-    return writer
+def _memory_with_room() -> _Memory:
+    global _memory
+    if _memory.full:
+        _memory = _Memory()
+    return _memory
 
 
-def _remember(table: dict[str, _T], key: str, value: _T) -> _T:
-    global _entries
-    _entries += 1
-    if _entries > _MAX_ENTRIES:
-        _forget()
-    if len(key) <= _MAX_LENGTH:
-        table[key] = value
-    return value
-
-
-def _forget() -> None:
-    global _entries
-    for writer in list(_writers.values()):  # a list, as other threads may add to it
-        for reader in list(writer.readers.values()):
-            reader.clear()
-        writer.readers.clear()
-        writer.clear()
-    _writers.clear()
-    _forms.clear()
-    _entries = 0
-
-
-def _read(text: str, reader: _Reader, tokens: list[str]) -> _Reader:
+def _read(text: str, reader: _Reader, numbers: list[int]) -> _Reader:
     """Appends the tokens of a text to a list; returns the reader of what follows the text."""
-    for number, line in enumerate(text.split("\n")):
-        if number:
-            tokens.append("\n")
-            reader = reader.writer["\n"][1].reader("")
-        if line:
-            reader = _read_line(line, reader, tokens)
-    return reader
-
-
-def _read_line(line: str, reader: _Reader, tokens: list[str]) -> _Reader:
-    length, start = len(tokens), reader
-    try:
-        for chunk in line.split(" "):
+    chunks = iter(text.replace("\n", " \n ").split(" "))
+    for chunk in chunks:
+        try:
             new, reader = reader[chunk]
-            tokens += new
-    except _UnevenError:
-        del tokens[length:]
-        return _read_uneven_line(line, start, tokens)
+        except _UnevenError:
+            new, reader = _read_uneven_line(chunk, chunks, reader)
+        numbers += new
+    last, reader = reader.end()
+    numbers += last
     return reader
 
 
-def _read_uneven_line(line: str, reader: _Reader, tokens: list[str]) -> _Reader:
-    body = line.rstrip()
+def _read_uneven_line(
+    first: str, chunks: Iterator[str], reader: _Reader
+) -> tuple[tuple[int, ...], _Reader]:
+    """The tokens of the rest of a line, its newline too, and the reader of what follows."""
+    line, ended = [first], False
+    for chunk in chunks:
+        if ended := chunk == "\n":
+            break
+        line.append(chunk)
+    numbers: list[int] = []
+    reader = _read_uneven(" ".join(line), reader, numbers)
+    newline, reader = reader["\n"] if ended else ((), reader)
+    return (*numbers, *newline), reader
+
+
+def _read_uneven(text: str, reader: _Reader, numbers: list[int]) -> _Reader:
+    """Likewise of chunks with any white space between them, and of a space after them."""
+    text = reader.gap + text
+    body = text.rstrip()
+    reader = reader.writer.reader("")
     for gap, chunk in _GAP_AND_CHUNK.findall(body):
         if gap != reader.gap:
             reader = reader.writer.reader(gap)
         new, reader = reader.get(chunk) or reader.read(chunk)
-        tokens += new
-    if trailing := line[len(body) :]:
-        tokens.append(trailing)
-        reader = reader.writer[_forms[trailing][0]][1].reader("")
-    return reader
+        numbers += new
+    return reader.writer.reader(text[len(body) :] + " ")

@@ -5,14 +5,15 @@
 
 Each text is made of FILE (real texts), again and again with some of its words changed, and lies in
 a temporary folder until the end. Every number is of a process of its own: `train.py` for two short
-epochs of a small model, first with the text unprepared, then once more. The second one's time and
-peak memory are shown; the training itself is the same for every size.
+epochs of a small model, first with the text unprepared, then three times more. The median time of
+those is shown, and the highest peak of memory of all; the training is the same for every size.
 """
 
 import argparse
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -48,9 +49,9 @@ class Row(NamedTuple):
     """MB/s of preparation."""
     words: float
     second_start: float
-    """Seconds of a training whose text is prepared."""
+    """Seconds of a training whose text is prepared, the median of three."""
     memory: float
-    """MB at the peak of that training."""
+    """MB at the peak of those trainings, and of the one before that prepares the text."""
 
 
 def write_text(path: Path, texts: list[str], megabytes: int) -> None:
@@ -106,8 +107,9 @@ def measure(megabytes: int, texts: list[str], place: Path) -> Row:
         words = prepare(folder, "words")
         shutil.rmtree(folder / ".textgen")
         characters = prepare(folder, "characters")
-        train(folder)  # with the case kept, the characters are others
-        second_start, memory = train(folder)
+        starts = [train(folder) for _ in range(4)]  # the first reads the text: its case is kept
+    second_start = statistics.median(seconds for seconds, _ in starts[1:])
+    memory = max(peak for _, peak in starts)
     return Row(megabytes, megabytes / characters, megabytes / words, second_start, memory)
 
 

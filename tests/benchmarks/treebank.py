@@ -111,7 +111,7 @@ def report_speed(name: str, text: str) -> None:
     writer = TreebankWordDetokenizer()
 
     def first_pass() -> None:
-        treebank._forget()
+        treebank._memory = treebank._Memory()
         treebank.tokenize(text)
 
     took = interleaved(
@@ -136,7 +136,7 @@ def report_speed(name: str, text: str) -> None:
 
 def report_scaling(name: str, short: str, long: str) -> None:
     def round_trip(text: str) -> None:
-        treebank._forget()  # else what is still remembered would flatter one of the two
+        treebank._memory = treebank._Memory()  # what is remembered would flatter one of the two
         if treebank.detokenize(treebank.tokenize(text)) != text:
             print(f"{name} NOT EXACT")
 
