@@ -82,7 +82,7 @@ def _facts(metadata: checkpoint.Metadata) -> dict[str, Any]:
         "unit": metadata.tokenizer.unit,
         "vocabulary_size": len(metadata.tokenizer.vocabulary),
         "cell": model.cell,
-        "layers": list(model.layer_sizes),
+        "layers": [model.rnn_size] * model.num_layers,
         "results": {name: results[name] for name in RESULTS if name in results},
         "line_starts": metadata.line_starts[:SHOWN_STARTS],
     }
