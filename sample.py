@@ -149,7 +149,7 @@ def write_one(
     """Write one text while it is made."""
     pieces = generator.pieces(seed, config, scored=arguments.color)
     stream.write(echoed(seed, arguments, stream))
-    for text, log_probability in pieces:
+    for text, log_probability, _ in pieces:
         stream.write(shaded(text, log_probability) if arguments.color else text)
         if stream.isatty():
             stream.flush()

@@ -1,6 +1,7 @@
 """Train a text generator on the text in a folder: its input.txt, or several settings of it."""
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,8 @@ from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textgen.options import ArgumentParser
 
 DEFAULT_FOLDER = "data/tinyshakespeare"
+PORT = 8080
+"""Where `--serve` shows the run, unless told otherwise."""
 
 
 def main() -> None:
@@ -19,8 +22,9 @@ def main() -> None:
 
     from textgen import planning, training  # only now: TensorFlow takes seconds to import
 
-    with console.verbosity(level):
-        training.fit(arguments.data_dir, *planning.plan(arguments))
+    with console.verbosity(level), watched(arguments):
+        plan = planning.plan(arguments)
+        training.fit(arguments.data_dir, *plan, keep_samples=arguments.serve is not None)
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -42,6 +46,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         help="take flags from a YAML file, `rnn-size: 256`, where they are not given; a model.yaml"
         " repeats its run",
     )  # fmt: skip
+    parser.add_argument(
+        "--serve", metavar="PORT", type=int, nargs="?", const=PORT,
+        help=f"show the run on a page of this machine while it lasts (port {PORT}); see also python"
+        " -m textgen serve",
+    )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
     parser.add_argument(
         "--verbose", action="store_true", help="say all settings, and more about each epoch"
@@ -53,6 +62,15 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     for kind in (TokenizerConfig, ModelConfig, TrainingConfig):
         kind.from_flags(arguments)  # refuses values out of range, at once
     return arguments
+
+
+def watched(arguments: argparse.Namespace) -> contextlib.AbstractContextManager[None]:
+    """A page that shows the run meanwhile, if it was asked for."""
+    if arguments.serve is None:
+        return contextlib.nullcontext()
+    from textgen.server.beside import beside
+
+    return beside(arguments.data_dir, arguments.serve)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from tests.networks import random_network
 from textgen.batch import BLOCK, Batch
-from textgen.sampling import Rules, log_softmax
+from textgen.sampling import NoTokenLeftError, Rules, log_softmax
 
 PLAIN = Rules(banned=((0,),))
 VARIED = (
@@ -61,6 +61,17 @@ def test_who_joins_and_leaves_does_not_matter(streams, data) -> None:
         assert made[name] == alone(VARIED[kind], name, len(made[name]))
 
 
+def test_streams_that_differ_in_temperature_alone_are_sampled_together() -> None:
+    batch, temperatures = Batch(random_network()), (0.3, 1.0, 0.0, 1.7, 1.0)
+    rules = [Rules(temperatures=(each,), top_k=4, banned=((0,),)) for each in temperatures]
+    for seed, each in enumerate(rules):
+        batch.add(PROMPT, each, [np.random.default_rng(seed)])
+    assert len(batch._groups) == 2, "argmax is another kind"
+    together = np.array([batch.step() for _ in range(100)]).T
+    for seed, each in enumerate(rules):
+        assert together[seed].tolist() == alone(each, seed, 100)
+
+
 def test_an_empty_batch_makes_nothing() -> None:
     batch = Batch(random_network())
     assert (len(batch), batch.step().tolist()) == (0, [])
@@ -89,18 +100,56 @@ def test_a_demand_is_met_and_read() -> None:
 
 def test_scores_are_the_models_own_log_probabilities() -> None:
     model = random_network()
-    batch = Batch(model, scored=True)
-    batch.add(PROMPT, Rules(temperatures=(0.0,), banned=((0,), (5,))), [np.random.default_rng(0)])
+    batch = Batch(model)
+    rules = Rules(temperatures=(0.0,), banned=((0,), (5,)))
+    batch.add(PROMPT, rules, [np.random.default_rng(0)], alternatives=0)
     logits = model.stepper(PROMPT[np.newaxis]).logits
     (token_id,) = batch.step()
-    assert batch.log_probabilities[0] == pytest.approx(log_softmax(logits)[0, token_id])
+    assert batch.scores.log_probabilities[0] == pytest.approx(log_softmax(logits)[0, token_id])
+
+
+def test_some_streams_tell_what_was_likeliest_too() -> None:
+    model = random_network()
+    batch = Batch(model)
+    for alternatives in (None, 3, 0):
+        batch.add(PROMPT, PLAIN, [np.random.default_rng(1)], alternatives)
+    expected = log_softmax(model.stepper(PROMPT[np.newaxis]).logits)[0]
+    ids = batch.step()
+    shown = batch.scores.likeliest
+    assert shown.keys() == {1}
+    assert [i for i, _ in shown[1]] == np.argsort(-expected)[:3].tolist()
+    assert [score for _, score in shown[1]] == pytest.approx(np.sort(expected)[::-1][:3])
+    scores = batch.scores.log_probabilities
+    assert np.isnan(scores).tolist() == [True, False, False]
+    assert scores[1:] == pytest.approx(expected[ids[1:]])
+
+
+def test_a_prompt_may_be_read_beforehand_and_in_parts() -> None:
+    model = random_network()
+    stepper = model.stepper(PROMPT[np.newaxis, :1])
+    stepper.read(PROMPT[np.newaxis, 1:])
+    batch = Batch(model)
+    batch.add(PROMPT, VARIED[1], [np.random.default_rng(4)], stepper=stepper)
+    assert [int(batch.step()[0]) for _ in range(50)] == alone(VARIED[1], 4, 50)
+
+
+def test_streams_that_cannot_go_on_are_named_and_the_others_can() -> None:
+    everything = Rules(banned=tuple((token,) for token in range(7)))
+    batch = Batch(random_network())
+    for rules in (PLAIN, everything, PLAIN):
+        batch.add(PROMPT, rules, [np.random.default_rng(5)])
+    with pytest.raises(NoTokenLeftError) as caught:
+        batch.step()
+    assert caught.value.rows.tolist() == [1]
+    batch.remove([1])
+    assert [int(batch.step()[0]) for _ in range(40)] == alone(PLAIN, 5, 40)
 
 
 def test_without_scores_there_are_none() -> None:
     batch = Batch(random_network())
     batch.add(PROMPT, PLAIN, [np.random.default_rng(0)])
     batch.step()
-    assert np.isnan(batch.log_probabilities).all()
+    assert np.isnan(batch.scores.log_probabilities).all()
 
 
 def test_frequencies_match_the_models_probabilities() -> None:

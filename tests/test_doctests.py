@@ -12,7 +12,9 @@ from tests.conftest import ROOT
 
 
 def with_examples() -> list[str]:
-    sources = {path.stem: path.read_text(encoding="utf-8") for path in ROOT.glob("textgen/*.py")}
+    paths = [*ROOT.glob("textgen/*.py"), *ROOT.glob("textgen/server/*.py")]
+    modules = {".".join(path.relative_to(ROOT).with_suffix("").parts[1:]): path for path in paths}
+    sources = {name: path.read_text(encoding="utf-8") for name, path in modules.items()}
     return sorted(name for name, source in sources.items() if ">>> " in source)
 
 

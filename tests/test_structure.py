@@ -13,6 +13,7 @@ from textgen.config import (
     TrainingConfig,
 )
 from textgen.options import Config, flags_of
+from textgen.server.settings import ServerConfig
 
 ALLOWED = {
     "errors": set(),
@@ -88,7 +89,8 @@ ALLOWED = {
     "finetuning": {"checkpoint", "config", "network", "tokenizers"},
     "run": {
         "backend", "callbacks", "checkpoint", "config", "console", "dataset", "errors",
-        "clock", "embeddings", "events", "generator", "history", "interruption", "losses", "model",
+        "clock", "embeddings", "events", "generator", "history", "interruption", "livesamples",
+        "losses", "model",
         "network", "optimizers", "snapshots", "summary", "tokenfiles", "tokenization", "tokenizers",
         "workspace",
     },
@@ -125,6 +127,37 @@ ALLOWED = {
         "workspace",
     },
     "search": {"console", "errors", "options", "request", "search_session"},
+    "livesamples": {"files", "workspace"},
+    "server": set(),
+    "server.settings": {"options"},
+    "server.scheduler": {"batch", "generator", "sampling", "server.settings", "texts"},
+    "server.inbox": {"server.scheduler"},
+    "server.models": {
+        "checkpoint", "errors", "generator", "network", "server.scheduler", "server.settings",
+    },
+    "server.metrics": {"server.models"},
+    "server.problems": set(),
+    "server.schemas": {"config"},
+    "server.events": set(),
+    "server.writing": {
+        "errors", "generator", "server.inbox", "server.metrics", "server.models",
+        "server.problems", "server.scheduler", "server.schemas", "server.settings", "texts",
+        "tokenizers",
+    },
+    "server.guard": {"server.metrics", "server.problems", "server.settings"},
+    "server.protocol": {"server.settings"},
+    "server.live": {"livesamples"},
+    "server.log": set(),
+    "server.app": {
+        "server.events", "server.guard", "server.inbox", "server.live", "server.metrics",
+        "server.models", "server.problems", "server.scheduler", "server.schemas",
+        "server.settings", "server.writing",
+    },
+    "server.command": {
+        "console", "errors", "options", "parallel", "server.app", "server.log", "server.protocol",
+        "server.settings",
+    },
+    "server.beside": {"server.command", "server.settings"},
     "__main__": {"console", "errors"},
     "__init__": {"config", "errors", "generator", "model"},
 }  # fmt: skip
@@ -137,15 +170,24 @@ def imported(path: Path) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module == "textgen":
             found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module == "textgen.server":
+            found |= {f"server.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("textgen."):
-            found.add(str(node.module).split(".")[1])
+            found.add(str(node.module).removeprefix("textgen."))
     return found
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("textgen/*.py")), ids=lambda path: path.stem)
+def name_of(path: Path) -> str:
+    """The module's name, without `textgen.`."""
+    parts = path.relative_to(ROOT / "textgen").with_suffix("").parts
+    return ".".join(parts if len(parts) == 1 or parts[-1] != "__init__" else parts[:-1])
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("textgen/**/*.py")), ids=name_of)
 def test_imports_follow_the_plan(path: Path) -> None:
-    assert path.stem in ALLOWED, f"say in ALLOWED what {path.name} may import"
-    assert imported(path) <= ALLOWED[path.stem]
+    name = name_of(path)
+    assert name in ALLOWED, f"say in ALLOWED what {path.name} may import"
+    assert imported(path) <= ALLOWED[name]
 
 
 def test_no_import_goes_in_a_circle() -> None:
@@ -155,19 +197,30 @@ def test_no_import_goes_in_a_circle() -> None:
     assert done == ALLOWED.keys(), f"in a circle: {ALLOWED.keys() - done}"
 
 
-@pytest.mark.parametrize("module", ["textgen", "textgen.generator", "textgen.recipes", "sample"])
+@pytest.mark.parametrize(
+    "module", ["textgen", "textgen.generator", "textgen.recipes", "textgen.server.app", "sample"]
+)
 def test_tensorflow_stays_out_of_generation(module: str) -> None:
     code = f"import sys, {module}; print({{'tensorflow', 'keras'}} & set(sys.modules))"
     assert run_python("-c", code).stdout == "set()\n"
 
 
 def test_every_module_has_a_test_file() -> None:
-    tested = {path.stem.removeprefix("test_") for path in (ROOT / "tests").glob("test_*.py")}
+    paths = (ROOT / "tests").glob("**/test_*.py")
+    parts = [path.relative_to(ROOT / "tests").with_suffix("").parts for path in paths]
+    tested = {".".join(part.removeprefix("test_") for part in each) for each in parts}
     internal = {"errors", "options", "backend", "__init__", "_treebank_words", "_treebank_rule"}
-    assert {name.strip("_") for name in ALLOWED.keys() - internal} <= tested
+    together = {  # app, guard, live and command test these too, as a client sees them
+        "server", "server.settings", "server.schemas", "server.problems", "server.events",
+        "server.inbox", "server.writing", "server.metrics", "server.protocol", "server.log",
+        "server.beside", "livesamples",
+    }  # fmt: skip
+    assert {name.strip("_") for name in ALLOWED.keys() - internal - together} <= tested
 
 
-@pytest.mark.parametrize("config", [TokenizerConfig, ModelConfig, TrainingConfig, SamplingConfig])
+@pytest.mark.parametrize(
+    "config", [TokenizerConfig, ModelConfig, TrainingConfig, SamplingConfig, ServerConfig]
+)
 def test_the_readme_names_every_flag_with_its_default(config: type[Config]) -> None:
     import dataclasses
 

@@ -9,9 +9,11 @@ from textgen.texts import Text, Texts
 GENERATOR = random_generator()
 
 
-def text(length: int, random_seed: int, seed: str = "a", **controls) -> Text:
+def text(
+    length: int, random_seed: int, seed: str = "a", alternatives=None, first=(), **controls
+) -> Text:
     config = SamplingConfig(length=length, random_seed=random_seed, **controls)
-    return Text(seed, config, GENERATOR.tokenizer)
+    return Text(seed, config, GENERATOR.tokenizer, alternatives, first)
 
 
 def finish(texts: Texts, steps: int = 1) -> dict[Text, str]:
@@ -63,8 +65,8 @@ def test_forced_texts_come() -> None:
 
 @pytest.mark.parametrize("steps", [1, 64])
 def test_scores_count_the_tokens_of_the_text_only(steps: int) -> None:
-    texts = Texts(GENERATOR.network, scored=True)
-    one = text(200, 3, stop=("a",))
+    texts = Texts(GENERATOR.network)
+    one = text(200, 3, alternatives=0, stop=("a",))
     texts.add([one])
     finish(texts, steps)
     assert len(one.writer.ids) < 200
@@ -78,3 +80,34 @@ def test_without_scores_there_are_none() -> None:
     texts.add([one])
     finish(texts)
     assert math.isnan(one.log_probability)
+
+
+@pytest.mark.parametrize("steps", [1, 64])
+def test_a_text_can_tell_its_tokens_and_what_else_was_likely(steps: int) -> None:
+    texts = Texts(GENERATOR.network)
+    one, plain = text(40, 3, alternatives=2), text(40, 3)
+    texts.add([one])
+    texts.add([plain])
+    tokens, written = [], ""
+    while texts.open:
+        pieces = dict(texts.advance(steps))
+        tokens += pieces[one].tokens
+        written += pieces[plain].text
+        assert pieces[plain].tokens == []
+    assert "".join(token.text for token in tokens) == written
+    assert sum(token.log_probability for token in tokens) == pytest.approx(one.log_probability)
+    for token in tokens:
+        (_, first), (_, second) = token.likeliest
+        assert first >= max(second, token.log_probability)
+
+
+def test_a_text_can_begin_with_given_tokens() -> None:
+    """What follows is drawn as it is when nothing was given."""
+    texts = Texts(GENERATOR.network)
+    a, b = GENERATOR.tokenizer.encode("gh").tolist()
+    one = text(20, 3, first=(a, b))
+    texts.add([one])
+    written = finish(texts, steps=8)[one]
+    assert written.startswith("gh")
+    assert len(written) == 20
+    assert not one.demanding

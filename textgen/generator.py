@@ -171,10 +171,10 @@ class Generator:
             config: the settings.
             scored: whether to compute each token's probability.
         """
-        text = Text(seed, config, self.tokenizer)
+        text = Text(seed, config, self.tokenizer, 0 if scored else None)
         if config.beam_size is not None:
             return iter([self._search(text)])
-        texts = Texts(self.network, scored)
+        texts = Texts(self.network)
         texts.add([text])
         return self._pieces(texts)
 
@@ -229,28 +229,26 @@ class Generator:
         """Texts of configurations that differ in their random seeds only."""
         for start in range(0, len(configs), AT_ONCE):
             together = [
-                Text(seed, config, self.tokenizer) for config in configs[start : start + AT_ONCE]
+                Text(seed, config, self.tokenizer, 0 if scored else None)
+                for config in configs[start : start + AT_ONCE]
             ]
             if configs[0].beam_size is not None:
                 written = [self._search(text).text for text in together]
             else:
                 with single_threaded_blas():
-                    written = side_by_side(
-                        partial(self._write, scored, progress), together, SMALLEST_SHARE
-                    )
+                    written = side_by_side(partial(self._write, progress), together, SMALLEST_SHARE)
             for text, new in zip(together, written, strict=True):
                 yield Sample.of(seed, new, text)
 
     def _write(
         self,
-        scored: bool,
         progress: Callable[[int], object],
         together: Sequence[Text],
         given_up: threading.Event,
     ) -> list[str]:
         """Finish texts that begin alike; what was written for each."""
         pieces: dict[Text, list[str]] = {text: [] for text in together}
-        texts = Texts(self.network, scored)
+        texts = Texts(self.network)
         texts.add(together)
         while texts.open and not given_up.is_set():
             made = sum(len(text.writer.ids) for text in together)
@@ -267,7 +265,7 @@ class Generator:
         if config.force:
             raise TextgenError("--beam-size draws nothing and cannot --force. Leave one of them")
         if config.length == 0:
-            return Piece("", 0.0)
+            return Piece("", 0.0, [])
 
         def is_over(ids: list[int]) -> bool:
             if not (config.stop or config.until_paragraph):

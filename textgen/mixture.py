@@ -106,6 +106,12 @@ class MixtureStepper:
         self._turns = (self._turns + self._mixture.ends_turn[ids]) % len(self._steppers)
         self.logits = self._mixed()
 
+    def read(self, ids: Ids) -> None:
+        """Read more of the prompts, (B, T), which end no turns."""
+        for stepper, own in zip(self._steppers, self._mixture.own, strict=True):
+            stepper.read(own[ids])
+        self.logits = self._mixed()
+
     def select(self, rows: Ids) -> None:
         """Go on with these rows, in this order."""
         for stepper in self._steppers:

@@ -300,6 +300,10 @@ class Stepper:
         np.matmul(self._output, network.output_kernel, out=self.logits)
         self.logits += network.output_bias
 
+    def read(self, ids: Ids) -> None:
+        """Read more of a text, ids (B, T), T at least 1."""
+        self._set(*self._network.read(ids, self._state))
+
     def select(self, rows: Ids) -> None:
         """Go on with these rows, in this order; a row may be named more than once."""
         self._set(self.logits[rows], self._state.select(rows))

@@ -34,6 +34,7 @@ from textgen.events import Events
 from textgen.generator import Generator
 from textgen.history import Row, judged
 from textgen.interruption import Interrupted, Interruption
+from textgen.livesamples import SampleFile
 from textgen.losses import PlainLoss
 from textgen.model import (
     build_model,
@@ -71,6 +72,8 @@ class Run:
         corpus: both texts.
         interruption: says when to stop.
         on_epoch: is told each epoch's row of `history.csv`, and the share of the run that is done.
+        keep_samples: write samples into the file that `serve --watch` shows, also where they are
+            not printed.
     """
 
     def __init__(
@@ -81,10 +84,12 @@ class Run:
         corpus: Corpus,
         interruption: Interruption,
         on_epoch: OnEpoch,
+        keep_samples: bool = False,
     ) -> None:
         config, size = metadata.training, len(metadata.tokenizer.vocabulary)
         self.data_dir, self.metadata, self.batches = data_dir, metadata, batches
-        self.corpus, self.interruption, self.on_epoch = corpus, interruption, on_epoch
+        self.corpus, self.interruption = corpus, interruption
+        self.on_epoch, self.keep_samples = on_epoch, keep_samples
         validation = corpus.validation and corpus.validation.ids
         self.model = build_model(metadata.model, size, config.batch_size, config.random_seed)
         if config.freeze_embeddings:
@@ -255,7 +260,8 @@ class Run:
         show: list[ShowSample] = [print_sample] if config.live_sample else []
         if self.events:
             show.append(self.events.write_sample)
-        if show:
+        if show or self.keep_samples:
+            show.append(SampleFile(self.data_dir).write)
             callbacks.append(_live_samples(self.model, self.metadata, self.epoch, show))
         return callbacks
 

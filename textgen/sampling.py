@@ -3,7 +3,8 @@
 The filters mean what Hugging Face transformers' logits processors of the same names mean.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Hashable
+from dataclasses import dataclass, field, fields
 from typing import TypeAlias
 
 import numpy as np
@@ -17,6 +18,14 @@ Ids: TypeAlias = npt.NDArray[np.integer]
 
 NEVER = np.float32(-np.inf)
 """The logit of a token that must not be drawn."""
+
+
+class NoTokenLeftError(TextgenError):
+    """Bans that leave some rows no token."""
+
+    def __init__(self, rows: Ids) -> None:
+        super().__init__("the banned texts leave no token to go on with. Ban fewer")
+        self.rows = rows
 
 
 @dataclass(frozen=True)
@@ -38,8 +47,15 @@ class Rules:
     drawn_after: frozenset[int] | None = None
     """Ids after which the next token is drawn; after others it is the likeliest. None: all."""
     single_bans: Ids = field(init=False, repr=False, compare=False)
+    kind: Hashable = field(init=False, repr=False, compare=False)
+    """Streams whose rules are of one kind are sampled together: they draw every token, and differ
+    in their temperatures alone."""
 
     def __post_init__(self) -> None:
+        settings = [getattr(self, part.name) for part in fields(self) if part.compare]
+        if len(self.temperatures) == 1 and self.temperatures[0] > 0 and self.drawn_after is None:
+            settings = settings[1:]  # temperatures come first
+        object.__setattr__(self, "kind", tuple(settings))
         singles = [ids[0] for ids in self.banned if len(ids) == 1]
         object.__setattr__(self, "single_bans", np.array(singles, np.intp))
 
@@ -52,7 +68,12 @@ class Rules:
 
 
 def sample_next(
-    logits: Logits, uniforms: Reals, rules: Rules, recent: Ids | None = None, count: int | Ids = 0
+    logits: Logits,
+    uniforms: Reals,
+    rules: Rules,
+    recent: Ids | None = None,
+    count: int | Ids = 0,
+    temperatures: Reals | None = None,
 ) -> Ids:
     """Draw one token id per row.
 
@@ -62,11 +83,14 @@ def sample_next(
         rules: the filters.
         recent: the last ids of each row, newest last, at least `rules.memory`, (B, M).
         count: how many tokens each row has drawn before, which chooses the temperature.
+        temperatures: of rows whose rules differ in nothing else, (B,), above 0.
 
     Returns:
         Token ids, (B,).
     """
     logits = restrained(logits, rules, recent)
+    if temperatures is not None:
+        return draw(np.exp(filtered(logits, temperatures[:, np.newaxis], rules)), uniforms)
     if len(rules.temperatures) > 1 or rules.drawn_after is not None:
         return _sample_by_row(logits, uniforms, rules, recent, count)
     temperature = float(rules.temperatures[0])
@@ -104,7 +128,7 @@ def restrained(logits: Logits, rules: Rules, recent: Ids | None) -> Logits:
         recent: the last ids of each row, newest last, at least `rules.memory`, (B, M).
 
     Raises:
-        TextgenError: if the bans leave a row no token.
+        NoTokenLeftError: if the bans leave a row no token.
     """
     restrained = logits.copy()
     if recent is not None and rules.repetition_penalty != 1:
@@ -115,8 +139,8 @@ def restrained(logits: Logits, rules: Rules, recent: Ids | None) -> Logits:
         if before and recent is not None:
             rows = (recent[:, -len(before) :] == before).all(axis=-1)
             restrained[rows, last] = NEVER
-    if len(rules.banned) > 1 and (restrained.max(axis=-1) == NEVER).any():
-        raise TextgenError("the banned texts leave no token to go on with. Ban fewer")
+    if len(rules.banned) > 1 and (ended := restrained.max(axis=-1) == NEVER).any():
+        raise NoTokenLeftError(np.flatnonzero(ended))
     return restrained
 
 

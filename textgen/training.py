@@ -57,6 +57,7 @@ def fit(
     resume: bool = False,
     weights: dict[str, Array] | None = None,
     on_epoch: OnEpoch = lambda row, fraction: None,
+    keep_samples: bool = False,
 ) -> dict[str, float]:
     """Train a model on `corpus` and keep it in `data_dir`.
 
@@ -69,6 +70,7 @@ def fit(
             that run, but for how long to train.
         weights: what a new run starts from, by path as `model.get_weights` gives them.
         on_epoch: is told each epoch's row of `history.csv`, and the share of the run that is done.
+        keep_samples: write samples after every epoch into the file that `serve --watch` shows.
 
     Returns:
         The best epoch's row of `history.csv`.
@@ -89,7 +91,7 @@ def fit(
     line_starts = rng.permutation(corpus.training.line_starts)[:LINE_STARTS].tolist()
     metadata = Metadata(model_config, tokenizer, config, {}, line_starts)
     with explained(data_dir), exclusive(data_dir), Interruption() as interruption:
-        run = Run(data_dir, metadata, batches, corpus, interruption, on_epoch)
+        run = Run(data_dir, metadata, batches, corpus, interruption, on_epoch, keep_samples)
         if resume:
             run.resume()
         else:

@@ -1,0 +1,232 @@
+import json
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+import textgen
+from tests.server.conftest import LIMITS
+from textgen.server.app import Service, build_app
+from textgen.server.settings import ServerConfig
+
+
+def events(content: str) -> list[tuple[str, dict]]:
+    """The events of a stream."""
+    found = []
+    for part in content.removesuffix("\n\n").split("\n\n"):
+        name, data = part.split("\n")
+        found.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
+    return found
+
+
+def test_a_text_whole(client: TestClient, trained_dir: Path) -> None:
+    wanted = {"prompt": "The river", "n": 50, "temperature": 0.5, "random_seed": 3}
+    answer = client.post("/api/generate", json=wanted)
+    assert answer.status_code == 200
+    content = answer.json()
+    expected = textgen.load(trained_dir).generate("The river", 50, 0.5, 3)
+    assert (content["text"], content["tokens"], content["random_seed"]) == (expected, 50, 3)
+    assert content["finish_reason"] == "length"
+    assert "details" not in content
+
+
+def test_the_same_text_as_events(client: TestClient) -> None:
+    wanted = {"prompt": "The", "n": 80, "random_seed": 4, "stream": True}
+    answer = client.post("/api/generate", json=wanted)
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    (first, start), *pieces, (last, done) = events(answer.text)
+    assert (first, last) == ("start", "done")
+    assert start["random_seed"] == 4
+    assert {name for name, _ in pieces} == {"piece"}
+    whole = client.post("/api/generate", json=wanted | {"stream": False}).json()["text"]
+    assert "".join(data["text"] for _, data in pieces) == whole
+    assert (done["tokens"], done["finish_reason"]) == (80, "length")
+
+
+def test_without_a_random_seed_the_answer_says_which_one_makes_it_again(client: TestClient) -> None:
+    first = client.post("/api/generate", json={"n": 30}).json()
+    again = client.post("/api/generate", json={"n": 30, "random_seed": first["random_seed"]})
+    assert again.json()["text"] == first["text"]
+
+
+def test_tokens_and_what_else_was_likely(client: TestClient) -> None:
+    wanted = {"prompt": "The ", "n": 20, "alternatives": 4, "random_seed": 1}
+    content = client.post("/api/generate", json=wanted).json()
+    details = content["details"]
+    assert "".join(token["text"] for token in details) == content["text"]
+    for token in details:
+        probabilities = [probability for _, probability in token["alternatives"]]
+        assert len(probabilities) in (3, 4), "the unknown token is not shown"
+        assert probabilities == sorted(probabilities, reverse=True)
+        assert probabilities[0] >= token["probability"] > 0
+
+
+def test_a_branch_begins_with_the_token_that_was_chosen(client: TestClient) -> None:
+    branch = client.post("/api/generate", json={"prompt": "The ", "n": 9, "first": "w"}).json()
+    assert branch["text"].startswith("w")
+    unknown = client.post("/api/generate", json={"prompt": "The ", "n": 9, "first": "☃"})
+    assert unknown.status_code == 422
+    assert "`first`" in unknown.json()["error"]
+
+
+def test_the_classic_form(client: TestClient, trained_dir: Path) -> None:
+    model = textgen.load(trained_dir)
+    for number, mode in enumerate(["argmax", "sample", "spaces"]):
+        answer = client.get(f"/?prime=The&n=40&sample_mode={number}&random_seed=2")
+        assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+        assert answer.text == "The" + model.generate("The", 40, random_seed=2, sample_mode=mode)
+    assert client.get("/?n=0").status_code == 422
+    assert client.get("/?sample_mode=3").status_code == 422
+
+
+def test_a_browser_gets_the_page_at_the_same_address(client: TestClient) -> None:
+    accepts = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    answer = client.get("/?prime=The&n=nonsense", headers=accepts)
+    assert answer.status_code == 200
+    assert "<!doctype html>" in answer.text
+    for name in ("app.js", "style.css", "icon.svg"):
+        assert client.get(f"/static/{name}").status_code == 200
+
+
+def test_pages_name_no_other_host_and_hold_no_script_or_style() -> None:
+    from textgen.server.app import STATIC
+
+    for page in STATIC.glob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        assert "http:" not in text.replace("http://www.w3.org", "")
+        assert "https:" not in text
+        assert "style=" not in text
+        assert "<style" not in text
+        assert " on" + "click" not in text
+        assert text.count("<script") == text.count('<script type="module" src="/static/')
+
+
+def test_security_headers(client: TestClient) -> None:
+    for answer in (client.get("/healthz"), client.get("/nothing"), client.get("/static/app.js")):
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["x-frame-options"] == "DENY"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"n": 0}, "n: "),
+        ({"n": LIMITS.max_length + 1}, "n must be at most 2000"),
+        ({"n": "20"}, "n: "),
+        ({"n": True}, "n: "),
+        ({"prompt": "a" * (LIMITS.max_prompt + 1)}, "prompt must have at most 5000 characters"),
+        ({"prompt": 7}, "prompt: "),
+        ({"prompt": None}, "prompt: "),
+        ({"temperature": -1}, "temperature"),
+        ({"temperature": []}, "temperature"),
+        ({"temperature": [0.5, "x"]}, "temperature"),
+        ({"top_p": 0}, "top_p: "),
+        ({"top_k": 0}, "top_k: "),
+        ({"sample_mode": "dance"}, "sample_mode: "),
+        ({"stop": [""]}, "stop.0: "),
+        ({"stop": ["a"] * 33}, "stop: "),
+        ({"random_seed": -1}, "random_seed: "),
+        ({"alternatives": 1000}, "alternatives: "),
+        ({"force": ["☃"]}, "force '☃' has a character"),
+        ({"folder": "/etc"}, "folder: "),
+        ({"beam_size": 3}, "beam_size: "),
+    ],
+)
+def test_values_out_of_range_are_said_in_words(client: TestClient, change, problem) -> None:
+    answer = client.post("/api/generate", json={"prompt": "a", "n": 5} | change)
+    assert answer.status_code == 422
+    assert problem in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"temperature": NaN}', b'{"temperature": Infinity}', b'{"n": 1e400}', b"{", b"", b"[]",
+        b'{"prompt": "\xff"}', b"[" * 50_000, b'{"n": ' + b"9" * 5000 + b"}",
+    ],
+)  # fmt: skip
+def test_what_is_no_json_or_no_number_is_refused(client: TestClient, content: bytes) -> None:
+    answer = client.post(
+        "/api/generate", content=content, headers={"content-type": "application/json"}
+    )
+    assert answer.status_code in (400, 422)
+    assert answer.json()["error"]
+
+
+def test_half_a_character_is_read_as_unknown(client: TestClient) -> None:
+    content = b'{"prompt": "\\ud800", "n": 5}'
+    headers = {"content-type": "application/json"}
+    assert client.post("/api/generate", content=content, headers=headers).status_code == 200
+
+
+def test_models_are_named_and_nothing_else_can_be_opened(
+    client: TestClient, trained_dir: Path
+) -> None:
+    content = client.get("/api/models").json()
+    (model,) = content["models"]
+    assert model["name"] == trained_dir.name
+    assert (model["unit"], model["cell"], model["ready"]) == ("character", "lstm", True)
+    assert str(trained_dir.parent) not in json.dumps(content)
+    for name in ("nothing", "../" + trained_dir.name, str(trained_dir), "/etc/passwd"):
+        answer = client.post("/api/generate", json={"model": name, "n": 5})
+        assert answer.status_code == 404
+        assert trained_dir.name in answer.json()["error"]
+    assert client.get("/static/../app.py").status_code == 404
+    assert client.get("/static/%2e%2e/app.py").status_code == 404
+
+
+def test_metrics_count_what_happens(client: TestClient, trained_dir: Path) -> None:
+    client.post("/api/generate", json={"n": 30})
+    client.post("/api/generate", json={"n": -1})
+    lines = client.get("/metrics").text.splitlines()
+    values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    route = 'method="POST",route="/api/generate"'
+    assert float(values[f'textgen_requests_total{{{route},status="200"}}']) == 1
+    assert float(values[f'textgen_requests_total{{{route},status="422"}}']) == 1
+    model = f'{{model="{trained_dir.name}"}}'
+    assert float(values[f"textgen_tokens_total{model}"]) == 30
+    assert float(values[f"textgen_running{model}"]) == 0
+    assert float(values[f"textgen_queued{model}"]) == 0
+    assert float(values["textgen_first_piece_seconds_count"]) == 1
+
+
+def test_a_key_is_asked_for(trained_dir: Path) -> None:
+    config = ServerConfig(api_key="sesame")
+    with TestClient(build_app(Service([trained_dir], config))) as client:
+        for path in ("/api/models", "/metrics", "/?prime=a&n=5"):
+            refused = client.get(path)
+            assert refused.status_code == 401, path
+            assert "Bearer" in refused.headers["www-authenticate"]
+            wrong = client.get(path, headers={"authorization": "Bearer sesamo"})
+            assert wrong.status_code == 401
+            right = client.get(path, headers={"authorization": "Bearer sesame"})
+            assert right.status_code == 200
+        assert client.get("/healthz").status_code == 200
+        assert client.get("/", headers={"accept": "text/html"}).status_code == 200
+
+
+def test_production_says_less(trained_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for production, status in ((False, 200), (True, 404)):
+        service = Service([trained_dir], ServerConfig(production=production))
+        with TestClient(build_app(service), raise_server_exceptions=False) as client:
+            assert client.get("/docs").status_code == status
+            assert client.get("/openapi.json").status_code == status
+            with monkeypatch.context() as patched:
+                patched.setattr(service.models, "find", lambda name: 1 / 0)
+                broken = client.post("/api/generate", json={"n": 5})
+            assert broken.status_code == 500
+            assert ("ZeroDivisionError" in broken.json()["error"]) is not production
+            assert client.get("/healthz").json() == {"status": "ok"}
+
+
+def test_a_closing_service_says_so(trained_dir: Path) -> None:
+    service = Service([trained_dir], LIMITS)
+    with TestClient(build_app(service)) as client:
+        service.close()
+        answer = client.post("/api/generate", json={"n": 5})
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+        assert client.get("/healthz").json() == {"status": "closing"}

@@ -1,0 +1,121 @@
+"""The command and `train.py --serve` as users run them."""
+
+import importlib.util
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, VERSES, run_python
+from tests.services import Running, serving
+from tests.test_scripts import SMALL
+from textgen.errors import TextgenError
+from textgen.server import command
+
+
+def test_it_listens_on_this_machine_only(running: Running) -> None:
+    assert running.address.startswith("http://127.0.0.1:")
+
+
+LIMITS = ("--max-length", "1000000", "--grace-seconds", "1")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_lets_streams_finish(trained_dir: Path, number: signal.Signals) -> None:
+    with serving(trained_dir, flags=LIMITS) as service:
+        for length, reason in ((3_000, "length"), (1_000_000, "shutdown")):
+            content = json.dumps({"n": length, "stream": True}).encode()
+            request = urllib.request.Request(
+                service.address + "/api/generate", content, {"Content-Type": "application/json"}
+            )
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                answer.readline()
+                if reason == "shutdown":
+                    service.process.send_signal(number)
+                last = answer.read().decode().rstrip().split("\n\n")[-1]
+            assert last.startswith("event: done")
+            assert f'"finish_reason":"{reason}"' in last
+        assert service.process.wait(timeout=30) == 130
+    assert "Traceback" not in "".join(service.log)
+
+
+def test_no_model_and_a_port_in_use_are_said_in_a_line(tmp_path: Path, trained_dir: Path) -> None:
+    done = run_python("-m", "textgen", "serve", "--port", "0", "--data-dir", tmp_path)
+    assert done.returncode == 2
+    assert "no model in" in done.stderr
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run_python("-m", "textgen", "serve", "--port", port, "--data-dir", trained_dir)
+    assert done.returncode == 2
+    assert f"port {port}" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_what_is_missing_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name != "uvicorn" else object()
+    )
+    with pytest.raises(TextgenError, match=r"pip install fastapi prometheus-client$"):
+        command.check_installed()
+
+
+def test_the_key_may_come_from_the_environment(trained_dir: Path) -> None:
+    os.environ[command.KEY_VARIABLE] = "sesame"
+    try:
+        with serving(trained_dir) as service:
+            assert service.ask("/api/models")[0] == 401
+            assert service.ask("/api/models", headers={"Authorization": "Bearer sesame"})[0] == 200
+    finally:
+        del os.environ[command.KEY_VARIABLE]
+
+
+def test_prompts_are_logged_where_that_is_asked_for(trained_dir: Path) -> None:
+    with serving(trained_dir, flags=("--log-prompts",)) as service:
+        service.ask("/api/generate", {"prompt": "The river", "n": 5})
+        service.process.terminate()
+        service.process.wait(timeout=30)
+        for _ in range(100):
+            if '"prompt": "The river"' in "".join(service.log):
+                return
+            time.sleep(0.05)
+    raise AssertionError("".join(service.log))
+
+
+def test_a_training_shows_itself(tmp_path: Path) -> None:
+    (tmp_path / "input.txt").write_text(VERSES * 3, encoding="utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    flags = ["--data-dir", str(tmp_path), "--minutes", "3", "--serve", str(port), *SMALL]
+    process = subprocess.Popen(
+        [sys.executable, "train.py", *flags], cwd=ROOT, stderr=subprocess.DEVNULL
+    )
+    try:
+        state = first_epoch(f"http://127.0.0.1:{port}/api/live")
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+    assert state["rows"][0]["epoch"] == 1
+    assert state["samples"][0]["title"].startswith("epoch ")
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", port)).close()
+
+
+def first_epoch(address: str) -> dict:
+    """What the live view shows when an epoch has ended."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(address, timeout=60) as answer:
+                for line in answer:
+                    if line.startswith(b"data: ") and (state := json.loads(line[6:]))["samples"]:
+                        return state
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError("no epoch was shown")

@@ -1,0 +1,235 @@
+"""The page in Debian's Chromium, driven as a person uses it."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+import textgen
+from tests.services import Running, serving
+from textgen.files import write_atomic
+from textgen.history import csv_text
+from textgen.livesamples import SampleFile
+
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs: apt-get install chromium")
+SECONDS = 20_000
+"""Milliseconds that Playwright waits."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, running: Running) -> Iterator[Page]:
+    with opened(browser, running) as page:
+        yield page
+
+
+@contextmanager
+def opened(browser: Browser, service: Running, **settings) -> Iterator[Page]:
+    """The page, on which no script may fail."""
+    with browser.new_context(**settings) as context:
+        page, errors = context.new_page(), []
+        page.set_default_timeout(SECONDS)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on(
+            "console",
+            lambda message: errors.append(message.text) if "Policy" in message.text else None,
+        )
+        page.goto(service.address)
+        expect(page.locator("#model option")).not_to_have_count(0)
+        yield page
+        assert errors == []
+
+
+def write(page: Page, prompt: str, **knobs: object) -> str:
+    """Have a text written; what was written."""
+    page.get_by_label("Beginning").fill(prompt)
+    for name, value in knobs.items():
+        page.locator(f"#{name}").fill(str(value))
+    page.get_by_role("button", name="Write").click()
+    return finished(page)
+
+
+def finished(page: Page) -> str:
+    expect(page.locator("#status")).to_contain_text("tokens in", timeout=SECONDS)
+    return written(page)
+
+
+def written(page: Page) -> str:
+    return "".join(page.locator("#text .token").all_text_contents())
+
+
+def test_type_and_read(page: Page, trained_dir: Path) -> None:
+    text = write(page, "The river", n=60, random_seed=5)
+    expected = textgen.load(trained_dir).generate("The river", 60, 0.8, 5)
+    assert text == expected
+    expect(page.locator("#text .seed")).to_have_text("The river")
+    expect(page.locator("#spoken")).to_contain_text(expected.split()[0])
+    expect(page.get_by_role("listitem")).to_have_count(1)
+
+
+def test_the_knobs_are_obeyed(page: Page, trained_dir: Path) -> None:
+    page.locator("#sample_mode").select_option("argmax")
+    text = write(page, "The ", n=30, top_k=3, top_p=0.9)
+    assert text == textgen.load(trained_dir).generate("The ", 30, 0)
+    page.get_by_role("button", name="dice").click()
+    assert re.fullmatch(r"\d+", page.locator("#random_seed").input_value())
+
+
+def test_stop(page: Page) -> None:
+    page.get_by_label("Length").fill("10000")
+    page.get_by_label("Beginning").press("Control+Enter")
+    expect(page.locator("#text .token").nth(50)).to_be_attached()
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("#status")).to_have_text("Stopped.")
+    text = written(page)
+    assert 50 < len(text) < 10_000
+    expect(page.get_by_role("button", name="Write")).to_be_enabled()
+    assert written(page) == text
+
+
+def test_shades_and_what_else_was_likely_and_a_branch(page: Page) -> None:
+    text = write(page, "The ", n=40, random_seed=2)
+    page.get_by_label("shade by probability").check()
+    token = page.locator("#text .token").nth(10)
+    shade = token.evaluate("element => getComputedStyle(element).backgroundColor")
+    assert shade != "rgba(0, 0, 0, 0)"
+    token.hover()
+    choices = page.get_by_role("dialog").get_by_role("button")
+    expect(choices.first).to_be_visible()
+    assert 5 <= choices.count() <= 6
+    assert re.search(r"[\d.]+ %", choices.first.text_content() or "")
+    signs = page.locator("#choices .sign").all_text_contents()
+    other = next(n for n, sign in enumerate(signs) if len(sign) == 1 and sign != text[10])
+    choices.nth(other).click()
+    branch = finished(page)
+    expect(page.locator("#text .seed")).to_have_text("The " + text[:10])
+    assert branch.startswith(signs[other])
+    assert len(branch) == 30
+    expect(page.get_by_role("listitem")).to_have_count(2)
+
+
+def test_the_keyboard_reaches_all_of_it(page: Page) -> None:
+    text = write(page, "The ", n=20, random_seed=2)
+    page.locator("#text").focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    expect(page.locator("#status")).to_contain_text(f"“{text[2]}”")
+    page.keyboard.press("Enter")
+    expect(page.locator("#choices button").first).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.locator("#choices")).to_be_hidden()
+    expect(page.locator("#text")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert len(finished(page)) == 18
+
+
+def test_a_link_makes_the_text_again(page: Page, browser: Browser) -> None:
+    text = write(page, "A coin & a «word»", n=50, random_seed=9, top_p=0.7)
+    link = page.url
+    assert "random_seed=9" in link
+    with browser.new_context() as context:
+        other = context.new_page()
+        other.goto(link)
+        assert finished(other) == text
+        expect(other.get_by_label("Beginning")).to_have_value("A coin & a «word»")
+        plain = other.request.get(link, headers={"accept": "*/*"})
+        assert plain.text() == "A coin & a «word»" + text
+
+
+def test_history_and_comparison(page: Page) -> None:
+    first = write(page, "The ", n=30, random_seed=1)
+    second = write(page, "The ", n=30, random_seed=2)
+    cards = page.get_by_role("listitem")
+    cards.nth(1).get_by_role("button", name="Compare").click()
+    expect(page.locator("#compared-text")).to_have_text("The " + first)
+    assert written(page) == second
+    cards.nth(1).get_by_role("button", name="Open").click()
+    assert written(page) == first
+    page.reload()
+    expect(cards).to_have_count(2)
+    page.get_by_role("button", name="Forget all").click()
+    expect(cards).to_have_count(0)
+
+
+def test_a_training_is_shown(browser: Browser, tmp_path: Path) -> None:
+    (tmp_path / ".textgen").mkdir()
+    SampleFile(tmp_path).write("epoch 1, diversity 0.5", "The ", "river")
+    first = {"epoch": 1, "step": 10, "loss": 2.5, "val_loss": 2.75}
+    write_atomic(tmp_path / "history.csv", csv_text([first]).encode())
+    with (
+        serving(tmp_path, flags=("--watch",)) as service,
+        opened(browser, service) as page,
+    ):
+        expect(page.locator("#training-about")).to_contain_text("Epoch 1, step 10, loss 2.500")
+        expect(page.locator("#live .card")).to_contain_text("The river")
+        expect(page.locator("#status")).to_contain_text("still being trained")
+        second = {"epoch": 2, "step": 20, "loss": 1.5, "val_loss": 1.75}
+        write_atomic(tmp_path / "history.csv", csv_text([first, second]).encode())
+        expect(page.locator("#training-about")).to_contain_text("validation 1.750")
+        points = page.locator("#curve polyline.validation").get_attribute("points") or ""
+        assert len(points.split()) == 2
+
+
+def test_errors_are_said_in_words(page: Page) -> None:
+    page.get_by_label("Length").fill("20000")
+    page.get_by_role("button", name="Write").click()
+    expect(page.get_by_role("alert")).to_contain_text("n must be at most 10000")
+
+
+def test_the_service_goes_away(browser: Browser, trained_dir: Path) -> None:
+    with serving(trained_dir) as service, opened(browser, service) as page:
+        text = write(page, "The ", n=20)
+        service.process.terminate()
+        service.process.wait(timeout=30)
+        page.get_by_role("button", name="Write").click()
+        expect(page.get_by_role("alert")).to_contain_text("cannot be reached")
+        assert len(text) == 20
+
+
+def test_a_key_is_asked_for(browser: Browser, trained_dir: Path) -> None:
+    with serving(trained_dir, flags=("--api-key", "sesame")) as service:
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(service.address)
+        expect(page.get_by_role("alert")).to_contain_text("asks for a key")
+        page.get_by_label("Key of this service").fill("sesame")
+        page.keyboard.press("Tab")
+        expect(page.locator("#model option")).not_to_have_count(0)
+        assert len(write(page, "The ", n=20)) == 20
+        context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1100, 320])
+def test_axe_finds_nothing_serious(
+    browser: Browser, running: Running, scheme: str, width: int
+) -> None:
+    viewport = {"width": width, "height": 800}
+    with opened(browser, running, color_scheme=scheme, viewport=viewport) as page:
+        write(page, "The ", n=60, random_seed=1)
+        page.get_by_label("shade by probability").check()
+        page.locator("#text .token").nth(30).click()
+        for address in (None, "/docs"):
+            if address:
+                page.goto(running.address + address)
+                expect(page.locator(".operation h2").first).to_be_visible()
+            found = Axe().run(page).response["violations"]
+            serious = [one for one in found if one["impact"] in ("serious", "critical")]
+            assert serious == [], [(one["id"], one["nodes"][0]["html"]) for one in serious]
+            overflow = "document.documentElement.scrollWidth - innerWidth"
+            assert page.evaluate(overflow) <= 0, "the page is wider than the screen"

@@ -1,0 +1,56 @@
+"""The page of a training in progress, served by a process beside it: `train.py --serve`.
+
+A process of its own takes nothing from the training but what its visitors ask for.
+"""
+
+import multiprocessing
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import connection
+from pathlib import Path
+
+from textgen.server.command import check_installed, listening, serve
+from textgen.server.settings import ServerConfig
+
+SECONDS_TO_END = 10
+
+
+@contextmanager
+def beside(data_dir: Path, port: int) -> Iterator[None]:
+    """Serve the folder of a run meanwhile.
+
+    Raises:
+        TextgenError: if the port cannot be used, or the service is not installed.
+    """
+    check_installed()
+    config = ServerConfig(port=port, watch=True, grace_seconds=0)
+    with listening(config) as listener:
+        context = multiprocessing.get_context("spawn")  # TensorFlow's threads do not survive a fork
+        process = context.Process(target=_serve, args=(data_dir, config, listener), daemon=True)
+        process.start()
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.join(SECONDS_TO_END)
+
+
+def _serve(data_dir: Path, config: ServerConfig, listener: socket.socket) -> None:
+    """In the other process: serve until the training ends, whichever way."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training, which ends this
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        serve([data_dir], config, listener)
+    except KeyboardInterrupt:
+        os._exit(0)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,73 @@
+"""A training in progress as events: the rows of history.csv, and the newest live samples."""
+
+import asyncio
+import csv
+import math
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from textgen import livesamples
+
+SECONDS_BETWEEN_LOOKS = 1.0
+LOOKS_BETWEEN_SIGNS = 15
+"""A comment tells proxies, and us, that the connection lives."""
+MOST_ROWS = 2000
+"""Epochs that are shown."""
+
+
+def rows(data_dir: Path) -> list[dict[str, float]]:
+    """The epochs in history.csv; what is no number is left out."""
+    try:
+        with (data_dir / "history.csv").open(encoding="utf-8", newline="") as file:
+            return [_numbers(row) for row in csv.DictReader(file)][-MOST_ROWS:]
+    except (OSError, ValueError, csv.Error):
+        return []
+
+
+def _numbers(row: dict[str | Any, str | Any]) -> dict[str, float]:
+    numbers = {}
+    for name, text in row.items():
+        try:
+            number = float(text)
+        except (TypeError, ValueError):
+            continue
+        if isinstance(name, str) and math.isfinite(number):
+            numbers[name] = number
+    return numbers
+
+
+async def updates(data_dir: Path, closing: asyncio.Event) -> AsyncIterator[dict[str, Any] | None]:
+    """What is to be shown, now and whenever it changes; None as a sign of life.
+
+    Args:
+        data_dir: the folder of the run.
+        closing: ends it.
+    """
+    shown, quiet = None, 0
+    while not closing.is_set():
+        stamps = await asyncio.to_thread(_stamps, data_dir)
+        if stamps != shown:
+            shown, quiet = stamps, 0
+            yield await asyncio.to_thread(_state, data_dir)
+        elif (quiet := quiet + 1) % LOOKS_BETWEEN_SIGNS == 0:
+            yield None
+        try:
+            await asyncio.wait_for(closing.wait(), SECONDS_BETWEEN_LOOKS)
+        except TimeoutError:
+            continue
+
+
+def _stamps(data_dir: Path) -> list[tuple[int, int]]:
+    stamps = []
+    for path in (data_dir / "history.csv", livesamples.file_of(data_dir)):
+        try:
+            found = path.stat()
+            stamps.append((found.st_mtime_ns, found.st_ino))
+        except OSError:
+            stamps.append((0, 0))
+    return stamps
+
+
+def _state(data_dir: Path) -> dict[str, Any]:
+    return {"rows": rows(data_dir), "samples": livesamples.read(data_dir)}

@@ -1,0 +1,318 @@
+// The page: a form, the text as it is written, what else was likely, what was written before.
+
+import { events, getJson, setKey } from "./api.js";
+import { openChoices, closeChoices } from "./choices.js";
+import { remembered, remember, showHistory } from "./history.js";
+import { watch } from "./training.js";
+
+const $ = (id) => document.getElementById(id);
+const KNOBS = ["n", "temperature", "top_k", "top_p", "sample_mode", "random_seed"];
+const MODES = ["argmax", "sample", "spaces"]; // by their number in addresses
+const ALTERNATIVES = 6;
+const NEW_SEEDS = 2 ** 32;
+
+let sample = null; // the text on the page: {request, seed, pieces, text, done}
+let running = null; // the AbortController of the text that is being written
+let current = -1; // the token that the keyboard is at
+let unspoken = "";
+
+// ---- the form
+
+function request() {
+  const number = (id) => ($(id).value === "" ? null : Number($(id).value));
+  const wanted = {
+    model: $("model").value || null, prompt: $("prompt").value, n: number("n"),
+    temperature: number("temperature"), top_k: number("top_k"), top_p: number("top_p"),
+    sample_mode: $("sample_mode").value, random_seed: number("random_seed"),
+  };
+  return Object.fromEntries(Object.entries(wanted).filter(([, value]) => value !== null));
+}
+
+function fill(wanted) {
+  for (const knob of KNOBS) $(knob).value = wanted[knob] ?? (knob === "n" ? 400 : "");
+  $("temperature").value = wanted.temperature ?? 1;
+  $("sample_mode").value = wanted.sample_mode ?? "sample";
+  $("prompt").value = wanted.prompt ?? "";
+  if (wanted.model && [...$("model").options].some((o) => o.value === wanted.model)) $("model").value = wanted.model;
+  showTemperature();
+}
+
+function showTemperature() {
+  $("temperature-shown").value = Number($("temperature").value).toFixed(2);
+}
+
+function roll() {
+  $("random_seed").value = crypto.getRandomValues(new Uint32Array(1))[0] % NEW_SEEDS;
+}
+
+// ---- links
+
+function linkOf(wanted) {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(wanted)) {
+    if (name === "prompt") parameters.set("prime", value);
+    else if (name === "sample_mode") parameters.set(name, MODES.indexOf(value));
+    else if (value !== null && value !== undefined) parameters.set(name, value);
+  }
+  return `${location.origin}/?${parameters}`;
+}
+
+function fromLink() {
+  const parameters = new URLSearchParams(location.search);
+  if (![...parameters.keys()].length) return null;
+  const wanted = { prompt: parameters.get("prime") ?? "", n: 200, temperature: 1 };
+  for (const knob of [...KNOBS, "first", "model"]) {
+    const value = parameters.get(knob);
+    if (value === null || value === "") continue;
+    if (knob === "sample_mode") wanted[knob] = MODES[Number(value)] ?? "sample";
+    else wanted[knob] = ["first", "model"].includes(knob) ? value : Number(value);
+  }
+  return wanted;
+}
+
+async function copy(text, what) {
+  try {
+    await navigator.clipboard.writeText(text);
+    say(`${what} copied.`);
+  } catch {
+    fail(`The browser does not let this page copy. Here it is: ${text}`);
+  }
+}
+
+// ---- words for people
+
+function say(words) { $("status").textContent = words; }
+
+function fail(words) {
+  $("error").textContent = words;
+  $("error").hidden = false;
+  say("");
+}
+
+function speak(text, last = false) {
+  // Whole lines or sentences, so that a screen reader does not read letter by letter.
+  unspoken += text;
+  const end = last ? unspoken.length : Math.max(unspoken.lastIndexOf("\n"), unspoken.lastIndexOf(". ")) + 1;
+  if (end > 0 && unspoken.trim()) {
+    const line = document.createElement("p");
+    line.textContent = unspoken.slice(0, end);
+    $("spoken").append(line);
+    unspoken = unspoken.slice(end);
+  }
+}
+
+// ---- writing
+
+async function write(wanted) {
+  stop();
+  closeChoices();
+  const mine = (running = new AbortController());
+  sample = { request: wanted, tokens: [], text: "", done: null };
+  begin();
+  try {
+    const body = { ...wanted, stream: true, alternatives: ALTERNATIVES };
+    for await (const [name, data] of events("/api/generate", { body, signal: mine.signal })) {
+      if (running === mine) take(name, data);
+    }
+    if (running === mine && !sample.done) fail("The text broke off: the service ended, or the connection to it.");
+  } catch (error) {
+    if (running === mine) refuse(error);
+  } finally {
+    if (running === mine) finish();
+  }
+}
+
+function begin() {
+  $("error").hidden = true;
+  $("text").replaceChildren();
+  $("spoken").replaceChildren();
+  unspoken = "";
+  current = -1;
+  const seed = document.createElement("span");
+  seed.className = "seed";
+  seed.textContent = sample.request.prompt;
+  $("text").append(seed);
+  $("text").classList.add("writing");
+  $("write").disabled = true;
+  $("stop").disabled = false;
+  say("Writing …");
+}
+
+function take(name, data) {
+  if (name === "start") {
+    sample.request = { ...sample.request, model: data.model, random_seed: data.random_seed };
+    history.replaceState(null, "", linkOf(sample.request));
+  } else if (name === "piece") {
+    sample.text += data.text;
+    $("text").append(...data.tokens.map(tokenElement));
+    speak(data.text);
+  } else if (name === "done") {
+    sample.done = data;
+  } else if (name === "error") {
+    sample.done = data;
+    fail(`The service says: ${data.error}`);
+  }
+}
+
+function tokenElement(token) {
+  const element = document.createElement("span");
+  element.className = `token p${Math.min(9, Math.floor(Math.sqrt(token.probability) * 10))}`;
+  element.textContent = token.text;
+  element.dataset.number = sample.tokens.length;
+  if (sample.request.first && sample.tokens.length === 0) element.classList.add("chosen");
+  sample.tokens.push(token);
+  return element;
+}
+
+const REASONS = { length: "", stop: "It came to its stop text. ", seconds: "The time that a request may take is over. ", shutdown: "The service is closing, so it ends here. " };
+
+function finish() {
+  running = null;
+  $("text").classList.remove("writing");
+  $("write").disabled = false;
+  $("stop").disabled = true;
+  $("copy").disabled = $("link").disabled = !sample.tokens.length;
+  speak("", true);
+  const done = sample.done;
+  if (done && done.finish_reason) say(`${REASONS[done.finish_reason] ?? ""}${done.tokens} tokens in ${done.seconds.toFixed(2)} s. Seed number ${sample.request.random_seed}. Point at a token to see what else was likely.`);
+  if (sample.text) remember({ request: sample.request, text: sample.text }, sample);
+  render();
+}
+
+function refuse(error) {
+  if (error.name === "AbortError") return;
+  if (error.status === 401) askForKey();
+  else if (error.status) fail(`The service says: ${error.message}${error.retry ? ` (in ${error.retry} seconds)` : ""}`);
+  else fail("The service cannot be reached. Is it still running? What was written stays here.");
+}
+
+function askForKey() {
+  $("key-field").hidden = false;
+  $("key").focus();
+  fail("This service asks for a key. Type it, and write again.");
+}
+
+function stop() {
+  if (!running) return;
+  running.abort();
+  say("Stopped.");
+  if (sample) finish();
+}
+
+// ---- tokens: what else was likely, and going on from there
+
+function point(number) {
+  const elements = $("text").querySelectorAll(".token");
+  $("text").querySelector(".current")?.classList.remove("current");
+  current = Math.max(0, Math.min(number, elements.length - 1));
+  elements[current]?.classList.add("current");
+  return elements[current];
+}
+
+function choose(element, focus) {
+  const number = Number(element.dataset.number);
+  point(number);
+  openChoices(element, sample.tokens[number], focus, (alternative) => branch(number, alternative));
+}
+
+function branch(number, alternative) {
+  const before = sample.tokens.slice(0, number).map((token) => token.text).join("");
+  const wanted = { ...sample.request, prompt: sample.request.prompt + before, first: alternative };
+  wanted.n = Math.max(1, sample.request.n - number);
+  $("text").focus();
+  write(wanted);
+}
+
+function keys(event) {
+  const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 40, ArrowUp: -40 }[event.key];
+  if (!sample?.tokens.length) return;
+  if (step) {
+    const element = point(current + step);
+    element?.scrollIntoView({ block: "nearest" });
+    const token = sample.tokens[current];
+    say(`“${token.text}”: ${(100 * token.probability).toFixed(1)} %`);
+    event.preventDefault();
+  } else if (event.key === "Enter" && current >= 0) {
+    choose($("text").querySelectorAll(".token")[current], true);
+    event.preventDefault();
+  }
+}
+
+// ---- history
+
+function open(entry, whole) {
+  stop();
+  fill(entry.request);
+  sample = whole ?? { request: entry.request, tokens: [], text: entry.text, done: null };
+  history.replaceState(null, "", linkOf(sample.request));
+  $("error").hidden = true;
+  const seed = document.createElement("span");
+  seed.className = "seed";
+  seed.textContent = entry.request.prompt;
+  const tokens = sample.tokens;
+  sample.tokens = [];
+  $("text").replaceChildren(seed, ...(tokens.length ? tokens.map(tokenElement) : [entry.text]));
+  sample.tokens = tokens;
+  $("copy").disabled = $("link").disabled = false;
+  say(tokens.length ? "" : "Write it again to see what else was likely.");
+  $("text").focus();
+}
+
+function compare(entry) {
+  $("compared").hidden = false;
+  $("compared-about").textContent = entry.about;
+  $("compared-text").textContent = entry.request.prompt + entry.text;
+  $("compared-text").focus();
+}
+
+function render() {
+  showHistory({ open, compare, link: (entry) => copy(linkOf(entry.request), "Link"), changed: render });
+}
+
+// ---- start
+
+async function start() {
+  const wanted = fromLink();
+  let models;
+  try {
+    ({ models } = await getJson("/api/models"));
+  } catch (error) {
+    refuse(error);
+    return;
+  }
+  $("model").replaceChildren(...models.map(({ name, unit }) => new Option(unit === "word" ? `${name} (words)` : name, name)));
+  $("error").hidden = true;
+  if (wanted) fill(wanted);
+  const chosen = models.find(({ name }) => name === $("model").value);
+  if (!wanted && chosen?.line_starts?.length) $("prompt").value = chosen.line_starts[0];
+  if (chosen && !chosen.ready) say("This model is still being trained; it can write after its first epoch.");
+  if (chosen?.watched) watch($("model").value);
+  if (wanted && wanted.random_seed !== undefined) write(wanted);
+}
+
+$("form").addEventListener("submit", (event) => { event.preventDefault(); write(request()); });
+$("prompt").addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); $("form").requestSubmit(); }
+});
+$("temperature").addEventListener("input", showTemperature);
+$("dice").addEventListener("click", roll);
+$("stop").addEventListener("click", stop);
+$("copy").addEventListener("click", () => copy(sample.request.prompt + sample.text, "Text"));
+$("link").addEventListener("click", () => copy(linkOf(sample.request), "Link"));
+$("shade").addEventListener("change", () => {
+  $("text").classList.toggle("shaded", $("shade").checked);
+  $("legend").hidden = !$("shade").checked;
+});
+$("key").addEventListener("change", () => { setKey($("key").value); start(); });
+$("text").addEventListener("keydown", keys);
+$("text").addEventListener("click", (event) => { if (event.target.matches(".token")) choose(event.target, false); });
+$("text").addEventListener("pointerover", (event) => {
+  if (event.target.matches(".token") && event.pointerType === "mouse") choose(event.target, false);
+});
+$("uncompare").addEventListener("click", () => { $("compared").hidden = true; $("text").focus(); });
+$("forget").addEventListener("click", () => { remembered(true); render(); });
+document.addEventListener("keydown", (event) => { if (event.key === "Escape") closeChoices(); });
+document.addEventListener("pointerdown", (event) => { if (!event.target.closest("#choices, #text")) closeChoices(); });
+showTemperature();
+render();
+start();
