@@ -23,11 +23,9 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_flags_that_are_given_are_not_searched() -> None:
-    asked = request_of("--word-tokens", "--cell", "gru", "--rnn-size", "64,32")
-    assert asked.fixed == {
-        "word_tokens": True, "cell": "gru", "rnn_size": (64, 32), "num_layers": 2,
-    }  # fmt: skip
-    assert not {"cell", "rnn_size", "num_layers"} & asked.full_space(BASE).keys()
+    asked = request_of("--word-tokens", "--cell", "gru", "--rnn-size", "64")
+    assert asked.fixed == {"word_tokens": True, "cell": "gru", "rnn_size": 64}
+    assert not {"cell", "rnn_size"} & asked.full_space(BASE).keys()
 
 
 def test_a_trial_takes_two_minutes_unless_told_otherwise() -> None:
@@ -56,10 +54,8 @@ def test_flags_and_space_file_must_agree(file: Path) -> None:
 
 
 def test_a_search_of_something_else_is_refused(file: Path) -> None:
-    facts = {"fixed": {"rnn_size": [8, 8], "minutes": 1.0}, "file": {}, "objective": "loss"}
-    request_of("--rnn-size", "8,8").refuse_others(
-        facts | {"fixed": {"rnn_size": [8, 8], "num_layers": 2}}
-    )
+    facts = {"fixed": {"rnn_size": 8, "minutes": 1.0}, "file": {}, "objective": "loss"}
+    request_of("--rnn-size", "8").refuse_others(facts | {"fixed": {"rnn_size": 8, "num_layers": 2}})
     request_of("--minutes", 1, "--objective", "loss").refuse_others(facts)
     for flags, problem in (
         (("--minutes", 2), "--minutes 2.0 does not fit: the search was begun with 1.0"),

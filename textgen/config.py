@@ -95,7 +95,8 @@ class ModelConfig(Config):
     )  # fmt: skip
     tie_weights: bool = option(
         False,
-        "use the token vectors for the output too, where --embedding-size is --rnn-size",
+        "use the token vectors for the output too, where --embedding-size is --rnn-size: on"
+        " Twain's words 8 epochs gave 4.01 nats, without 4.05 (2 epochs 4.39, without 4.34)",
         words=True,
     )
     cell: str = option("lstm", "the kind of recurrent layer", choices=CELLS)

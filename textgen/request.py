@@ -30,7 +30,6 @@ class Request:
         """Raises TextgenError if flags and space file contradict each other."""
         names = {name for kind in KINDS for name in kind.defaults(False)}
         given = {name: value for name, value in vars(arguments).items() if name in names}
-        given = ModelConfig.completed(given) | given
         file = space.SpaceFile({}, {}, False)
         if arguments.space:
             file = space.read(arguments.space)
@@ -60,7 +59,7 @@ class Request:
         """Refuse to go on with a search of something else. Raises TextgenError."""
         before, now = facts["fixed"], self.fixed
         for name, value in now.items():
-            if name not in before or _plain(before[name]) != _plain(value):
+            if name not in before or before[name] != value:
                 flag = "--" + name.replace("_", "-")
                 begun = f"the search was begun with {before[name]}" if name in before else ""
                 raise TextgenError(
@@ -76,8 +75,3 @@ class Request:
                     f"{what} does not fit: the search was begun with another. Leave {what} out, or"
                     " begin another with --study NAME"
                 )
-
-
-def _plain(value: Any) -> Any:
-    """As it is after having been JSON."""
-    return list(value) if isinstance(value, tuple) else value
