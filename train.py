@@ -8,6 +8,7 @@ from pathlib import Path
 from textgen import console, settings_file
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textgen.errors import TextgenError
+from textgen.layout import wanted
 from textgen.options import ArgumentParser
 
 DEFAULT_FOLDER = "data/tinyshakespeare"
@@ -16,12 +17,19 @@ DEFAULT_FOLDER = "data/tinyshakespeare"
 def main() -> None:
     """Parse the flags and train."""
     arguments = parse(sys.argv[1:])
-    level = verbosity(arguments)
+    level, layout = verbosity(arguments), wanted(arguments)
 
-    from textgen import planning, training  # only now: TensorFlow takes seconds to import
+    from textgen import (  # only now: TensorFlow takes seconds to import
+        distributed,
+        planning,
+        training,
+    )
 
     with console.verbosity(level):
-        training.fit(arguments.data_dir, *planning.plan(arguments))
+        if layout is None:
+            training.fit(arguments.data_dir, *planning.plan(arguments))
+        else:
+            distributed.train(arguments, layout)
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -47,6 +55,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--verbose", action="store_true", help="say all settings, and more about each epoch"
     )
+    _add_worker_flags(parser)
     for kind in (TokenizerConfig, ModelConfig, TrainingConfig):
         kind.add_flags(parser)
     arguments = settings_file.merged(parser, parser.parse_args(argv))
@@ -54,6 +63,21 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     for kind in (TokenizerConfig, ModelConfig, TrainingConfig):
         kind.from_flags(arguments)  # refuses values out of range, at once
     return arguments
+
+
+def _add_worker_flags(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--distribute", action="store_true",
+        help="train one model on several machines: those in the environment variable TF_CONFIG",
+    )  # fmt: skip
+    parser.add_argument(
+        "--workers", metavar="HOST:PORT,HOST:PORT",
+        help="instead of TF_CONFIG: the machines, in the same order on all; the first one is the"
+        " chief, which writes the model",
+    )  # fmt: skip
+    parser.add_argument(
+        "--worker-index", metavar="I", type=int, help="which of --workers this machine is, from 0"
+    )
 
 
 def verbosity(arguments: argparse.Namespace) -> console.Verbosity:
