@@ -44,6 +44,7 @@ ALLOWED = {
         "cluster", "config", "console", "errors", "layout", "planning", "tokenization",
         "tokenizers", "training",
     },
+    "ray_launch": {"console", "errors", "options"},
     "recurrent": {"backend"},
     "model": {"backend", "config", "network", "recurrent"},
     "cells": set(),

@@ -18,6 +18,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "corpus": Command("prepare", "make a data directory from a known corpus or from text files"),
     "convert": Command("convert", "make a model of keras-text-generation one of textgen"),
+    "train-on-ray": Command("ray_launch", "run train.py on the machines of a Ray cluster"),
 }
 
 
@@ -37,7 +38,7 @@ def main() -> None:
 
 def usage() -> str:
     """Return the commands, a line each."""
-    lines = [f"  {name:<10} {command.summary}" for name, command in COMMANDS.items()]
+    lines = [f"  {name:<12} {command.summary}" for name, command in COMMANDS.items()]
     return "usage: python -m textgen COMMAND ...\n\n" + "\n".join(lines)
 
 
