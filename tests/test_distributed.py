@@ -26,6 +26,8 @@ FLAGS = (
 )  # fmt: skip
 """200 steps."""
 TRAIN = ("train.py",)
+CONSTANT = ("--dropout", "0.3", "--schedule", "constant", "--warmup-steps", "0")
+"""A run whose first epochs do not depend on how long it is."""
 
 
 class Ended(NamedTuple):
@@ -174,11 +176,20 @@ def test_dropout_and_recurrent_state_are_exactly_resumed_by_two(
         return [chief, chief if shared else text_folder(tmp_path / name / "other")]
 
     whole, parts = folders("whole"), folders("parts")
-    first = together(parts, "--dropout", "0.3", "--num-epochs", "2", "--schedule", "constant")
+    first = together(
+        parts,
+        "--dropout",
+        "0.3",
+        "--num-epochs",
+        "2",
+        "--schedule",
+        "constant",
+        "--warmup-steps",
+        "0",
+    )
     assert [e.code for e in first] == [0, 0]
-    same = together(whole, "--dropout", "0.3", "--schedule", "constant")
-    rest = together(parts, "--resume", "--num-epochs", "5", "--dropout", "0.3", "--schedule",
-                    "constant")  # fmt: skip
+    same = together(whole, *CONSTANT)
+    rest = together(parts, "--resume", "--num-epochs", "5", *CONSTANT)
     assert [e.code for e in same + rest] == [0] * 4, rest[0].said
     weights = checkpoint.load(parts[0] / "latest").weights
     for path, array in checkpoint.load(whole[0] / "latest").weights.items():

@@ -23,7 +23,7 @@ import time
 from typing import NamedTuple
 
 VOCABULARY_SIZE, EMBEDDING_SIZE, LENGTH, STEPS_AT_ONCE = 65, 64, 50, 5
-MODELS = ("128x2x32", "512x2x64", "1024x3x128")
+MODELS = ("128x2x32", "256x2x32", "512x2x64")
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
 NETWORKS = {"1 Gbit/s": (0.125e9, 100e-6), "25 Gbit/s": (3.125e9, 20e-6)}
 """Bytes per second, and seconds that a message takes to the next machine: usual ones."""
