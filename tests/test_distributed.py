@@ -176,20 +176,10 @@ def test_dropout_and_recurrent_state_are_exactly_resumed_by_two(
         return [chief, chief if shared else text_folder(tmp_path / name / "other")]
 
     whole, parts = folders("whole"), folders("parts")
-    first = together(
-        parts,
-        "--dropout",
-        "0.3",
-        "--num-epochs",
-        "2",
-        "--schedule",
-        "constant",
-        "--warmup-steps",
-        "0",
-    )
+    first = together(parts, *CONSTANT, "--num-epochs", "2")
     assert [e.code for e in first] == [0, 0]
     same = together(whole, *CONSTANT)
-    rest = together(parts, "--resume", "--num-epochs", "5", *CONSTANT)
+    rest = together(parts, "--resume", *CONSTANT, "--num-epochs", "5")
     assert [e.code for e in same + rest] == [0] * 4, rest[0].said
     weights = checkpoint.load(parts[0] / "latest").weights
     for path, array in checkpoint.load(whole[0] / "latest").weights.items():
