@@ -8,6 +8,7 @@ from pathlib import Path
 
 from textgen import console, settings_file
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
+from textgen.layout import wanted
 from textgen.options import ArgumentParser
 
 DEFAULT_FOLDER = "data/tinyshakespeare"
@@ -18,13 +19,16 @@ PORT = 8080
 def main() -> None:
     """Parse the flags and train."""
     arguments = parse(sys.argv[1:])
-    level = console.level(arguments.quiet, arguments.verbose)
+    level, layout = console.level(arguments.quiet, arguments.verbose), wanted(arguments)
 
-    from textgen import planning, training  # only now: TensorFlow takes seconds to import
+    from textgen import distributed, planning, training  # only now: they import TensorFlow
 
     with console.verbosity(level), watched(arguments):
-        plan = planning.plan(arguments)
-        training.fit(arguments.data_dir, *plan, keep_samples=arguments.serve is not None)
+        if layout is None:
+            plan = planning.plan(arguments)
+            training.fit(arguments.data_dir, *plan, keep_samples=arguments.serve is not None)
+        else:
+            distributed.train(arguments, layout)
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -55,6 +59,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--verbose", action="store_true", help="say all settings, and more about each epoch"
     )
+    _add_worker_flags(parser)
     for kind in (TokenizerConfig, ModelConfig, TrainingConfig):
         kind.add_flags(parser)
     arguments = settings_file.merged(parser, parser.parse_args(argv))
@@ -62,6 +67,21 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     for kind in (TokenizerConfig, ModelConfig, TrainingConfig):
         kind.from_flags(arguments)  # refuses values out of range, at once
     return arguments
+
+
+def _add_worker_flags(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--distribute", action="store_true",
+        help="train one model on several machines: those in the environment variable TF_CONFIG",
+    )  # fmt: skip
+    parser.add_argument(
+        "--workers", metavar="HOST:PORT,HOST:PORT",
+        help="instead of TF_CONFIG: the machines, in the same order on all; the first one is the"
+        " chief, which writes the model",
+    )  # fmt: skip
+    parser.add_argument(
+        "--worker-index", metavar="I", type=int, help="which of --workers this machine is, from 0"
+    )
 
 
 def watched(arguments: argparse.Namespace) -> contextlib.AbstractContextManager[None]:

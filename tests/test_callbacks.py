@@ -9,7 +9,7 @@ from textgen.callbacks import UpdateRatios, in_field_units
 from textgen.clock import RunClock
 from textgen.config import ModelConfig, TrainingConfig
 from textgen.model import build_model
-from textgen.run import compile_model
+from textgen.stepping import stepped
 
 
 def test_losses_in_field_units() -> None:
@@ -39,8 +39,8 @@ class Copies(keras.callbacks.Callback):
 
 def test_update_ratios_in_a_compiled_training_are_those_of_copied_weights() -> None:
     # XLA may write new weights where the old ones were: not while they are held.
-    model = build_model(ModelConfig(embedding_size=3, rnn_size=4, num_layers=1), 7, 2, 1)
-    compile_model(model, TrainingConfig(), steps_at_once=2)
+    model = stepped(build_model(ModelConfig(embedding_size=3, rnn_size=4, num_layers=1), 7, 2, 1))
+    model.prepare(TrainingConfig(), steps_at_once=2)
     model.optimizer.learning_rate.assign(0.01)
     clock, copies = RunClock(4, None, 1), Copies()
     count = keras.callbacks.LambdaCallback(

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from textgen.clock import RunClock
+from textgen.clock import RunClock, SharedClock
 
 
 def test_a_clock_of_steps() -> None:
@@ -48,3 +48,20 @@ def test_time_is_kept_for_a_validation_not_yet_measured(monkeypatch: pytest.Monk
     clock.count_steps(4)
     assert clock.tokens_per_second == 20
     assert clock.reserved == 1 + 6 * 0.5 / 3, "a step takes half a second, validation a third"
+
+
+def test_a_shared_clock_stands_still_between_ticks_and_shows_the_agreed_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("textgen.clock.time.perf_counter", lambda: now)
+    clock = SharedClock(10, None, 5, agree=lambda seconds: seconds + 1000)
+    clock.restart(7.0)
+    now = 103.0
+    assert clock.seconds == 7.0
+    clock.count_steps(2)
+    assert clock.seconds == 1010.0
+    now = 200.0
+    assert (clock.seconds, clock.step_ended) == (1010.0, 1010.0)
+    clock.begin_epoch()
+    assert clock.seconds == 1107.0

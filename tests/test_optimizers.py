@@ -11,7 +11,7 @@ from textgen import optimizers
 from textgen.backend import keras
 from textgen.config import OPTIMIZERS, ModelConfig, TrainingConfig
 from textgen.model import build_model, get_weights
-from textgen.run import compile_model
+from textgen.stepping import stepped
 
 V = 5
 TINY = ModelConfig(embedding_size=3, rnn_size=4, num_layers=1)
@@ -24,8 +24,8 @@ PLAIN = {"optimizer": "sgd", "clip_norm": 0.0, "weight_decay": 0.0}
 @cache
 def one_step(**settings: Any) -> SimpleNamespace:
     """Weights before and after a step with learning rate 1, and what came of it."""
-    model = build_model(TINY, V, batch_size=2, random_seed=1)
-    compile_model(model, TrainingConfig(**PLAIN | settings))
+    model = stepped(build_model(TINY, V, batch_size=2, random_seed=1))
+    model.prepare(TrainingConfig(**PLAIN | settings))
     model.optimizer.learning_rate.assign(1.0)
     before = get_weights(model)
     before = {path: array.copy() for path, array in before.items()}

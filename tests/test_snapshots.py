@@ -13,13 +13,13 @@ from textgen.backend import keras
 from textgen.config import TrainingConfig
 from textgen.errors import TextgenError
 from textgen.model import build_model
-from textgen.run import compile_model
 from textgen.snapshots import Progress, Saver, Snapshots, stored_progress
+from textgen.stepping import stepped
 
 
 def model(random_seed: int = 0) -> keras.Model:
-    made = build_model(replace(TINY_MODEL, dropout=0.5), 5, batch_size=2, random_seed=random_seed)
-    compile_model(made, TrainingConfig())
+    made = stepped(build_model(replace(TINY_MODEL, dropout=0.5), 5, 2, random_seed))
+    made.prepare(TrainingConfig())
     return made
 
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "serve": Command("server.command", "a web service and a page where people let models write"),
     "convert": Command("convert", "make a model of keras-text-generation one of textgen"),
     "search": Command("search", "find settings that train better than the defaults"),
+    "train-on-ray": Command("ray_launch", "run train.py on the machines of a Ray cluster"),
 }
 
 
@@ -39,7 +40,7 @@ def main() -> None:
 
 def usage() -> str:
     """Return the commands, a line each."""
-    lines = [f"  {name:<10} {command.summary}" for name, command in COMMANDS.items()]
+    lines = [f"  {name:<12} {command.summary}" for name, command in COMMANDS.items()]
     return "usage: python -m textgen COMMAND ...\n\n" + "\n".join(lines)
 
 

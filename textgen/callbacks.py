@@ -135,12 +135,19 @@ class Keeper(keras.callbacks.Callback):
         metadata: what is known of the model before training.
         twin: a model of stock Keras layers with the same weights, to be written to `model.h5`.
         clock: the run's clock.
+        writes: whether to; without, the results are noted only.
     """
 
     def __init__(
-        self, directory: Path, metadata: Metadata, twin: keras.Model, clock: RunClock
+        self,
+        directory: Path,
+        metadata: Metadata,
+        twin: keras.Model,
+        clock: RunClock,
+        writes: bool = True,
     ) -> None:
         super().__init__()
+        self.writes = writes
         self.directory, self.metadata, self.twin, self.clock = directory, metadata, twin, clock
         self.history: list[dict[str, float]] = []
         self.best: dict[str, float] = {}
@@ -155,8 +162,9 @@ class Keeper(keras.callbacks.Callback):
         results = self._results(epoch, logs)
         self.history.append(results)
         self._say_details(results)
-        write_atomic(self.directory / "history.csv", csv_text(self.history).encode())
-        self._draw()
+        if self.writes:
+            write_atomic(self.directory / "history.csv", csv_text(self.history).encode())
+            self._draw()
         if not self.best or loss < judged(self.best):
             self.best = results
             self.save(self.directory, results)
@@ -177,7 +185,8 @@ class Keeper(keras.callbacks.Callback):
             self._drawn = time.perf_counter()
 
     def on_train_end(self, logs: Any = None) -> None:
-        plot.write(self.directory, self.history, self.metadata.tokenizer.unit)
+        if self.writes:
+            plot.write(self.directory, self.history, self.metadata.tokenizer.unit)
 
     def _refuse_divergence(self, loss: float) -> None:
         """Stop where the loss is no number, or ten times that of knowing nothing."""
@@ -199,6 +208,8 @@ class Keeper(keras.callbacks.Callback):
         self.save(self.directory / "latest", results)
 
     def save(self, directory: Path, results: dict[str, float]) -> None:
+        if not self.writes:
+            return
         set_weights(self.twin, get_weights(self.model))
         metadata = Metadata(**{**vars(self.metadata), "results": results})
         try:

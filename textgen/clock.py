@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -104,3 +105,34 @@ class RunClock:
         if self.total_seconds is not None:
             return max(0.0, self.total_seconds - self.seconds)
         return self.seconds * (1 - self.fraction) / self.fraction if self.fraction else math.inf
+
+
+@dataclass
+class SharedClock(RunClock):
+    """The clock of a run on several machines, which all of them read alike.
+
+    It stands still, but for the end of each call of steps and the start of each epoch; then it is
+    put to the time that `agree` makes of this machine's.
+    """
+
+    agree: Callable[[float], float] = float
+    _agreed: float = 0.0
+
+    def restart(self, seconds: float = 0.0) -> None:
+        super().restart(seconds)
+        self._agreed = seconds
+
+    def begin_epoch(self) -> None:
+        self._tick()
+        super().begin_epoch()
+
+    def count_steps(self, count: int) -> None:
+        self._tick()
+        super().count_steps(count)
+
+    def _tick(self) -> None:
+        self._agreed = self.agree(time.perf_counter() - self._start)
+
+    @property
+    def seconds(self) -> float:
+        return self._agreed

@@ -44,6 +44,8 @@ def paint(text: str, color: str, stream: TextIO | None = None) -> str:
 class Verbosity(enum.IntEnum):
     """How much is said."""
 
+    SILENT = -1
+    """Errors only."""
     QUIET = 0
     """Warnings and errors only."""
     USUAL = 1
@@ -115,7 +117,8 @@ def heading(title: str) -> None:
 
 def warn(message: str) -> None:
     """Print a yellow line: something the user did not ask for, and work goes on."""
-    _print(f"warning: {message}", "yellow")
+    if _verbosity >= Verbosity.QUIET:
+        _print(f"warning: {message}", "yellow")
 
 
 def bar(layout: str, total: float = 1.0, unit: str = "it") -> "tqdm[NoReturn]":
@@ -153,14 +156,15 @@ def run(main: Callable[[], None]) -> int:
     """Call an entry point and turn what it raises into its exit code.
 
     Returns 0 when done or when the reader of standard output went away, 2 after a
-    `TextgenError` (printed as one red line), 130 after Ctrl-C. A bug keeps its traceback.
+    `TextgenError` (printed as one red line), 1 after a `WorkerLostError` (likewise), 130 after
+    Ctrl-C. A bug keeps its traceback.
     """
     try:
         main()
         sys.stdout.flush()
     except TextgenError as error:
         _print(f"error: {error}", "red")
-        return 2
+        return error.exit_code
     except KeyboardInterrupt:
         _print("\ninterrupted", "yellow")
         return 130

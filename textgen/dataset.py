@@ -1,7 +1,7 @@
 """Token ids -> contiguous batches for a stateful RNN."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -36,6 +36,8 @@ class Batches:
     """Batches in an epoch."""
     steps_at_once: int
     """A divisor of `batches_per_pass` and `epoch`: how many batches one call may train on."""
+    rows: slice = field(default_factory=lambda: slice(None))
+    """The rows of each batch to read."""
 
     def __len__(self) -> int:
         """Batches in one walk over the text."""
@@ -45,7 +47,8 @@ class Batches:
         """Read the batches from number `start` to number `end` of the training.
 
         Yields:
-            Inputs and targets of batches that follow one another: int32, (n, B, T).
+            Inputs and targets of batches that follow one another: int32, (n, B, T), or of each
+            batch the `rows`.
         """
         most = max(1, BLOCK_TOKENS // (self.batch_size * self.seq_length))
         while start < end:
@@ -59,7 +62,7 @@ class Batches:
         """Batches of tokens from `offset` on, (count, B, T), from the `first` of the pass on."""
         size = self.batch_size * self.batches_per_pass * self.seq_length
         rows = self.ids[offset : offset + size].reshape(self.batch_size, -1, self.seq_length)
-        return rows[:, first : first + count].swapaxes(0, 1).astype(np.int32, order="C")
+        return rows[self.rows, first : first + count].swapaxes(0, 1).astype(np.int32, order="C")
 
 
 def training_batches(
@@ -109,7 +112,7 @@ class EvaluationBatch(NamedTuple):
 
 
 def evaluation_batches(
-    ids: StoredIds, batch_size: int, seq_length: int
+    ids: StoredIds, batch_size: int, seq_length: int, rows: slice = slice(None)
 ) -> Iterator[EvaluationBatch]:
     """Cut the token ids (N,) of a text so that each token but the first is a target once.
 
@@ -117,7 +120,7 @@ def evaluation_batches(
     0. Row i of a batch continues where row i of the batch before stopped.
 
     Yields:
-        inputs, targets (int32) and weights (float32), each (B, T).
+        inputs, targets (int32) and weights (float32), each (B, T), or of each batch the `rows`.
 
     Raises:
         TextgenError: if the text has fewer than two tokens.
@@ -129,7 +132,7 @@ def evaluation_batches(
         )
     row = -(-(len(ids) - 1) // (batch_size * seq_length)) * seq_length
     for start in range(0, row, seq_length):
-        places = np.arange(start, batch_size * row, row)[:, np.newaxis] + np.arange(seq_length)
+        places = np.arange(start, batch_size * row, row)[rows, np.newaxis] + np.arange(seq_length)
         weights = (places < len(ids) - 1).astype(np.float32)
         yield EvaluationBatch(_padded(ids, places), _padded(ids, places + 1), weights)
 

@@ -1,4 +1,4 @@
-"""The one exception that stands for a mistake its user can mend."""
+"""The exceptions whose message is all that the user needs to see."""
 
 
 class TextgenError(Exception):
@@ -7,3 +7,11 @@ class TextgenError(Exception):
     The message is one line that names the value received and says what to do about it.
     Library code raises it; only the entry points print it and exit with code 2.
     """
+
+    exit_code = 2
+
+
+class WorkerLostError(TextgenError):
+    """Another machine of the same training is gone: no mistake of this command, so exit code 1."""
+
+    exit_code = 1

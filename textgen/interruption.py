@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -22,11 +23,15 @@ class Interruption(keras.callbacks.Callback):
 
     A context manager too: signals are listened to within it. The second one raises
     KeyboardInterrupt wherever the program is.
+
+    Args:
+        agree: tells whether any of the machines that train together was asked, given whether this
+            one was.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, agree: Callable[[bool], bool] = bool) -> None:
         super().__init__()
-        self.requested = False
+        self.requested, self.agree = False, agree
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interruption:
@@ -46,5 +51,5 @@ class Interruption(keras.callbacks.Callback):
         os.write(2, b"\nfinishing the step and saving; once more stops at once\n")
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        if self.requested:
+        if self.agree(self.requested):
             raise Interrupted

@@ -29,12 +29,12 @@ class SmoothedCrossentropy(keras.losses.Loss):
         return -(1 - self.share) * hit - self.share * tf.reduce_mean(log_p, axis=-1)
 
 
-def settings(label_smoothing: float) -> dict[str, Any]:
-    """The arguments `loss` and `metrics` of `keras.Model.compile`."""
+def by_name(label_smoothing: float) -> dict[str, keras.losses.Loss]:
+    """The losses to follow; the first is the one to minimize."""
+    plain = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     if not label_smoothing:
-        return {"loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True)}
-    plain = keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name=CROSS_ENTROPY)
-    return {"loss": SmoothedCrossentropy(label_smoothing), "metrics": [plain]}
+        return {"loss": plain}
+    return {"loss": SmoothedCrossentropy(label_smoothing), CROSS_ENTROPY: plain}
 
 
 class PlainLoss(keras.callbacks.Callback):

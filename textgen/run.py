@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from textgen import console, embeddings, events, losses, optimizers, summary
+from textgen import console, embeddings, events, summary
 from textgen.backend import keras, tf
 from textgen.callbacks import (
     DivergenceError,
@@ -26,7 +27,8 @@ from textgen.callbacks import (
     print_sample,
 )  # fmt: skip
 from textgen.checkpoint import Metadata
-from textgen.clock import RunClock
+from textgen.clock import RunClock, SharedClock
+from textgen.cluster import Cluster
 from textgen.config import TrainingConfig
 from textgen.dataset import Batches, EvaluationBatch, evaluation_batches
 from textgen.errors import TextgenError
@@ -46,6 +48,7 @@ from textgen.model import (
 )
 from textgen.network import Array, Network
 from textgen.snapshots import Progress, Saver, Snapshots
+from textgen.stepping import stepped
 from textgen.tokenfiles import release
 from textgen.tokenization import Corpus
 from textgen.tokenizers import Ids, StoredIds, to_metadata
@@ -71,6 +74,7 @@ class Run:
         batches: the training text, cut up.
         corpus: both texts.
         interruption: says when to stop.
+        cluster: the machines that train it together.
         on_epoch: is told each epoch's row of `history.csv`, and the share of the run that is done.
         keep_samples: write samples into the file that `serve --watch` shows, also where they are
             not printed.
@@ -83,22 +87,29 @@ class Run:
         batches: Batches,
         corpus: Corpus,
         interruption: Interruption,
+        cluster: Cluster,
         on_epoch: OnEpoch,
         keep_samples: bool = False,
     ) -> None:
         config, size = metadata.training, len(metadata.tokenizer.vocabulary)
         self.data_dir, self.metadata, self.batches = data_dir, metadata, batches
-        self.corpus, self.interruption = corpus, interruption
+        self.corpus, self.interruption, self.cluster = corpus, interruption, cluster
         self.on_epoch, self.keep_samples = on_epoch, keep_samples
+        rows = cluster.rows(config.batch_size)
         validation = corpus.validation and corpus.validation.ids
-        self.model = build_model(metadata.model, size, config.batch_size, config.random_seed)
+        self.model = stepped(
+            build_model(metadata.model, size, rows.stop - rows.start, config.random_seed)
+        )
         if config.freeze_embeddings:
             self.model.get_layer("embedding").trainable = False
-        compile_model(self.model, config, batches.steps_at_once)
-        self.evaluation = validation is not None and Evaluation(self.model, validation, config)
-        self.snapshots = Snapshots(data_dir, self.model)
-        self.clock = _clock(config, batches, validation)
-        self.keeper = Keeper(data_dir, metadata, build_twin(metadata.model, size), self.clock)
+        self.model.prepare(config, batches.steps_at_once, cluster.mean)
+        self.evaluation = validation is not None and Evaluation(
+            self.model, validation, config, cluster
+        )
+        self.snapshots = Snapshots(data_dir, self.model, cluster)
+        self.clock = _clock(config, batches, validation, cluster)
+        twin = build_twin(metadata.model, size)
+        self.keeper = Keeper(data_dir, metadata, twin, self.clock, writes=cluster.is_chief)
         self.schedule = Schedule(self.clock, config, lambda: list(map(judged, self.keeper.history)))
         self.carried_loss = CarriedLoss()
         self.complete = False
@@ -108,9 +119,10 @@ class Run:
         """Start anew, from `weights` if there are any."""
         if weights:
             set_weights(self.model, weights)
-        self._load_vectors()
-        self._log_events(resumed=False)
-        keep_previous(self.data_dir)
+        if self.cluster.is_chief:
+            self._load_vectors()
+            self._log_events(resumed=False)
+            keep_previous(self.data_dir)
         self.snapshots.begin()
         self.save()
         self._say_size()
@@ -120,7 +132,8 @@ class Run:
         """Take up the run whose state is in the data directory."""
         progress = self._restore()
         self.clock.restore(progress.clock)
-        self._log_events(resumed=True)
+        if self.cluster.is_chief:
+            self._log_events(resumed=True)
         same_rate = (
             progress.run["training"]["learning_rate"] == self.metadata.training.learning_rate
         )
@@ -236,10 +249,15 @@ class Run:
             yield self.batches.epoch, epoch, epochs
 
     def _callbacks(self) -> list[keras.callbacks.Callback]:
-        config, unit = self.metadata.training, self.metadata.tokenizer.unit
+        config = self.metadata.training
         callbacks = [
             self.interruption,
-            Saver(self._save_on_the_way, lambda: self.clock.step, config.save_every),
+            Saver(
+                self._save_on_the_way,
+                lambda: self.clock.step,
+                config.save_every,
+                lambda: self.clock.seconds,
+            ),
             self.carried_loss,
             PlainLoss(),
             self.schedule,
@@ -247,16 +265,24 @@ class Run:
         ]
         if self.evaluation:
             callbacks.append(Validation(self.evaluation))
-        shown = None if config.minutes else config.num_epochs
         callbacks.append(UpdateRatios(self.clock))
-        callbacks += [ProgressBar(self.clock, shown, unit), self.keeper]
+        if self.cluster.is_chief:
+            shown = None if config.minutes else config.num_epochs
+            callbacks.append(ProgressBar(self.clock, shown, self.metadata.tokenizer.unit))
+        callbacks.append(self.keeper)
         callbacks.append(keras.callbacks.LambdaCallback(on_epoch_end=self._tell))
+        if config.patience:
+            callbacks.append(Patience(self.keeper, config.patience))
+        return callbacks + (self._shown() if self.cluster.is_chief else [])
+
+    def _shown(self) -> list[keras.callbacks.Callback]:
+        """What the chief shows when everything else is done."""
+        config, unit = self.metadata.training, self.metadata.tokenizer.unit
+        callbacks: list[keras.callbacks.Callback] = []
         if config.print_every:
             callbacks.append(PlainLog(self.clock, config.print_every, unit))
         if self.events:
             callbacks.append(self.events)
-        if config.patience:
-            callbacks.append(Patience(self.keeper, config.patience))
         show: list[ShowSample] = [print_sample] if config.live_sample else []
         if self.events:
             show.append(self.events.write_sample)
@@ -307,25 +333,15 @@ class CarriedLoss(keras.callbacks.Callback):
         self.values = []
 
 
-def _clock(config: TrainingConfig, batches: Batches, validation: StoredIds | None) -> RunClock:
-    return RunClock(
+def _clock(
+    config: TrainingConfig, batches: Batches, validation: StoredIds | None, cluster: Cluster
+) -> RunClock:
+    kind = RunClock if cluster.count == 1 else partial(SharedClock, agree=cluster.seconds)
+    return kind(
         total_steps=None if config.minutes else config.num_epochs * batches.epoch,
         total_seconds=config.minutes and 60 * config.minutes,
         tokens_per_step=(size := config.batch_size * config.seq_length),
         validation_steps=0 if validation is None else len(validation) // size,
-    )
-
-
-def compile_model(model: keras.Model, config: TrainingConfig, steps_at_once: int = 1) -> None:
-    """Make `model` ready for `fit`; the learning rate is set by `callbacks.Schedule`.
-
-    XLA compiles the whole step, which is what `textgen.recurrent` is written for.
-    """
-    model.compile(
-        optimizer=optimizers.make(config),
-        jit_compile=True,
-        steps_per_execution=steps_at_once,
-        **losses.settings(config.label_smoothing),
     )
 
 
@@ -345,7 +361,7 @@ def _dataset(batches: Batches, step: Callable[[], int], steps: int) -> tf.data.D
 
     options = tf.data.Options()
     options.autotune.enabled = False
-    shape = (None, batches.batch_size, batches.seq_length)
+    shape = (None, len(range(batches.batch_size)[batches.rows]), batches.seq_length)
     blocks = tf.data.Dataset.from_generator(
         read, output_signature=2 * (tf.TensorSpec(shape, tf.int32),)
     )
@@ -360,10 +376,17 @@ class Evaluation:
         model: a stateful model; its state is zero before the text, and what it was after it.
         ids: the text, (N,).
         config: gives the batch's rows and length.
+        cluster: the workers; each scores its rows.
     """
 
-    def __init__(self, model: keras.Model, ids: StoredIds, config: TrainingConfig) -> None:
-        self.model, self.ids = model, ids
+    def __init__(
+        self,
+        model: keras.Model,
+        ids: StoredIds,
+        config: TrainingConfig,
+        cluster: Cluster | None = None,
+    ) -> None:
+        self.model, self.ids, self.cluster = model, ids, cluster or Cluster()
         self.size = config.batch_size, config.seq_length
         next(self._batches())  # refuses a text that is too short
         self._loss = tf.function(self._summed_loss, jit_compile=True)
@@ -372,10 +395,10 @@ class Evaluation:
         with fresh_state(self.model):
             total = sum(float(self._loss(*map(tf.constant, batch))) for batch in self._batches())
         release(self.ids)
-        return total / (len(self.ids) - 1)
+        return float(self.cluster.sum(np.array(total))) / (len(self.ids) - 1)
 
     def _batches(self) -> Iterator[EvaluationBatch]:
-        return evaluation_batches(self.ids, *self.size)
+        return evaluation_batches(self.ids, *self.size, self.cluster.rows(self.size[0]))
 
     def _summed_loss(self, inputs: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         logits = self.model(inputs, training=False)

@@ -18,8 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from textgen import console
 from textgen.backend import keras, tf
+from textgen.cluster import Cluster
 from textgen.errors import TextgenError
 from textgen.files import sync_file
 from textgen.workspace import work_folder
@@ -76,28 +79,42 @@ def stored_progress(data_dir: Path) -> Progress | None:
 class Snapshots:
     """Writes and reads the snapshots of a run in `.textgen/checkpoints`.
 
+    Where several machines train together, only the chief does so. A snapshot is the same for any
+    number of workers: it has the recurrent state of the whole batch.
+
     Args:
         data_dir: the data directory.
         model: compiled; its optimizer is built here.
+        cluster: the workers.
     """
 
-    def __init__(self, data_dir: Path, model: keras.Model) -> None:
-        self.folder = _folder(data_dir)
+    def __init__(self, data_dir: Path, model: keras.Model, cluster: Cluster | None = None) -> None:
+        self.folder, self.cluster = _folder(data_dir), cluster or Cluster()
         self._progress = tf.Variable("", dtype=tf.string)
-        self._checkpoint = tf.train.Checkpoint(progress=self._progress, variables=_variables(model))
+        self._own, self._model = _variables(model), model
+        self._whole = {} if self.cluster.count == 1 else _whole(self._own, self.cluster.count)
+        stored = self._own | self._whole
+        self._checkpoint = tf.train.Checkpoint(progress=self._progress, variables=stored)
         self._manager: Any = None
 
     def begin(self) -> None:
-        """Forget the snapshots of another run."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self._manage([])
+        """Forget the snapshots of another run; all workers start from what the chief has."""
+        if self.cluster.is_chief:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self._manage([])
+        self._share()
 
     def restore(self) -> Progress:
-        """Give the variables the values of the newest snapshot that is whole.
+        """Give the variables, on all workers, the values of the newest snapshot that is whole.
 
         Raises:
             TextgenError: if none is.
         """
+        text = self.cluster.by_chief(self._read)
+        self._share()
+        return Progress.from_json(text)
+
+    def _read(self) -> str:
         prefixes = _prefixes(self.folder)
         for age, prefix in enumerate(prefixes):
             try:
@@ -106,7 +123,7 @@ class Snapshots:
                 console.warn(f"{prefix} was cut short; going on from the one before")
                 continue
             self._manage(prefixes[age:])
-            return Progress.from_json(self._progress.numpy().decode())
+            return str(self._progress.numpy().decode())
         raise TextgenError(
             f"no snapshot in {self.folder} is whole. Start again without --resume; the models in"
             f" {self.folder.parent.parent} are not affected"
@@ -118,11 +135,33 @@ class Snapshots:
         Raises:
             TextgenError: if the disk does not take it; the snapshots before are left as they were.
         """
+        for name, whole in self._whole.items():
+            whole.assign(self.cluster.joined(self._own[name].numpy()))
+        if not self.cluster.is_chief:
+            return
         self._progress.assign(progress.to_json())
         with self._explained():
             prefix = Path(self._manager.save())
             for path in [*self.folder.glob(f"{prefix.name}.*"), self.folder / "checkpoint"]:
                 sync_file(path)
+
+    def _share(self) -> None:
+        """Give all workers the chief's values, each its rows of the recurrent state.
+
+        Each draws dropout of its own: the random generators have the chief's seeds plus the
+        worker's number.
+        """
+        if self.cluster.count == 1:
+            return
+        for name, variable in (self._own | self._whole).items():
+            variable.assign(self.cluster.from_chief(variable.numpy()))
+            if name in self._whole:
+                rows = self.cluster.rows(variable.shape[0])
+                self._own[name].assign(variable[rows])
+        for layer in self._model.layers:
+            for seed in layer.variables:
+                if seed.path.endswith("seed_generator_state"):
+                    seed.assign_add(np.array([self.cluster.index, 0]))
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
@@ -170,20 +209,35 @@ class Saver(keras.callbacks.Callback):
         save: saves one.
         step: the steps made so far.
         every: steps between snapshots; None for by time alone.
+        seconds: the time; None for that of this process.
     """
 
     def __init__(
-        self, save: Callable[[], None], step: Callable[[], int], every: int | None
+        self,
+        save: Callable[[], None],
+        step: Callable[[], int],
+        every: int | None,
+        seconds: Callable[[], float] | None = None,
     ) -> None:
         super().__init__()
         self.save, self.step, self.every = save, step, every
-        self._saved_step, self._saved_at = step(), time.perf_counter()
+        self.seconds = seconds or time.perf_counter
+        self._saved_step, self._saved_at = step(), self.seconds()
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        steps, seconds = self.step() - self._saved_step, time.perf_counter() - self._saved_at
+        steps, seconds = self.step() - self._saved_step, self.seconds() - self._saved_at
         if seconds >= SECONDS or (self.every and steps >= self.every):
             self.save()
-            self._saved_step, self._saved_at = self.step(), time.perf_counter()
+            self._saved_step, self._saved_at = self.step(), self.seconds()
+
+
+def _whole(own: dict[str, tf.Variable], count: int) -> dict[str, tf.Variable]:
+    """A variable (B, H) for each state (B / K, H)."""
+    return {
+        name: tf.Variable(tf.zeros((count * variable.shape[0], variable.shape[1])))
+        for name, variable in own.items()
+        if "/state/" in name
+    }
 
 
 def _folder(data_dir: Path) -> Path:

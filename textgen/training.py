@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import secrets
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 
 from textgen import closing, console, recipes, sizing
 from textgen.checkpoint import Metadata
+from textgen.cluster import Cluster
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textgen.dataset import training_batches
 from textgen.files import explained
@@ -58,6 +60,7 @@ def fit(
     weights: dict[str, Array] | None = None,
     on_epoch: OnEpoch = lambda row, fraction: None,
     keep_samples: bool = False,
+    cluster: Cluster | None = None,
 ) -> dict[str, float]:
     """Train a model on `corpus` and keep it in `data_dir`.
 
@@ -71,6 +74,7 @@ def fit(
         weights: what a new run starts from, by path as `model.get_weights` gives them.
         on_epoch: is told each epoch's row of `history.csv`, and the share of the run that is done.
         keep_samples: write samples after every epoch into the file that `serve --watch` shows.
+        cluster: the machines that train it together; None for this process alone.
 
     Returns:
         The best epoch's row of `history.csv`.
@@ -80,18 +84,22 @@ def fit(
             `data_dir`, or the loss is no longer a number.
         KeyboardInterrupt: after Ctrl-C; what was learned is kept.
     """
-    tokenizer = corpus.tokenizer
+    tokenizer, cluster = corpus.tokenizer, cluster or Cluster()
     sizing.check_memory(model_config, config, len(tokenizer.vocabulary))
     config = with_random_seed(config)
     batches = training_batches(
         corpus.training.ids, config.batch_size, config.seq_length, config.seq_step,
         config.steps_per_epoch,
     )  # fmt: skip
+    batches = dataclasses.replace(batches, rows=cluster.rows(config.batch_size))
     rng = np.random.default_rng(config.random_seed)
     line_starts = rng.permutation(corpus.training.line_starts)[:LINE_STARTS].tolist()
     metadata = Metadata(model_config, tokenizer, config, {}, line_starts)
-    with explained(data_dir), exclusive(data_dir), Interruption() as interruption:
-        run = Run(data_dir, metadata, batches, corpus, interruption, on_epoch, keep_samples)
+    alone = exclusive(data_dir) if cluster.is_chief else contextlib.nullcontext()
+    with explained(data_dir), alone, Interruption(cluster.any) as interruption:
+        run = Run(
+            data_dir, metadata, batches, corpus, interruption, cluster, on_epoch, keep_samples
+        )
         if resume:
             run.resume()
         else:
