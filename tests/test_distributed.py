@@ -128,6 +128,7 @@ def test_only_the_chief_speaks_and_writes(pair: Pair) -> None:
     assert not (pair.other / ".textgen" / "checkpoints").exists()
 
 
+@pytest.mark.slow
 def test_a_killed_worker_ends_the_others_and_resuming_loses_nothing(
     pair: Pair, tmp_path: Path
 ) -> None:

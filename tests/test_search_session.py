@@ -365,6 +365,7 @@ def test_optuna_dashboard_shows_the_search(folder: Path) -> None:
     assert answer == ["200 OK", "200 OK"]
 
 
+@pytest.mark.slow
 def test_a_real_search_finds_settings_and_trains_the_final_model(tmp_path: Path) -> None:
     (tmp_path / "input.txt").write_text(VERSES * 4)
     (tmp_path / "space.yaml").write_text(TINY_SPACE)

@@ -169,7 +169,8 @@ class TrainingConfig(Config):
     )  # fmt: skip
     learning_rate: float = option(
         0.008,
-        "peak learning rate; with --optimizer rmsprop 0.005, sgd 2, adagrad 0.06, adadelta 20",
+        "peak learning rate; with --optimizer rmsprop 0.005, sgd 2 (for --cell rnn give 1),"
+        " adagrad 0.06, adadelta 20",
         words=0.003, above=0,
     )  # fmt: skip
     weight_decay: float = option(

@@ -27,7 +27,7 @@ from textgen.errors import TextgenError
 from textgen.files import sync_file
 from textgen.workspace import work_folder
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 KEPT = 2
 SECONDS = 50.0
 """Wall time between snapshots; one more call of steps, and it is still within a minute."""
