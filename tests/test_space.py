@@ -149,7 +149,7 @@ def test_a_wrong_space_file_is_refused(tmp_path: Path, text: str, problem: str) 
 
 def test_an_unreadable_space_file_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "missing.yaml", tmp_path):
-        with pytest.raises(TextgenError, match=r"cannot be read as YAML"):
+        with pytest.raises(TextgenError, match=r"cannot be read \(.+\): give --space the path of"):
             space.read(path)
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(TextgenError, match=r"binary.yaml cannot be read as YAML"):

@@ -117,7 +117,7 @@ ALLOWED = {
         "cleaning", "config", "console", "corpora", "documents", "errors", "files", "options",
         "recipes", "report", "sources",
     },
-    "space": {"config", "errors", "options"},
+    "space": {"config", "errors", "options", "settings_file"},
     "request": {"config", "errors", "space"},
     "limits": {"config", "sizing", "summary"},
     "study": {"errors"},

@@ -30,7 +30,7 @@ def merged(parser: ArgumentParser, arguments: argparse.Namespace) -> argparse.Na
     path = arguments.config
     if path is None:
         return arguments
-    values = _loaded(path)
+    values = loaded(path, "--config", "rnn-size: 256")
     found = {n: _value(parser, path, n, v) for n, v in _flat(values).items() if v is not None}
     if "model_id" in values:
         found = {"data_dir": _home(path.parent)} | found
@@ -38,18 +38,28 @@ def merged(parser: ArgumentParser, arguments: argparse.Namespace) -> argparse.Na
     return argparse.Namespace(**vars(arguments) | found | given)
 
 
-def _loaded(path: Path) -> Mapping[str, Any]:
+def loaded(path: Path, flag: str, example: str) -> dict[Any, Any]:
+    """What is in a YAML file that has a line per name.
+
+    Args:
+        path: the file.
+        flag: what it was given with, for messages.
+        example: such a line, likewise.
+
+    Raises:
+        TextgenError: if the file cannot be read, or is no such file.
+    """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise TextgenError(
-            f"{path} cannot be read ({error.strerror}): give --config the path of a YAML file"
+            f"{path} cannot be read ({error.strerror}): give {flag} the path of a YAML file"
         ) from error
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise TextgenError(f"{path} cannot be read as YAML: {reason}") from error
-    if not isinstance(values, Mapping):
-        raise TextgenError(f"{path} must hold lines like `rnn-size: 256`, one per flag")
+    if not isinstance(values, dict):
+        raise TextgenError(f"{path} must hold lines like `{example}`")
     return values
 
 

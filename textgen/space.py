@@ -21,6 +21,7 @@ import yaml
 from textgen.config import ModelConfig, TrainingConfig
 from textgen.errors import TextgenError
 from textgen.options import Config
+from textgen.settings_file import loaded
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -155,13 +156,7 @@ def read(path: Path) -> SpaceFile:
     Raises:
         TextgenError: if it cannot be read, or says what cannot be.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise TextgenError(f"{path} cannot be read as YAML: {reason}") from error
-    if not isinstance(values, dict):
-        raise TextgenError(f"{path} must hold lines like `dropout: {{float: [0, 0.5]}}`")
+    values = loaded(path, "--space", "dropout: {float: [0, 0.5]}")
     base = values.pop("base", "default")
     if base not in ("default", "none"):
         raise TextgenError(f"{path}: base is default or none. Received: {reprlib.repr(base)}")
