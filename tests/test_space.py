@@ -23,7 +23,8 @@ def written(folder: Path, text: str) -> Path:
 def test_the_default_space_is_around_the_defaults() -> None:
     found = space.default(CHARACTERS)
     assert found["rnn_size"] == {"int": [64, 256], "step": 32}
-    assert found["learning_rate"] == {"log": [0.002, 0.032]}
+    assert found["learning_rate"] == {"log": pytest.approx([0.008 / 3, 0.024])}
+    assert found["dropout"] == {"float": [0.0, 0.3]}
     assert found["seq_length"] == {"int": [25, 100], "step": 1}
     assert space.nearest(found, CHARACTERS) == {name: CHARACTERS[name] for name in found}
     named = {"rnn_size", "num_layers", "embedding_size", "dropout", "learning_rate", "batch_size",
@@ -35,14 +36,17 @@ def test_a_space_is_written_as_it_is_read(tmp_path: Path) -> None:
     found = space.default(WORDS)
     assert "rnn-size:\n  int: [128, 512]\n  step: 32\n" in space.text(found)
     assert space.read(written(tmp_path, space.text(found))).space == found
-    assert "embedding_dropout" in found
-    assert "embedding_dropout" not in space.default(CHARACTERS)
+    assert found["embedding_dropout"] == {"float": [0.0, 0.6]}
+    assert not {"embedding_dropout", "tie_weights"} & space.default(CHARACTERS).keys()
 
 
 def test_tied_weights_keep_the_embedding_as_wide_as_the_layer() -> None:
     found = space.default(WORDS)
     assert "embedding_size" not in found
-    assert space.settled(WORDS, {"rnn_size": 384}, {})["embedding_size"] == 384
+    assert found["tie_weights"] == {"choice": [True, False]}
+    for tied in (True, False):
+        settled = space.settled(WORDS, {"rnn_size": 384, "tie_weights": tied}, {})
+        assert (settled["embedding_size"], settled["tie_weights"]) == (384, tied)
     assert space.settled(WORDS, {"rnn_size": 384}, {"embedding_size": 100})["embedding_size"] == 100
 
 
