@@ -10,7 +10,7 @@ from pathlib import Path
 from textgen import console
 from textgen.errors import TextgenError
 from textgen.options import ArgumentParser
-from textgen.request import KINDS, MINUTES, TRIALS
+from textgen.search.request import KINDS, MINUTES, TRIALS
 
 OPTUNA = "'optuna>=5,<6'"
 NO_FLAGS = frozenset(
@@ -27,10 +27,10 @@ def main(argv: Sequence[str]) -> None:
     check_installed()
     level = console.level(arguments.quiet, arguments.verbose)
 
-    from textgen import search_session  # only now: it needs Optuna
+    from textgen.search import session  # only now: it needs Optuna
 
     with console.verbosity(level):
-        search_session.run(arguments)
+        session.run(arguments)
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:

@@ -1,6 +1,6 @@
 """What a child process of the search does: it plans a training, and carries it out if told so.
 
-    python -m textgen.trial
+    python -m textgen.search.trial
 
 reads one line from standard input, an order in JSON, and ends when standard input is closed, so
 that it never outlives its parent. What it has to tell goes to standard output, a line of JSON

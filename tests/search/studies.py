@@ -4,7 +4,7 @@ import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 
-from textgen import study
+from textgen.search import study
 
 DISTRIBUTIONS = {
     "dropout": FloatDistribution(0, 0.9), "cell": CategoricalDistribution(["lstm", "gru"])

@@ -6,8 +6,8 @@ import io
 import pytest
 import yaml
 
-from tests.studies import NAMES, mixed
-from textgen import ranking
+from tests.search.studies import NAMES, mixed
+from textgen.search import ranking
 
 
 @pytest.mark.parametrize("objective", ["loss", "loss,speed"])

@@ -11,20 +11,20 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from tests import quick_search
-from textgen import objective, study
-from textgen.children import Children, StoppedError
-from textgen.limits import Limits
-from textgen.objective import FailedTrialError, Objective, Task
+from tests.search import quick
+from textgen.search import objective, study
+from textgen.search.children import Children, StoppedError
+from textgen.search.limits import Limits
+from textgen.search.objective import FailedTrialError, Objective, Task
 
-COMMAND = (sys.executable, "-m", "tests.quick_search", "child")
+COMMAND = (sys.executable, "-m", "tests.search.quick", "child")
 SPACE = {"learning_rate": {"log": [0.001, 0.1]}}
 
 
 @pytest.fixture
 def task(tmp_path: Path) -> Task:
     (tmp_path / "input.txt").write_text("text")
-    base = quick_search.plan({"data_dir": tmp_path, "given": {"num_epochs": 4}})["settings"]
+    base = quick.plan({"data_dir": tmp_path, "given": {"num_epochs": 4}})["settings"]
     limits = Limits(math.inf, math.inf, 100_000)
     return Task(tmp_path, tmp_path / "work", None, SPACE, base, {}, 65, limits, 1, 9)
 

@@ -6,9 +6,9 @@ import argparse
 from dataclasses import dataclass
 from typing import Any
 
-from textgen import space
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textgen.errors import TextgenError
+from textgen.search import space
 
 KINDS = (TokenizerConfig, ModelConfig, TrainingConfig)
 MINUTES = 2.0

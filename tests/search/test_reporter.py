@@ -6,10 +6,10 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from tests.studies import NAMES, add, mixed
-from textgen import reporter
+from tests.search.studies import NAMES, add, mixed
 from textgen.errors import TextgenError
-from textgen.reporter import Reporter
+from textgen.search import reporter
+from textgen.search.reporter import Reporter
 
 
 def reporter_in(folder: Path) -> Reporter:

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from textgen.errors import TextgenError
 
-COMMAND = (sys.executable, "-m", "textgen.trial")
+COMMAND = (sys.executable, "-m", "textgen.search.trial")
 
 
 class StoppedError(Exception):
@@ -48,7 +48,7 @@ class Children:
         """Start a child and yield what it says; where the caller ends listening, it is killed.
 
         Args:
-            order: see `textgen.trial`.
+            order: see `textgen.search.trial`.
             loud: whether its standard error is shown.
 
         Raises:
@@ -115,7 +115,7 @@ def _close(pipe: IO[str] | None) -> None:
 
 def _environment() -> dict[str, str]:
     """The environment, in which the child finds the same textgen."""
-    home = str(Path(__file__).parent.parent)
+    home = str(Path(__file__).parents[2])
     paths = [home, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 

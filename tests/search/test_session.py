@@ -1,6 +1,6 @@
 """Whole searches as a user runs them, in processes of their own.
 
-Most have children that only pretend to train (`tests.quick_search`); everything else is real.
+Most have children that only pretend to train (`tests.search.quick`); everything else is real.
 """
 
 import csv
@@ -22,12 +22,13 @@ import pytest
 import yaml
 
 import train
-from tests import postgres
 from tests.conftest import ROOT, VERSES, run_python
+from tests.search import postgres
 from tests.test_never_lose_work import small_disk
-from textgen import checkpoint, planning, study, training
+from textgen import checkpoint, planning, training
+from textgen.search import study
 
-QUICK = ("-m", "tests.quick_search")
+QUICK = ("-m", "tests.search.quick")
 TINY_SPACE = "base: none\nlearning-rate: {log: [0.001, 0.1]}\nrnn-size: {int: [8, 16]}\n"
 
 
@@ -241,11 +242,7 @@ def database() -> Iterator[str]:
 
 
 def test_three_processes_share_a_study_in_postgresql(folder: Path, database: str) -> None:
-    """Three processes of the same command line, on a real PostgreSQL, run nine trials in all.
-
-    The server is the test's own: `tests.postgres` starts it on a loopback port, in a temporary
-    folder, and stops it at the end.
-    """
+    """Three processes of the same command line, on a real PostgreSQL, run nine trials in all."""
     logs = [folder / f"ran-{number}" for number in range(3)]
     processes = [begun(folder, 9, "--storage", database, RAN=log) for log in logs]
     said = [process.communicate(timeout=240)[1] for process in processes]

@@ -8,10 +8,11 @@ from pathlib import Path
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from textgen import console, ranking, search_plots
+from textgen import console
 from textgen.errors import TextgenError
 from textgen.files import write_atomic
-from textgen.objective import described
+from textgen.search import plots, ranking
+from textgen.search.objective import described
 
 MOST_FAILURES = 5
 """In a row: then something else than the settings is wrong."""
@@ -101,7 +102,7 @@ class Reporter:
 
     def close(self, study: Study, trial: FrozenTrial, storage: str) -> None:
         """Say what was found, and draw it."""
-        pictures = search_plots.write(self.folder, study)
+        pictures = plots.write(self.folder, study)
         console.heading("The search is complete")
         if running := sum(ranking.state(trial) == "running" for trial in study.trials):
             console.say(f"but for {running} trials that other processes still run")

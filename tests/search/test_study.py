@@ -8,9 +8,9 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from textgen import study
 from textgen.errors import TextgenError
-from textgen.study import counted, counts
+from textgen.search import study
+from textgen.search.study import counted, counts
 
 ABOUT = {"objective": "loss", "fixed": {}}
 

@@ -4,10 +4,10 @@ import math
 
 import pytest
 
-from textgen import limits
 from textgen.config import ModelConfig, TrainingConfig
 from textgen.errors import TextgenError
-from textgen.limits import Limits
+from textgen.search import limits
+from textgen.search.limits import Limits
 
 SETTINGS = (
     ModelConfig(embedding_size=4, rnn_size=8, num_layers=1).to_dict()

@@ -17,15 +17,16 @@ import optuna
 from optuna.study import Study
 from optuna.trial import TrialState
 
-from textgen import console, ranking, recipes, sizing, space, study
-from textgen.children import ChildError, Children, StoppedError
+from textgen import console, recipes, sizing
 from textgen.errors import TextgenError
 from textgen.files import explained, make_folder
-from textgen.limits import Limits
-from textgen.objective import FailedTrialError, Objective, Task
 from textgen.parallel import cores
-from textgen.reporter import Reporter
-from textgen.request import TRIALS, Request
+from textgen.search import ranking, space, study
+from textgen.search.children import ChildError, Children, StoppedError
+from textgen.search.limits import Limits
+from textgen.search.objective import FailedTrialError, Objective, Task
+from textgen.search.reporter import Reporter
+from textgen.search.request import TRIALS, Request
 from textgen.workspace import locked, work_folder
 
 OPTIONS = ("trials", "pruner", "max_parameters", "max_memory")
@@ -57,7 +58,7 @@ class Session:
     """The work of this process on a search.
 
     Args:
-        arguments: see `textgen.search`.
+        arguments: see `textgen.search.command`.
         request: what is to be searched.
     """
 
@@ -243,7 +244,7 @@ class Session:
 
 
 def _plan(data_dir: Path, fixed: dict[str, Any], children: Children) -> dict[str, Any]:
-    """What train.py would train with these settings; see `textgen.trial`."""
+    """What train.py would train with these settings; see `textgen.search.trial`."""
     order = {
         "data_dir": str(data_dir), "given": fixed, "folder": None, "log": None,
         "threads": cores(), "verbosity": console.current(),

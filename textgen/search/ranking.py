@@ -13,8 +13,8 @@ import yaml
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from textgen.objective import described
-from textgen.study import DEFAULTS
+from textgen.search.objective import described
+from textgen.search.study import DEFAULTS
 
 RESULTS = (
     "validation_loss", "training_loss", "epochs", "seconds_per_epoch", "parameters",

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 from optuna.study import Study
 
-from textgen import console, ranking
+from textgen import console
 from textgen.files import write_atomic
+from textgen.search import ranking
 
 LEAST_FOR_IMPORTANCE = 4
 """Complete trials, below which nothing can be said of what matters."""
