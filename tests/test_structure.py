@@ -121,6 +121,7 @@ ALLOWED = {
     "search.space": {"config", "errors", "options", "settings_file"},
     "search.request": {"config", "errors", "search.space"},
     "search.limits": {"config", "sizing", "summary"},
+    "search.storage": {"errors"},
     "search.study": {"errors"},
     "search.trial": {
         "backend", "console", "errors", "events", "history", "planning", "recipes", "training",
@@ -134,13 +135,16 @@ ALLOWED = {
     "search.plots": {"console", "files", "search.ranking"},
     "search.reporter": {
         "console", "errors", "files", "search.objective", "search.plots", "search.ranking",
+        "search.request", "search.study",
     },
     "search.session": {
         "console", "errors", "files", "parallel", "planning", "recipes", "search.children",
-        "search.limits", "search.objective", "search.ranking", "search.reporter",
-        "search.request", "search.space", "search.study", "sizing", "training", "workspace",
+        "search.limits", "search.objective", "search.reporter", "search.request", "search.space",
+        "search.storage", "search.study", "sizing", "training", "workspace",
     },
-    "search.command": {"console", "errors", "options", "search.request", "search.session"},
+    "search.command": {
+        "console", "errors", "options", "search.request", "search.session", "search.space",
+    },
     "livesamples": {"files", "workspace"},
     "server": set(),
     "server.settings": {"options"},

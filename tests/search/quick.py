@@ -10,7 +10,7 @@ variables:
 - `HANG`: the trial of this number says its first epoch and then does no more, until there is a
   file of the name `GO`;
 - `CRASH`: the trial of this number ends with a traceback, or with the signal `SIGNAL`;
-- `HEARTBEAT`, `GRACE`: seconds, those of `textgen.search.study`;
+- `HEARTBEAT`, `GRACE`: seconds, those of `textgen.search.storage`;
 - `REAL`: the children are the real ones;
 - `MEMORY`: a file to which the parent adds its resident memory in bytes after each trial.
 """
@@ -36,7 +36,6 @@ def plan(order: dict[str, Any]) -> dict[str, Any]:
     return {
         "settings": {"random_seed": 1} | settings,
         "vocabulary_size": 65,
-        "unit": "character",
         "num_tokens": 100_000,
         "texts": {"input.txt": hashlib.sha256(text).hexdigest()},
     }
@@ -84,7 +83,7 @@ def resident() -> int:
 
 def parent() -> int:
     from textgen import console
-    from textgen.search import children, command, plots, reporter, study
+    from textgen.search import children, command, plots, reporter, storage
 
     def tell(self: reporter.Reporter, *arguments: Any) -> None:
         usual(self, *arguments)
@@ -96,7 +95,7 @@ def parent() -> int:
         reporter.Reporter.tell = tell  # type: ignore[method-assign]
     plots.write = lambda *arguments: []  # they take seconds to import what draws them
     for name in ("HEARTBEAT", "GRACE"):
-        setattr(study, name, int(os.environ.get(name, getattr(study, name))))
+        setattr(storage, name, int(os.environ.get(name, getattr(storage, name))))
     if "REAL" not in os.environ:
         children.COMMAND = (sys.executable, "-m", "tests.search.quick", "child")
     return console.run(lambda: command.main(sys.argv[1:]))

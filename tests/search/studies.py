@@ -9,7 +9,6 @@ from textgen.search import study
 DISTRIBUTIONS = {
     "dropout": FloatDistribution(0, 0.9), "cell": CategoricalDistribution(["lstm", "gru"])
 }  # fmt: skip
-NAMES = ["dropout", "cell"]
 
 
 def results(loss: float, speed: float) -> dict[str, float]:

@@ -14,23 +14,24 @@ SETTINGS = (
     | TrainingConfig(batch_size=2, seq_length=5, seq_step=3).to_dict()
     | {"word_tokens": False}
 )
+ENOUGH = Limits(546, 2**30, 14)
 
 
 def test_weights_are_counted() -> None:
     embedding, lstm, logits = 10 * 4, 4 * 8 * (4 + 8 + 1), (8 + 1) * 10
-    assert limits.parameters(SETTINGS, 10) == embedding + lstm + logits
+    needs = limits.needs(SETTINGS, 10, ENOUGH)
+    assert needs["parameters"].amount == embedding + lstm + logits
 
 
 def test_what_goes_beyond_a_limit_is_named() -> None:
     most = Limits(parameters=273, memory=math.inf, tokens=13)
-    needs = {need.what: need for need in limits.needs(SETTINGS, 10, most)}
+    needs = limits.needs(SETTINGS, 10, most)
     assert needs["parameters"].excess == pytest.approx(1)
     assert needs["parameters"].shown == "546 of 273"
-    assert needs["memory"].excess < 0
+    assert needs["memory"].excess == 0
     assert needs["tokens"].amount == 2 * 5 + 1 + 3, "a batch from the second offset"
     assert needs["tokens"].excess > 0
-    enough = limits.needs(SETTINGS, 10, Limits(546, 2**30, 14))
-    assert all(need.excess <= 0 for need in enough)
+    assert not any(need.excess for need in limits.needs(SETTINGS, 10, ENOUGH).values())
 
 
 def test_the_text_that_a_batch_needs_is_what_training_asks_for() -> None:

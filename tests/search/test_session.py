@@ -26,7 +26,7 @@ from tests.conftest import ROOT, VERSES, run_python
 from tests.search import postgres
 from tests.test_never_lose_work import small_disk
 from textgen import checkpoint, planning, training
-from textgen.search import study
+from textgen.search import storage
 
 QUICK = ("-m", "tests.search.quick")
 TINY_SPACE = "base: none\nlearning-rate: {log: [0.001, 0.1]}\nrnn-size: {int: [8, 16]}\n"
@@ -345,8 +345,8 @@ def test_optuna_dashboard_shows_the_search(folder: Path) -> None:
     import optuna_dashboard
 
     search(folder, 2, "--pruner", "none")
-    storage = optuna.storages.RDBStorage(study.sqlite_url(folder / ".textgen" / "search.db"))
-    application = optuna_dashboard.wsgi(storage)
+    database = optuna.storages.RDBStorage(storage.sqlite_url(folder / ".textgen" / "search.db"))
+    application = optuna_dashboard.wsgi(database)
     answer: list[str] = []
 
     def get(path: str) -> Any:

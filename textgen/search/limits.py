@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import argparse
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -24,7 +24,6 @@ class Limits(NamedTuple):
 class Need(NamedTuple):
     """What a trial needs of one thing."""
 
-    what: str
     amount: float
     most: float
     shown: str
@@ -32,45 +31,26 @@ class Need(NamedTuple):
 
     @property
     def excess(self) -> float:
-        """How far it goes beyond the most, as a share of that; 0 or less: it does not."""
-        return -1.0 if math.isinf(self.most) else self.amount / self.most - 1
+        """How far it goes beyond the most, as a share of that; 0: it does not."""
+        return max(0.0, self.amount / self.most - 1)
 
 
-def configs(settings: Mapping[str, Any]) -> tuple[ModelConfig, TrainingConfig]:
-    """The settings of a trial in their classes.
-
-    Raises:
-        TextgenError: if they contradict each other.
-    """
-    parts = []
-    for kind in (ModelConfig, TrainingConfig):
-        names = kind.defaults(False)
-        parts.append(kind.from_dict({n: v for n, v in settings.items() if n in names}))
-    return parts[0], parts[1]  # type: ignore[return-value]
-
-
-def parameters(settings: Mapping[str, Any], vocabulary_size: int) -> int:
-    """The weights that are learned."""
-    layers = weights_per_layer(configs(settings)[0], vocabulary_size)
-    return sum(count for _, count in layers.values())
-
-
-def needs(settings: Mapping[str, Any], vocabulary_size: int, limits: Limits) -> list[Need]:
-    """What a trial needs.
+def needs(settings: Mapping[str, Any], vocabulary_size: int, limits: Limits) -> dict[str, Need]:
+    """What a trial needs of each thing that is limited: `parameters`, `memory` and `tokens`.
 
     Raises:
         TextgenError: if its settings contradict each other.
     """
-    model, training = configs(settings)
-    weights = parameters(settings, vocabulary_size)
+    given = argparse.Namespace(**settings)
+    model, training = ModelConfig.from_flags(given), TrainingConfig.from_flags(given)
+    layers = weights_per_layer(model, vocabulary_size)
+    weights = sum(count for _, count in layers.values())
     memory = sizing.memory_needed(model, training, vocabulary_size)
     last = (training.seq_length - 1) // training.seq_step * training.seq_step
     batch = training.batch_size * training.seq_length + 1 + last
-    return [
-        Need("parameters", weights, limits.parameters, f"{weights:,} of {limits.parameters:,}"),
-        Need(
-            "memory", memory, limits.memory,
-            f"{memory / 2**30:,.2f} of {limits.memory / 2**30:,.2f} GiB",
-        ),
-        Need("tokens", batch, limits.tokens, f"{batch:,} of {limits.tokens:,}"),
-    ]  # fmt: skip
+    shown = f"{memory / 2**30:,.2f} of {limits.memory / 2**30:,.2f} GiB"
+    return {
+        "parameters": Need(weights, limits.parameters, f"{weights:,} of {limits.parameters:,}"),
+        "memory": Need(memory, limits.memory, shown),
+        "tokens": Need(batch, limits.tokens, f"{batch:,} of {limits.tokens:,}"),
+    }

@@ -44,7 +44,7 @@ def write(folder: Path, study: Study) -> list[Path]:
     if len(losses) >= LEAST_FOR_IMPORTANCE and len(set(losses)) > 1:
         pictures["importance"] = Picture("plot_param_importances", by_loss, {})
     written = []
-    for ending, (library, draw) in KINDS.items():
+    for ending, (library, draw) in LIBRARIES.items():
         if importlib.util.find_spec(library) is None:
             console.say(f"without {library} there are no {ending} pictures: pip install {library}")
             continue
@@ -81,5 +81,5 @@ def _write_html(path: Path, picture: Picture) -> None:
     write_atomic(path, page.to_html(include_plotlyjs="directory").encode())
 
 
-KINDS = {".png": ("matplotlib", _write_png), ".html": ("plotly", _write_html)}
+LIBRARIES = {".png": ("matplotlib", _write_png), ".html": ("plotly", _write_html)}
 """By a file's ending: the library that draws it, and how."""

@@ -5,74 +5,59 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 import optuna
 import yaml
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from textgen.search.objective import described
-from textgen.search.study import DEFAULTS
+from textgen.search.objective import Results, described
+from textgen.search.study import DEFAULTS, STATES, state
 
-RESULTS = (
-    "validation_loss", "training_loss", "epochs", "seconds_per_epoch", "parameters",
-    "tokens_per_second",
-)  # fmt: skip
-COLUMNS = ("rank", "trial", *RESULTS, "state", "pareto_front")
+COLUMNS = ("rank", "trial", *Results._fields, "state", "pareto_front")
 """Of `trials.csv`; the settings that were searched follow, and why a trial failed."""
 LOSS, SPEED = "validation_loss", "tokens_per_second"
+OBJECTIVES: dict[str, tuple[Literal["minimize", "maximize"], str]] = {
+    LOSS: ("minimize", "validation loss, nats per token"),
+    SPEED: ("maximize", "tokens per second, in training"),
+}
 TABLE = "{:>5}  {:<11}{:>9}{:>9}{:>7}{:>9}{:>12}{:>10}  {}"
 """A line on the terminal, 70 columns and the settings."""
 INTERRUPTED = "interrupted; its settings are tried again"
 
 
-def state(trial: FrozenTrial) -> str:
-    """What became of a trial, in a word."""
-    if trial.state == TrialState.FAIL and "failure" not in trial.user_attrs:
-        return "interrupted"
-    if "left_out" in trial.user_attrs:
-        return "left out"
-    return {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}.get(
-        trial.state.name, "running"
-    )
+def ranked(study: Study) -> list[FrozenTrial]:
+    """The trials that were begun: complete ones by their loss, then the rest as in `STATES`."""
+    begun = (t for t in study.get_trials(deepcopy=False) if t.state != TrialState.WAITING)
+    return sorted(begun, key=lambda t: (STATES.index(state(t)), result(t, LOSS), t.number))
+
+
+def complete(study: Study) -> list[FrozenTrial]:
+    """The complete trials, the best first."""
+    return [trial for trial in ranked(study) if state(trial) == "complete"]
+
+
+def best(study: Study) -> FrozenTrial | None:
+    """The complete trial of the lowest validation loss, if any is complete."""
+    return next(iter(complete(study)), None)
+
+
+def defaults(study: Study) -> FrozenTrial | None:
+    """The complete trial of the settings of train.py, if there is one."""
+    return next((trial for trial in complete(study) if DEFAULTS in trial.user_attrs), None)
+
+
+def result(trial: FrozenTrial, name: str) -> float:
+    """One of `Results`; infinity where a trial has none."""
+    return float(trial.user_attrs.get("results", {}).get(name, math.inf))
 
 
 def reason(trial: FrozenTrial) -> str:
     """Why a trial has no result."""
     attributes = trial.user_attrs
     return str(attributes.get("failure") or attributes.get("left_out") or "")
-
-
-def ranked(study: Study) -> list[FrozenTrial]:
-    """The trials that were begun: complete ones by their loss, then the pruned, then the rest."""
-    order = ["complete", "pruned", "running", "failed", "interrupted", "left out"]
-    begun = (t for t in study.get_trials(deepcopy=False) if t.state != TrialState.WAITING)
-    return sorted(begun, key=lambda t: (order.index(state(t)), result(t, LOSS), t.number))
-
-
-def result(trial: FrozenTrial, name: str) -> float:
-    """One of `RESULTS`; infinity where a trial has none."""
-    return float(trial.user_attrs.get("results", {}).get(name, math.inf))
-
-
-def best(study: Study) -> FrozenTrial | None:
-    """The complete trial of the lowest validation loss, if any is complete."""
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return min(complete, key=lambda trial: result(trial, LOSS), default=None)
-
-
-OBJECTIVES: dict[str, tuple[Literal["minimize", "maximize"], str]] = {
-    LOSS: ("minimize", "validation loss, nats per token"),
-    SPEED: ("maximize", "tokens per second, in training"),
-}
-
-
-def defaults(study: Study) -> FrozenTrial | None:
-    """The complete trial of the settings of train.py, if there is one."""
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return next((trial for trial in complete if DEFAULTS in trial.user_attrs), None)
 
 
 def judged_by(study: Study, names: Sequence[str]) -> Study:
@@ -102,19 +87,15 @@ def front(study: Study) -> set[int]:
     return {trial.number for trial in judged_by(study, (LOSS, SPEED)).best_trials}
 
 
-def csv_text(study: Study, names: Iterable[str]) -> str:
-    """`trials.csv`.
-
-    Args:
-        study: the trials.
-        names: of the settings that are searched.
-    """
-    text, on_front, names = io.StringIO(), front(study), list(names)
-    writer = csv.DictWriter(text, [*COLUMNS, *names, "reason"], lineterminator="\n")
+def csv_text(study: Study) -> str:
+    """`trials.csv`."""
+    text, on_front = io.StringIO(), front(study)
+    names = dict.fromkeys(
+        name for trial in study.get_trials(deepcopy=False) for name in trial.params
+    )
+    writer = csv.DictWriter(text, [*COLUMNS, *names, "reason"], restval="", lineterminator="\n")
     writer.writeheader()
     for rank, trial in enumerate(ranked(study), start=1):
-        settings = trial.user_attrs.get("settings", {})
-        results = trial.user_attrs.get("results", {})
         writer.writerow(
             {
                 "rank": rank if state(trial) == "complete" else "",
@@ -122,8 +103,8 @@ def csv_text(study: Study, names: Iterable[str]) -> str:
                 "state": state(trial),
                 "pareto_front": "yes" if trial.number in on_front else "",
                 "reason": reason(trial),
-                **{name: results.get(name, "") for name in RESULTS},
-                **{name: settings.get(name, "") for name in names},
+                **trial.user_attrs.get("results", {}),
+                **trial.params,
             }
         )
     return text.getvalue()
@@ -137,23 +118,24 @@ def heading() -> str:
     )  # fmt: skip
 
 
-def line(trial: FrozenTrial, names: Iterable[str]) -> str:
+def line(trial: FrozenTrial) -> str:
     """A line of the table: a trial that has ended."""
-    results, settings = trial.user_attrs.get("results"), trial.user_attrs.get("settings", {})
     why = reason(trial) or (INTERRUPTED if state(trial) == "interrupted" else "")
-    told = why or described(settings, [name for name in names if name in settings])
-    if not results:
+    told = why or described(trial.params)
+    if "results" not in trial.user_attrs:
         return TABLE.format(trial.number, state(trial), *[""] * 6, told)
+    results = Results(**trial.user_attrs["results"])
     return TABLE.format(
-        trial.number, state(trial), f"{results[LOSS]:.4f}", f"{results['training_loss']:.4f}",
-        f"{results['epochs']:.0f}", f"{results['seconds_per_epoch']:.1f}",
-        f"{results['parameters']:,}", f"{results[SPEED]:,.0f}", told,
+        trial.number, state(trial), f"{results.validation_loss:.4f}",
+        f"{results.training_loss:.4f}", f"{results.epochs:.0f}",
+        f"{results.seconds_per_epoch:.1f}", f"{results.parameters:,}",
+        f"{results.tokens_per_second:,.0f}", told,
     )  # fmt: skip
 
 
 def settings_text(data_dir: str, trial: FrozenTrial) -> str:
     """`best.yaml`: the settings of a trial, for `train.py --config`."""
-    settings: Mapping[str, Any] = trial.user_attrs["settings"]
+    settings = trial.user_attrs["settings"]
     shown = {name.replace("_", "-"): value for name, value in settings.items()}
     head = f"# Trial {trial.number}: validation loss {result(trial, LOSS):.4f} nats per token.\n"
     head += "# To train it: python train.py --config THIS_FILE\n"

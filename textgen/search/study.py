@@ -6,28 +6,21 @@ twice, and knows by heartbeats which of them died.
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import optuna
-import sqlalchemy
-from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, StorageInternalError
+from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning
 from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from textgen.errors import TextgenError
 
-HEARTBEAT = 20
-"""Seconds between two signs of life of a trial in a shared storage."""
-GRACE = 90
-"""Seconds without a sign of life after which another worker takes a trial for dead."""
-SECONDS_TO_CONNECT = 20
+SECONDS_TO_BEGIN = 20
+"""For another process to say what the study is about that it has made."""
 MOST_TRIES = 3
 """How often settings are tried whose trial is interrupted every time."""
 FACTS = "textgen"
@@ -39,116 +32,13 @@ DIRECTIONS: dict[str, list[Literal["minimize", "maximize"]]] = {
     "loss,speed": ["minimize", "maximize"],
 }
 """By `--objective`."""
-DRIVERS = {"psycopg": "'psycopg[binary]'", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
-"""What is installed to get a module, where the names differ."""
-
-UNUSABLE = (StorageInternalError, sqlalchemy.exc.SQLAlchemyError)
-"""What a storage fails with."""
+STATES = ("complete", "pruned", "running", "failed", "interrupted", "left out", "waiting")
+"""What may become of a trial; results list them in this order."""
+COUNTED = frozenset(["complete", "pruned", "running", "failed"])
+"""Those of the trials that were asked for: not of those that are tried again, or not trained."""
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 warnings.filterwarnings("ignore", category=ExperimentalWarning)
-
-
-def shown(url: str) -> str:
-    """A storage's address without its password."""
-    try:
-        return sqlalchemy.engine.make_url(url).render_as_string(hide_password=True)
-    except sqlalchemy.exc.ArgumentError:
-        return url
-
-
-@contextmanager
-def explained(url: str) -> Iterator[None]:
-    """Turn what a storage fails with into a TextgenError that says what to do."""
-    try:
-        yield
-    except ImportError as error:
-        module = getattr(error.__cause__, "name", None) or "its driver"
-        raise TextgenError(
-            f"--storage {shown(url)} needs a package that is missing. Install it: pip install"
-            f" {DRIVERS.get(module, module)}"
-        ) from error
-    except (*UNUSABLE, UnboundLocalError, AssertionError) as error:
-        # Optuna 5.0 stumbles over its own bookkeeping where a storage fails at a trial's end.
-        first = error if isinstance(error, UNUSABLE) else error.__context__
-        if not isinstance(first, UNUSABLE):
-            raise
-        raise TextgenError(
-            f"the storage {shown(url)} cannot be used ({_reason(first)}). Check the address, the"
-            " server and the free space, then go on with --resume; trials that ended are kept"
-        ) from error
-
-
-def _reason(error: BaseException) -> str:
-    """The first line of what the database itself said."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return str(error).strip().split("\n")[0] or type(error).__name__
-
-
-def open_storage(url: str, shared: bool) -> RDBStorage:
-    """Connect to a database and make Optuna's tables there, if they are missing.
-
-    Args:
-        url: of SQLAlchemy's form.
-        shared: whether other processes may work on the same study; then trials give signs of
-            life, and those of others that stopped to do so are taken for dead.
-
-    Raises:
-        TextgenError: if that cannot be done.
-    """
-    beat: dict[str, Any] = {
-        "heartbeat_interval": HEARTBEAT, "grace_period": GRACE,
-        "heartbeat_stale_trial_callback": try_again,
-    }  # fmt: skip
-    with explained(url):
-        name = sqlalchemy.engine.make_url(url).get_backend_name()
-        wait = {"sqlite": "timeout", "postgresql": "connect_timeout"}.get(name)
-        arguments = {wait: SECONDS_TO_CONNECT} if wait else {}
-        engine = {"connect_args": arguments, "pool_pre_ping": True}
-        try:
-            storage = _connected(url, engine, **(beat if shared else {}))
-        except RuntimeError as error:  # tables of another version of Optuna
-            raise TextgenError(f"the storage {shown(url)} does not fit: {error}") from error
-    if name == "sqlite":
-        _let_one_write(storage.engine)
-    return storage
-
-
-def quieten_heartbeats() -> None:
-    """Let the threads that give signs of life end silently; the next report says what is wrong."""
-    usual = threading.excepthook
-
-    def hook(arguments: threading.ExceptHookArgs) -> None:
-        if not isinstance(arguments.exc_value, UNUSABLE):
-            usual(arguments)
-
-    threading.excepthook = hook
-
-
-def _connected(url: str, engine: dict[str, Any], **beat: Any) -> RDBStorage:
-    """Open a storage; where another process makes the tables at this moment, once more."""
-    for _ in range(5):
-        try:
-            return RDBStorage(url, engine, **beat)
-        except (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError):
-            time.sleep(0.5)
-    return RDBStorage(url, engine, **beat)
-
-
-def _let_one_write(engine: sqlalchemy.Engine) -> None:
-    """Lock the database from a transaction's beginning on, as SELECT FOR UPDATE does elsewhere.
-
-    SQLite has no such SELECT, and without it two threads can be handed the same trial.
-    """
-
-    @sqlalchemy.event.listens_for(engine, "connect")
-    def leave_transactions_alone(connection: Any, record: Any) -> None:
-        connection.isolation_level = None
-
-    @sqlalchemy.event.listens_for(engine, "begin")
-    def lock(connection: sqlalchemy.Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def facts(storage: RDBStorage, name: str, shared: bool) -> dict[str, Any] | None:
@@ -163,7 +53,7 @@ def facts(storage: RDBStorage, name: str, shared: bool) -> dict[str, Any] | None
     if name not in optuna.get_all_study_names(storage):
         return None
     study = optuna.load_study(study_name=name, storage=storage)
-    deadline = time.monotonic() + SECONDS_TO_CONNECT
+    deadline = time.monotonic() + SECONDS_TO_BEGIN
     while time.monotonic() < deadline:
         if found := study.user_attrs.get(FACTS):
             return dict(found)
@@ -200,31 +90,42 @@ def begin(
     return True
 
 
-def join(
-    storage: RDBStorage, name: str, pruner: optuna.pruners.BasePruner, random_seed: int | None,
-    startup_trials: int,
-) -> Study:  # fmt: skip
-    """Open a study to work on it.
+def sampler(random_seed: int | None, wanted: int) -> optuna.samplers.BaseSampler:
+    """What draws settings: at random at first, then by what is known of the trials before.
 
     Args:
-        storage: where it is.
-        name: of the study.
-        pruner: decides which trials are stopped early.
-        random_seed: of the sampler; None where several processes must not draw the same.
-        startup_trials: trials drawn at random before those that learn from others.
+        random_seed: None where several processes must not draw the same.
+        wanted: trials in all.
     """
-    sampler = optuna.samplers.TPESampler(seed=random_seed, n_startup_trials=startup_trials)
-    return optuna.load_study(study_name=name, storage=storage, sampler=sampler, pruner=pruner)
+    return optuna.samplers.TPESampler(
+        seed=random_seed, n_startup_trials=max(3, min(10, wanted // 4))
+    )
+
+
+def pruner(name: str | None, steps: int) -> optuna.pruners.BasePruner:
+    """What stops trials early, but no trial in the first fifth of its steps.
+
+    Args:
+        name: that of `--pruner`, or None for the usual one.
+        steps: of a whole trial.
+    """
+    if name == "none":
+        return optuna.pruners.NopPruner()
+    if name == "halving":
+        return optuna.pruners.SuccessiveHalvingPruner(max(1, steps // 5), reduction_factor=3)
+    return optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=3 * steps // 10)
+
+
+def state(trial: FrozenTrial) -> str:
+    """What became of a trial: one of `STATES`."""
+    if trial.state == TrialState.FAIL:
+        return "failed" if "failure" in trial.user_attrs else "interrupted"
+    return "left out" if "left_out" in trial.user_attrs else trial.state.name.lower()
 
 
 def counts(trial: FrozenTrial) -> bool:
-    """Whether a trial is one of those that were asked for.
-
-    All are that were begun, but for those that were interrupted and those that were not trained.
-    """
-    if trial.state == TrialState.FAIL:
-        return "failure" in trial.user_attrs
-    return trial.state != TrialState.WAITING and "left_out" not in trial.user_attrs
+    """Whether a trial is one of those that were asked for."""
+    return state(trial) in COUNTED
 
 
 def counted(study: Study) -> int:
@@ -238,23 +139,16 @@ def is_surplus(study: Study, number: int, wanted: int) -> bool:
     return sum(map(counts, earlier)) >= wanted
 
 
-def fail_dead(study: Study) -> int:
-    """Mark the running trials of a study, on which nobody works, as failed; returns how many."""
-    dead = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    for trial in dead:
+def fail_dead(study: Study) -> None:
+    """Mark the running trials of a study, on which nobody works, as failed."""
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
         try_again(study, trial)
-    return len(dead)
 
 
 def try_again(study: Study, trial: FrozenTrial) -> None:
     """Let the settings of a trial that was interrupted be the next ones that are tried."""
     tries = trial.user_attrs.get("tries", 1)
     if trial.params and tries < MOST_TRIES:
-        attributes = {name: trial.user_attrs[name] for name in trial.user_attrs.keys() & {DEFAULTS}}
-        study.enqueue_trial(trial.params, user_attrs=attributes | {"tries": tries + 1})
-
-
-def sqlite_url(path: os.PathLike[str]) -> str:
-    """The address of a database in a file."""
-    return sqlalchemy.URL.create("sqlite", database=os.fspath(path)).render_as_string()
+        kept = {DEFAULTS: True} if DEFAULTS in trial.user_attrs else {}
+        study.enqueue_trial(trial.params, user_attrs=kept | {"tries": tries + 1})
