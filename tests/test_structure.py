@@ -132,7 +132,7 @@ ALLOWED = {
         "search.study",
     },
     "search.ranking": {"search.objective", "search.study"},
-    "search.plots": {"console", "files", "search.ranking"},
+    "search.plots": {"console", "files", "search.ranking", "search.study"},
     "search.reporter": {
         "console", "errors", "files", "search.objective", "search.plots", "search.ranking",
         "search.request", "search.study",

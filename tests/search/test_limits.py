@@ -17,15 +17,11 @@ SETTINGS = (
 ENOUGH = Limits(546, 2**30, 14)
 
 
-def test_weights_are_counted() -> None:
-    embedding, lstm, logits = 10 * 4, 4 * 8 * (4 + 8 + 1), (8 + 1) * 10
-    needs = limits.needs(SETTINGS, 10, ENOUGH)
-    assert needs["parameters"].amount == embedding + lstm + logits
-
-
 def test_what_goes_beyond_a_limit_is_named() -> None:
     most = Limits(parameters=273, memory=math.inf, tokens=13)
     needs = limits.needs(SETTINGS, 10, most)
+    embedding, lstm, logits = 10 * 4, 4 * 8 * (4 + 8 + 1), (8 + 1) * 10
+    assert needs["parameters"].amount == embedding + lstm + logits
     assert needs["parameters"].excess == pytest.approx(1)
     assert needs["parameters"].shown == "546 of 273"
     assert needs["memory"].excess == 0

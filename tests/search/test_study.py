@@ -85,6 +85,20 @@ def test_trials_of_the_dead_fail_and_their_settings_are_tried_again(url: str) ->
     assert all(study.DEFAULTS in trial.user_attrs for trial in found.trials)
 
 
+@pytest.mark.parametrize(("name", "stopped"), [(None, 3), ("halving", 2), ("none", None)])
+def test_a_poor_trial_is_stopped_but_not_at_once(name: str | None, stopped: int | None) -> None:
+    found = optuna.create_study(pruner=study.pruner(name, 10))
+    for loss in (1.0, 1.1, 1.2, 1.3, 9.0):
+        trial = found.ask()
+        steps = []
+        for step in range(1, 11):
+            trial.report(loss, step)
+            if trial.should_prune():
+                steps.append(step)
+        found.tell(trial, loss)
+    assert (steps or [None])[0] == stopped
+
+
 def test_no_two_threads_are_handed_the_same_trial(url: str) -> None:
     found = begun(url)
     for _ in range(19):

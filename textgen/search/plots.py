@@ -12,6 +12,7 @@ from optuna.study import Study
 from textgen import console
 from textgen.files import write_atomic
 from textgen.search import ranking
+from textgen.search.study import LOSS, SPEED, TITLES
 
 LEAST_FOR_IMPORTANCE = 4
 """Complete trials, below which nothing can be said of what matters."""
@@ -30,16 +31,13 @@ def write(folder: Path, study: Study) -> list[Path]:
 
     A kind of picture whose library is missing is left out, and it is said how to get it.
     """
-    by_loss = ranking.judged_by(study, (ranking.LOSS,))
-    loss_name = ranking.OBJECTIVES[ranking.LOSS][1]
+    by_loss = ranking.judged_by(study, (LOSS,))
     losses = [trial.value for trial in by_loss.trials if trial.value is not None]
     if not losses:
         return []
     pictures = {
-        "history": Picture("plot_optimization_history", by_loss, {"target_name": loss_name}),
-        "pareto": Picture(
-            "plot_pareto_front", ranking.judged_by(study, (ranking.LOSS, ranking.SPEED)), {}
-        ),
+        "history": Picture("plot_optimization_history", by_loss, {"target_name": TITLES[LOSS]}),
+        "pareto": Picture("plot_pareto_front", ranking.judged_by(study, (LOSS, SPEED)), {}),
     }
     if len(losses) >= LEAST_FOR_IMPORTANCE and len(set(losses)) > 1:
         pictures["importance"] = Picture("plot_param_importances", by_loss, {})

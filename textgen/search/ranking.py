@@ -6,7 +6,6 @@ import csv
 import io
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import optuna
 import yaml
@@ -14,15 +13,10 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from textgen.search.objective import Results, described
-from textgen.search.study import DEFAULTS, STATES, state
+from textgen.search.study import DEFAULTS, LOSS, SPEED, STATES, created, state
 
 COLUMNS = ("rank", "trial", *Results._fields, "state", "pareto_front")
 """Of `trials.csv`; the settings that were searched follow, and why a trial failed."""
-LOSS, SPEED = "validation_loss", "tokens_per_second"
-OBJECTIVES: dict[str, tuple[Literal["minimize", "maximize"], str]] = {
-    LOSS: ("minimize", "validation loss, nats per token"),
-    SPEED: ("maximize", "tokens per second, in training"),
-}
 TABLE = "{:>5}  {:<11}{:>9}{:>9}{:>7}{:>9}{:>12}{:>10}  {}"
 """A line on the terminal, 70 columns and the settings."""
 INTERRUPTED = "interrupted; its settings are tried again"
@@ -61,14 +55,8 @@ def reason(trial: FrozenTrial) -> str:
 
 
 def judged_by(study: Study, names: Sequence[str]) -> Study:
-    """The same trials, by their numbers, as those of a study of other objectives.
-
-    Args:
-        study: the trials.
-        names: of `OBJECTIVES`.
-    """
-    twin = optuna.create_study(directions=[OBJECTIVES[name][0] for name in names])
-    twin.set_metric_names([OBJECTIVES[name][1] for name in names])
+    """The same trials, by their numbers, in a study that judges them by other results."""
+    twin = created(names)
     for trial in study.get_trials(deepcopy=False):
         is_complete = trial.state == TrialState.COMPLETE
         twin.add_trial(

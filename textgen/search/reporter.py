@@ -14,7 +14,7 @@ from textgen.files import write_atomic
 from textgen.search import plots, ranking
 from textgen.search.objective import described
 from textgen.search.request import BEST
-from textgen.search.study import state
+from textgen.search.study import LOSS, SPEED, state
 
 MOST_FAILURES = 5
 """In a row: then something else than the settings is wrong."""
@@ -102,7 +102,7 @@ class Reporter:
         self._write_settings(complete[number])
         return complete[number]
 
-    def close(self, study: Study, trial: FrozenTrial, storage: str) -> None:
+    def close(self, study: Study, trial: FrozenTrial, address: str) -> None:
         """Say what was found, and draw it."""
         pictures = plots.write(self.folder, study)
         console.heading("The search is complete")
@@ -118,9 +118,9 @@ class Reporter:
         if pictures:
             console.say(f"pictures:    {', '.join(map(str, pictures))}")
         console.say(f"to train it: python train.py --config {self.folder / 'best.yaml'}")
-        console.say(f"to browse:   optuna-dashboard {storage}")
+        console.say(f"to browse:   optuna-dashboard {address}")
 
 
 def _loss(trial: FrozenTrial) -> str:
-    loss, speed = (ranking.result(trial, name) for name in (ranking.LOSS, ranking.SPEED))
+    loss, speed = (ranking.result(trial, name) for name in (LOSS, SPEED))
     return f"validation loss {loss:.4f}, {speed:,.0f} tokens/s in training"

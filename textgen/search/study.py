@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import optuna
@@ -27,11 +27,11 @@ FACTS = "textgen"
 """The study's attribute that says what is searched, on which text."""
 DEFAULTS = "defaults"
 """The attribute of the first trial, and of those that try it again: the settings of train.py."""
-DIRECTIONS: dict[str, list[Literal["minimize", "maximize"]]] = {
-    "loss": ["minimize"],
-    "loss,speed": ["minimize", "maximize"],
-}
-"""By `--objective`."""
+LOSS, SPEED = "validation_loss", "tokens_per_second"
+OBJECTIVES = {"loss": (LOSS,), "loss,speed": (LOSS, SPEED)}
+"""The results that are judged, by `--objective`."""
+DIRECTIONS: dict[str, Literal["minimize", "maximize"]] = {LOSS: "minimize", SPEED: "maximize"}
+TITLES = {LOSS: "validation loss, nats per token", SPEED: "tokens per second, in training"}
 STATES = ("complete", "pruned", "running", "failed", "interrupted", "left out", "waiting")
 """What may become of a trial; results list them in this order."""
 COUNTED = frozenset(["complete", "pruned", "running", "failed"])
@@ -67,6 +67,13 @@ def facts(storage: RDBStorage, name: str, shared: bool) -> dict[str, Any] | None
     )
 
 
+def created(results: Sequence[str], **options: Any) -> Study:
+    """A new study that judges its trials by some of their results: `LOSS`, `SPEED`, or both."""
+    study = optuna.create_study(directions=[DIRECTIONS[name] for name in results], **options)
+    study.set_metric_names([TITLES[name] for name in results])
+    return study
+
+
 def begin(
     storage: RDBStorage, name: str, about: Mapping[str, Any], first: Mapping[str, Any]
 ) -> bool:
@@ -75,16 +82,13 @@ def begin(
     Args:
         storage: where.
         name: of the study.
-        about: its facts; `objective` is one of `DIRECTIONS`.
+        about: its facts; `objective` is one of `OBJECTIVES`.
         first: the settings of its first trial.
     """
     try:
-        study = optuna.create_study(
-            storage=storage, study_name=name, directions=DIRECTIONS[about["objective"]]
-        )
+        study = created(OBJECTIVES[about["objective"]], storage=storage, study_name=name)
     except DuplicatedStudyError:
         return False
-    study.set_metric_names(["validation loss", "tokens per second"][: len(study.directions)])
     study.enqueue_trial(dict(first), user_attrs={DEFAULTS: True})
     study.set_user_attr(FACTS, dict(about))
     return True
