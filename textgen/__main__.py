@@ -19,7 +19,7 @@ COMMANDS = {
     "corpus": Command("prepare", "make a data directory from a known corpus or from text files"),
     "serve": Command("server.command", "a web service and a page where people let models write"),
     "convert": Command("convert", "make a model of keras-text-generation one of textgen"),
-    "search": Command("search", "find settings that train better than the defaults"),
+    "search": Command("search.command", "find settings that train better than the defaults"),
     "train-on-ray": Command("ray_launch", "run train.py on the machines of a Ray cluster"),
 }
 

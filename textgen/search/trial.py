@@ -1,6 +1,6 @@
 """What a child process of the search does: it plans a training, and carries it out if told so.
 
-    python -m textgen.trial
+    python -m textgen.search.trial
 
 reads one line from standard input, an order in JSON, and ends when standard input is closed, so
 that it never outlives its parent. What it has to tell goes to standard output, a line of JSON
@@ -16,11 +16,14 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textgen import console, recipes
 from textgen.errors import TextgenError
 from textgen.history import Row
+
+if TYPE_CHECKING:
+    from textgen.planning import Plan
 
 HELD_OUT = 0.1
 """The share that is held out where there is neither held-out text nor a --validation-split."""
@@ -92,7 +95,7 @@ def _lacks_validation(data_dir: Path, given: dict[str, Any]) -> bool:
     return not share and recipes.find_texts(data_dir, 0.0).validation is None
 
 
-def _described(plan: Any) -> dict[str, Any]:
+def _described(plan: Plan) -> dict[str, Any]:
     """A plan as built-in values: its settings, and what is known of the text."""
     from textgen.training import with_random_seed
 
@@ -101,7 +104,6 @@ def _described(plan: Any) -> dict[str, Any]:
     return {
         "settings": {name: value for name, value in settings.items() if value is not None},
         "vocabulary_size": len(tokenizer.vocabulary),
-        "unit": tokenizer.unit,
         "num_tokens": len(plan.corpus.training.ids),
         "texts": plan.corpus.hashes,
     }

@@ -9,13 +9,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from textgen.errors import TextgenError
 
-COMMAND = (sys.executable, "-m", "textgen.trial")
+COMMAND = (sys.executable, "-m", "textgen.search.trial")
 
 
 class StoppedError(Exception):
@@ -48,7 +48,7 @@ class Children:
         """Start a child and yield what it says; where the caller ends listening, it is killed.
 
         Args:
-            order: see `textgen.trial`.
+            order: see `textgen.search.trial`.
             loud: whether its standard error is shown.
 
         Raises:
@@ -98,26 +98,21 @@ class Children:
 def _give(process: subprocess.Popen[str], order: dict[str, Any]) -> None:
     """Write the order; standard input stays open, because the child ends with it."""
     if process.stdin:
-        try:
+        with suppress(BrokenPipeError):  # it has ended already, and its exit code says why
             process.stdin.write(json.dumps(order) + "\n")
             process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it has ended already, and its exit code says why
 
 
 def _close(pipe: IO[str] | None) -> None:
-    try:
+    with suppress(BrokenPipeError):
         if pipe:
             pipe.close()
-    except BrokenPipeError:
-        pass
 
 
 def _environment() -> dict[str, str]:
     """The environment, in which the child finds the same textgen."""
-    home = str(Path(__file__).parent.parent)
-    paths = [home, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def _reason(code: int, errors: IO[bytes]) -> str:

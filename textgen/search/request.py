@@ -6,14 +6,17 @@ import argparse
 from dataclasses import dataclass
 from typing import Any
 
-from textgen import space
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textgen.errors import TextgenError
+from textgen.search import space
 
-KINDS = (TokenizerConfig, ModelConfig, TrainingConfig)
+CONFIGS = (TokenizerConfig, ModelConfig, TrainingConfig)
+"""What has the flags of train.py."""
 MINUTES = 2.0
 """For each trial, where neither --minutes nor --num-epochs is given."""
 TRIALS = 20
+BEST = -1
+"""What --apply stands for without a number."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Request:
     @classmethod
     def of(cls, arguments: argparse.Namespace) -> Request:
         """Raises TextgenError if flags and space file contradict each other."""
-        names = {name for kind in KINDS for name in kind.defaults(False)}
+        names = {name for kind in CONFIGS for name in kind.defaults(False)}
         given = {name: value for name, value in vars(arguments).items() if name in names}
         file = space.SpaceFile({}, {}, False)
         if arguments.space:

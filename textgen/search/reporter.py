@@ -8,10 +8,13 @@ from pathlib import Path
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from textgen import console, ranking, search_plots
+from textgen import console
 from textgen.errors import TextgenError
 from textgen.files import write_atomic
-from textgen.objective import described
+from textgen.search import plots, ranking
+from textgen.search.objective import described
+from textgen.search.request import BEST
+from textgen.search.study import LOSS, SPEED, state
 
 MOST_FAILURES = 5
 """In a row: then something else than the settings is wrong."""
@@ -25,12 +28,11 @@ class Reporter:
     Args:
         data_dir: the data directory, as it was given.
         folder: where the results go.
-        names: the settings that are searched.
         wanted: trials in all.
     """
 
-    def __init__(self, data_dir: Path, folder: Path, names: list[str], wanted: int) -> None:
-        self.data_dir, self.folder, self.names, self.wanted = data_dir, folder, names, wanted
+    def __init__(self, data_dir: Path, folder: Path, wanted: int) -> None:
+        self.data_dir, self.folder, self.wanted = data_dir, folder, wanted
         self.problem = ""
         """Why the search cannot go on, if it cannot."""
         self._lock = threading.Lock()
@@ -41,21 +43,20 @@ class Reporter:
         """Show a trial that has ended, and write the results so far."""
         with self._lock:
             self._count(trial)
-            if ranking.state(trial) == "left out":
-                console.detail(ranking.line(trial, self.names))
+            if state(trial) == "left out":
+                console.detail(ranking.line(trial))
                 return
             if not self._has_head:
                 console.say(ranking.heading(), "bright")
                 self._has_head = True
             best = ranking.best(study)
             is_best = best is not None and best.number == trial.number
-            console.say(ranking.line(trial, self.names), "green" if is_best else None)
+            console.say(ranking.line(trial), "green" if is_best else None)
             self.write(study)
 
     def _count(self, trial: FrozenTrial) -> None:
-        state = ranking.state(trial)
         for kind in self._in_a_row:
-            self._in_a_row[kind] = self._in_a_row[kind] + 1 if kind == state else 0
+            self._in_a_row[kind] = self._in_a_row[kind] + 1 if kind == state(trial) else 0
         if self._in_a_row["failed"] >= MOST_FAILURES:
             self.problem = (
                 f"{MOST_FAILURES} trials in a row failed, the last one so:"
@@ -69,7 +70,7 @@ class Reporter:
 
     def write(self, study: Study) -> None:
         """Write `trials.csv`, and `best.yaml` if a trial is complete. Raises TextgenError."""
-        text = ranking.csv_text(study, self.names)
+        text = ranking.csv_text(study)
         write_atomic(self.folder / "trials.csv", text.encode())
         if best := ranking.best(study):
             self._write_settings(best)
@@ -81,32 +82,34 @@ class Reporter:
     def chosen(self, study: Study, number: int | None) -> FrozenTrial:
         """The best trial, or the complete one of a number, which `best.yaml` then has.
 
+        Args:
+            study: the trials.
+            number: `BEST` stands for the best one too.
+
         Raises:
             TextgenError: if there is none.
         """
-        best = ranking.best(study)
-        if best is None:
+        complete = {trial.number: trial for trial in ranking.complete(study)}
+        if not complete:
             raise TextgenError(
                 f"none of the {self.wanted} trials is complete: see {self.folder / 'trials.csv'}"
             )
-        if number is None or number < 0:
-            return best
-        complete = [t for t in ranking.ranked(study) if ranking.state(t) == "complete"]
-        named = next((trial for trial in complete if trial.number == number), None)
-        if named is None:
-            numbers = ", ".join(str(trial.number) for trial in complete)
+        if number in (None, BEST):
+            return next(iter(complete.values()))
+        if number not in complete:
+            numbers = ", ".join(map(str, complete))
             raise TextgenError(f"--apply {number} is no complete trial. Choose from {numbers}")
-        self._write_settings(named)
-        return named
+        self._write_settings(complete[number])
+        return complete[number]
 
-    def close(self, study: Study, trial: FrozenTrial, storage: str) -> None:
+    def close(self, study: Study, trial: FrozenTrial, address: str) -> None:
         """Say what was found, and draw it."""
-        pictures = search_plots.write(self.folder, study)
+        pictures = plots.write(self.folder, study)
         console.heading("The search is complete")
-        if running := sum(ranking.state(trial) == "running" for trial in study.trials):
+        if running := sum(state(trial) == "running" for trial in study.trials):
             console.say(f"but for {running} trials that other processes still run")
         console.say(f"trial {trial.number}: {_loss(trial)}", "green")
-        console.say(f"  {described(trial.user_attrs['settings'], self.names)}")
+        console.say(f"  {described(trial.params)}")
         if first := ranking.defaults(study):
             console.say(f"settings of train.py (trial {first.number}): {_loss(first)}")
         front = ", ".join(map(str, sorted(ranking.front(study))))
@@ -115,9 +118,9 @@ class Reporter:
         if pictures:
             console.say(f"pictures:    {', '.join(map(str, pictures))}")
         console.say(f"to train it: python train.py --config {self.folder / 'best.yaml'}")
-        console.say(f"to browse:   optuna-dashboard {storage}")
+        console.say(f"to browse:   optuna-dashboard {address}")
 
 
 def _loss(trial: FrozenTrial) -> str:
-    loss, speed = (ranking.result(trial, name) for name in (ranking.LOSS, ranking.SPEED))
+    loss, speed = (ranking.result(trial, name) for name in (LOSS, SPEED))
     return f"validation loss {loss:.4f}, {speed:,.0f} tokens/s in training"

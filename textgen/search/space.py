@@ -9,7 +9,6 @@ where `int` and `float` may have a `step`, and `int` may be `"log": True`. Ends 
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import reprlib
 from collections.abc import Mapping
@@ -29,15 +28,25 @@ if TYPE_CHECKING:
 Space = dict[str, dict[str, Any]]
 
 KINDS = ("choice", "int", "float", "log")
+"""Of entries; where one has several, the first one says what it is."""
 EXTRAS = {"choice": set(), "int": {"step", "log"}, "float": {"step"}, "log": set()}
-NO_HYPERPARAMETERS = frozenset(
+NO_FLAGS = frozenset(
+    ["init_from", "word2vec", "freeze_embeddings", "live_sample", "save_every", "print_every"]
+)
+"""Settings of train.py that a search has no use for."""
+SHARED = frozenset(
     [
-        "num_epochs", "steps_per_epoch", "minutes", "patience", "save_every", "validation_split",
-        "random_seed", "live_sample", "init_from", "word2vec", "freeze_embeddings", "print_every",
+        "num_epochs", "steps_per_epoch", "minutes", "patience", "validation_split", "random_seed",
         "tensorboard",
     ]
 )  # fmt: skip
-"""Settings that say how long or on what to train, and what is shown: all trials share them."""
+"""Settings that say how long or on what to train, and what is kept: all trials share them."""
+SEARCHABLE: dict[str, type[Config]] = {
+    name: kind
+    for kind in (ModelConfig, TrainingConfig)
+    for name in kind.defaults(False).keys() - NO_FLAGS - SHARED
+}
+"""The settings that may be searched, and where they belong."""
 
 
 class SpaceFile(NamedTuple):
@@ -182,26 +191,16 @@ def read(path: Path) -> SpaceFile:
 
 
 def _known(path: Path, key: str) -> str:
-    name, known = key.replace("-", "_"), _searchable()
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0)[0].replace("_", "-")
+    name = key.replace("-", "_")
+    if name not in SEARCHABLE:
+        near = difflib.get_close_matches(name, SEARCHABLE, n=1, cutoff=0)[0].replace("_", "-")
         raise TextgenError(f"{path}: {reprlib.repr(key)} cannot be searched. Nearest: {near}")
     return name
 
 
-def _searchable() -> dict[str, type[Config]]:
-    """The settings that may be searched, and where they belong."""
-    return {
-        field.name: kind
-        for kind in (ModelConfig, TrainingConfig)
-        for field in dataclasses.fields(kind)
-        if field.name not in NO_HYPERPARAMETERS
-    }
-
-
 def _checked(where: str, name: str, entry: dict[Any, Any]) -> dict[str, Any]:
     """An entry with its values as numbers. Raises TextgenError with what is wrong."""
-    kind = "int" if "int" in entry else next((kind for kind in KINDS if kind in entry), None)
+    kind = next((kind for kind in KINDS if kind in entry), None)
     if kind is None or (extra := set(entry) - {kind} - EXTRAS[kind]):
         shown = reprlib.repr((kind and min(map(str, extra))) or entry)
         raise TextgenError(
@@ -270,7 +269,7 @@ def _number(where: str, number: type[int] | type[float], value: Any) -> float:
 def _valid(where: str, name: str, value: Any) -> Any:
     """The value, if the setting takes it. Raises TextgenError where not."""
     try:
-        _searchable()[name].from_dict({name: value})
+        SEARCHABLE[name].from_dict({name: value})
     except TextgenError as error:
         raise TextgenError(f"{where}: {error}") from error
     return value

@@ -7,13 +7,13 @@ from typing import Any
 import optuna
 import pytest
 
-from tests.studies import mixed
-from textgen import search_plots
+from tests.search.studies import mixed
+from textgen.search import plots
 
 
 @pytest.mark.parametrize("objective", ["loss", "loss,speed"])
 def test_every_picture_is_drawn_twice(tmp_path: Path, objective: str) -> None:
-    written = search_plots.write(tmp_path, mixed(objective))
+    written = plots.write(tmp_path, mixed(objective))
     names = {"history", "pareto", "importance"}
     assert {path.name for path in written} == {n + e for n in names for e in (".png", ".html")}
     for path in written:
@@ -27,7 +27,7 @@ def test_every_picture_is_drawn_twice(tmp_path: Path, objective: str) -> None:
 
 
 def test_there_is_nothing_to_draw_without_complete_trials(tmp_path: Path) -> None:
-    assert search_plots.write(tmp_path, optuna.create_study()) == []
+    assert plots.write(tmp_path, optuna.create_study()) == []
 
 
 def test_a_missing_library_is_named(
@@ -39,7 +39,7 @@ def test_a_missing_library_is_named(
         return None if name == "plotly" else found(name, *more)
 
     monkeypatch.setattr(importlib.util, "find_spec", find_spec)
-    written = search_plots.write(tmp_path, mixed())
+    written = plots.write(tmp_path, mixed())
     assert {path.suffix for path in written} == {".png"}
     assert (
         "without plotly there are no .html pictures: pip install plotly" in capsys.readouterr().err

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 from optuna.study import Study
 
-from textgen import console, ranking
+from textgen import console
 from textgen.files import write_atomic
+from textgen.search import ranking
+from textgen.search.study import LOSS, SPEED, TITLES
 
 LEAST_FOR_IMPORTANCE = 4
 """Complete trials, below which nothing can be said of what matters."""
@@ -29,21 +31,18 @@ def write(folder: Path, study: Study) -> list[Path]:
 
     A kind of picture whose library is missing is left out, and it is said how to get it.
     """
-    by_loss = ranking.judged_by(study, (ranking.LOSS,))
-    loss_name = ranking.OBJECTIVES[ranking.LOSS][1]
+    by_loss = ranking.judged_by(study, (LOSS,))
     losses = [trial.value for trial in by_loss.trials if trial.value is not None]
     if not losses:
         return []
     pictures = {
-        "history": Picture("plot_optimization_history", by_loss, {"target_name": loss_name}),
-        "pareto": Picture(
-            "plot_pareto_front", ranking.judged_by(study, (ranking.LOSS, ranking.SPEED)), {}
-        ),
+        "history": Picture("plot_optimization_history", by_loss, {"target_name": TITLES[LOSS]}),
+        "pareto": Picture("plot_pareto_front", ranking.judged_by(study, (LOSS, SPEED)), {}),
     }
     if len(losses) >= LEAST_FOR_IMPORTANCE and len(set(losses)) > 1:
         pictures["importance"] = Picture("plot_param_importances", by_loss, {})
     written = []
-    for ending, (library, draw) in KINDS.items():
+    for ending, (library, draw) in LIBRARIES.items():
         if importlib.util.find_spec(library) is None:
             console.say(f"without {library} there are no {ending} pictures: pip install {library}")
             continue
@@ -80,5 +79,5 @@ def _write_html(path: Path, picture: Picture) -> None:
     write_atomic(path, page.to_html(include_plotlyjs="directory").encode())
 
 
-KINDS = {".png": ("matplotlib", _write_png), ".html": ("plotly", _write_html)}
+LIBRARIES = {".png": ("matplotlib", _write_png), ".html": ("plotly", _write_html)}
 """By a file's ending: the library that draws it, and how."""

@@ -6,8 +6,8 @@ import re
 import pytest
 
 from tests.conftest import run_python
-from textgen import search
 from textgen.errors import TextgenError
+from textgen.search import command
 
 
 def test_a_missing_optuna_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -16,10 +16,10 @@ def test_a_missing_optuna_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(importlib.metadata, "version", missing)
     with pytest.raises(TextgenError, match=r"search needs Optuna. Install it: pip install 'optuna"):
-        search.main([])
+        command.main([])
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "4.9.0")
     with pytest.raises(TextgenError, match=r"search needs Optuna 5, not 4.9.0: pip install"):
-        search.main([])
+        command.main([])
 
 
 def test_help_needs_neither_optuna_nor_tensorflow() -> None:
@@ -34,14 +34,14 @@ def test_help_needs_neither_optuna_nor_tensorflow() -> None:
 
 
 def test_the_parent_imports_no_tensorflow() -> None:
-    code = "import sys, textgen.search_session; print('tensorflow' in sys.modules)"
+    code = "import sys, textgen.search.session; print('tensorflow' in sys.modules)"
     assert run_python("-c", code).stdout == "False\n"
 
 
 def test_apply_stands_alone_or_with_a_number() -> None:
-    assert search.parse([]).apply is None
-    assert search.parse(["--apply"]).apply == search.BEST
-    assert search.parse(["--apply", "7"]).apply == 7
+    assert command.parse([]).apply is None
+    assert command.parse(["--apply"]).apply == command.BEST
+    assert command.parse(["--apply", "7"]).apply == 7
 
 
 @pytest.mark.parametrize(
@@ -61,9 +61,9 @@ def test_apply_stands_alone_or_with_a_number() -> None:
 )
 def test_wrong_flags_are_refused_at_once(flags: list[str], problem: str) -> None:
     with pytest.raises(TextgenError, match=re.escape(problem)):
-        search.parse(flags)
+        command.parse(flags)
 
 
 def test_quiet_and_verbose_contradict_each_other() -> None:
     with pytest.raises(TextgenError, match="--quiet contradicts --verbose"):
-        search.main(["--quiet", "--verbose"])
+        command.main(["--quiet", "--verbose"])

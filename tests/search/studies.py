@@ -4,12 +4,11 @@ import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 
-from textgen import study
+from textgen.search import study
 
 DISTRIBUTIONS = {
     "dropout": FloatDistribution(0, 0.9), "cell": CategoricalDistribution(["lstm", "gru"])
 }  # fmt: skip
-NAMES = ["dropout", "cell"]
 
 
 def results(loss: float, speed: float) -> dict[str, float]:
@@ -39,7 +38,7 @@ def add(
 
 def mixed(objective: str = "loss") -> optuna.Study:
     """Eight trials: complete ones of the numbers 0, 1, 2 and 6, and one of each other kind."""
-    made = optuna.create_study(directions=study.DIRECTIONS[objective])
+    made = study.created(study.OBJECTIVES[objective])
     add(made, TrialState.COMPLETE, 2.0, 300, defaults=True)
     add(made, TrialState.COMPLETE, 1.5, 100)
     add(made, TrialState.COMPLETE, 1.6, 200)

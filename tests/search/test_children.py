@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
-from textgen.children import ChildError, Children, StoppedError
 from textgen.errors import TextgenError
+from textgen.search.children import ChildError, Children, StoppedError
 
 
 def children(program: str) -> Children:
@@ -81,10 +81,10 @@ def test_all_children_can_be_stopped_and_no_other_starts() -> None:
 
 PARENT = """
 import sys
-from textgen.children import Children
+from textgen.search.children import Children
 child = "import json, os, sys; print(json.dumps({'pid': os.getpid()}), flush=True);"
 child += " sys.stdin.readline();"
-child += " from textgen import trial; trial._end_with_parent()"
+child += " from textgen.search import trial; trial._end_with_parent()"
 for message in Children([sys.executable, "-c", child]).messages({}):
     print(message['pid'], flush=True)
 """

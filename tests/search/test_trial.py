@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import TINY_MODEL, TINY_TRAINING, VERSES
-from textgen.children import Children
 from textgen.errors import TextgenError
+from textgen.search.children import Children
 
 SETTINGS = TINY_MODEL.to_dict() | dataclasses.replace(TINY_TRAINING, num_epochs=2).to_dict()
 
@@ -28,7 +28,6 @@ def test_a_plan_and_a_training(tmp_path: Path) -> None:
     settings = plan["settings"]
     assert settings["rnn_size"] == 16
     assert settings["validation_split"] == 0.1, "there is no validate.txt"
-    assert plan["unit"] == "character"
     assert plan["num_tokens"] == pytest.approx(0.9 * len(VERSES) * 4, rel=0.1)
     assert json.loads(json.dumps(plan)) == plan
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / ".textgen").glob("tokens/*")}

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from textgen import space
 from textgen.config import ModelConfig, TrainingConfig
 from textgen.errors import TextgenError
+from textgen.search import space
 
 CHARACTERS = ModelConfig().to_dict() | TrainingConfig().to_dict()
 WORDS = ModelConfig.defaults(True) | TrainingConfig.defaults(True)

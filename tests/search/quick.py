@@ -1,6 +1,6 @@
 """`python -m textgen search` as it is, but for its child processes, which only pretend to train.
 
-    python -m tests.quick_search [flags of search]
+    python -m tests.search.quick [flags of search]
 
 They need no TensorFlow and end at once, and no pictures are drawn; all else is the real thing. The
 loss is best for a learning rate of 0.01, and the speed is 10^5 tokens/s per unit. Environment
@@ -10,7 +10,7 @@ variables:
 - `HANG`: the trial of this number says its first epoch and then does no more, until there is a
   file of the name `GO`;
 - `CRASH`: the trial of this number ends with a traceback, or with the signal `SIGNAL`;
-- `HEARTBEAT`, `GRACE`: seconds, those of `textgen.study`;
+- `HEARTBEAT`, `GRACE`: seconds, those of `textgen.search.storage`;
 - `REAL`: the children are the real ones;
 - `MEMORY`: a file to which the parent adds its resident memory in bytes after each trial.
 """
@@ -36,7 +36,6 @@ def plan(order: dict[str, Any]) -> dict[str, Any]:
     return {
         "settings": {"random_seed": 1} | settings,
         "vocabulary_size": 65,
-        "unit": "character",
         "num_tokens": 100_000,
         "texts": {"input.txt": hashlib.sha256(text).hexdigest()},
     }
@@ -83,7 +82,8 @@ def resident() -> int:
 
 
 def parent() -> int:
-    from textgen import children, console, reporter, search, search_plots, study
+    from textgen import console
+    from textgen.search import children, command, plots, reporter, storage
 
     def tell(self: reporter.Reporter, *arguments: Any) -> None:
         usual(self, *arguments)
@@ -93,12 +93,12 @@ def parent() -> int:
     usual = reporter.Reporter.tell
     if "MEMORY" in os.environ:
         reporter.Reporter.tell = tell  # type: ignore[method-assign]
-    search_plots.write = lambda *arguments: []  # they take seconds to import what draws them
+    plots.write = lambda *arguments: []  # they take seconds to import what draws them
     for name in ("HEARTBEAT", "GRACE"):
-        setattr(study, name, int(os.environ.get(name, getattr(study, name))))
+        setattr(storage, name, int(os.environ.get(name, getattr(storage, name))))
     if "REAL" not in os.environ:
-        children.COMMAND = (sys.executable, "-m", "tests.quick_search", "child")
-    return console.run(lambda: search.main(sys.argv[1:]))
+        children.COMMAND = (sys.executable, "-m", "tests.search.quick", "child")
+    return console.run(lambda: command.main(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,15 +17,16 @@ import optuna
 from optuna.study import Study
 from optuna.trial import TrialState
 
-from textgen import console, ranking, recipes, sizing, space, study
-from textgen.children import ChildError, Children, StoppedError
+from textgen import console, recipes, sizing
 from textgen.errors import TextgenError
 from textgen.files import explained, make_folder
-from textgen.limits import Limits
-from textgen.objective import FailedTrialError, Objective, Task
 from textgen.parallel import cores
-from textgen.reporter import Reporter
-from textgen.request import TRIALS, Request
+from textgen.search import space, storage, study
+from textgen.search.children import ChildError, Children, StoppedError
+from textgen.search.limits import Limits
+from textgen.search.objective import FAILURES, Objective, Task
+from textgen.search.reporter import Reporter
+from textgen.search.request import TRIALS, Request
 from textgen.workspace import locked, work_folder
 
 OPTIONS = ("trials", "pruner", "max_parameters", "max_memory")
@@ -57,7 +58,7 @@ class Session:
     """The work of this process on a search.
 
     Args:
-        arguments: see `textgen.search`.
+        arguments: see `textgen.search.command`.
         request: what is to be searched.
     """
 
@@ -67,31 +68,32 @@ class Session:
         self.shared = arguments.storage is not None
         self.name = arguments.study or self.data_dir.resolve().name or "search"
         self.work = work_folder(self.data_dir) / "search"
-        self.url = arguments.storage or study.sqlite_url(work_folder(self.data_dir) / "search.db")
+        self.url = arguments.storage or storage.sqlite_url(work_folder(self.data_dir) / "search.db")
         self.results = self.data_dir / "search" / (arguments.study or "")
+        self.options = {name: getattr(arguments, name) for name in OPTIONS}
         self.children = Children()
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self) -> AbstractContextManager[None]:
         """Let no other process search with the folder's own storage meanwhile."""
-        with nullcontext() if self.shared else locked(self.work, f"searching in {self.data_dir}"):
-            yield
+        return nullcontext() if self.shared else locked(self.work, f"searching in {self.data_dir}")
 
     def search(self) -> optuna.trial.FrozenTrial:
         """Run what is missing of the trials; returns the best, or the one that was asked for."""
         make_folder(self.work)
         make_folder(self.results)
-        storage = study.open_storage(self.url, self.shared)
-        study.quieten_heartbeats()
-        with study.explained(self.url), self._stoppable():
-            facts, plan = self._facts(storage)
+        database = storage.connect(self.url, study.try_again if self.shared else None)
+        storage.quieten_heartbeats()
+        with storage.explained(self.url), self._stoppable():
+            facts, plan = self._facts(database)
             task = self._task(facts, plan)
-            found = study.join(
-                storage, self.name, _pruner(self._option(facts, "pruner"), task.steps),
-                None if self.shared else facts["base"]["random_seed"],
-                max(3, min(10, task.wanted // 4)),
-            )  # fmt: skip
-            reporter = Reporter(self.data_dir, self.results, list(task.space), task.wanted)
+            random_seed = None if self.shared else facts["base"]["random_seed"]
+            found = optuna.load_study(
+                study_name=self.name,
+                storage=database,
+                sampler=study.sampler(random_seed, task.wanted),
+                pruner=study.pruner(facts["pruner"], task.steps),
+            )
+            reporter = Reporter(self.data_dir, self.results, task.wanted)
             if not self.shared:
                 study.fail_dead(found)
             self._clean(found)
@@ -99,12 +101,12 @@ class Session:
             self._optimize(found, task, reporter)
             reporter.write(found)
             trial = reporter.chosen(found, self.arguments.apply)
-            reporter.close(found, trial, study.shown(self.url))
+            reporter.close(found, trial, storage.shown(self.url))
         return trial
 
-    def _facts(self, storage: optuna.storages.RDBStorage) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _facts(self, database: optuna.storages.RDBStorage) -> tuple[dict[str, Any], dict[str, Any]]:
         """What the study is about, begun here if it is new; and this machine's plan for it."""
-        facts = study.facts(storage, self.name, self.shared)
+        facts = study.facts(database, self.name, self.shared)
         if facts and not (self.shared or self.arguments.resume):
             raise TextgenError(
                 f"{self.data_dir} has a search already. Add --resume to go on with it, or --study"
@@ -118,15 +120,15 @@ class Session:
         if not facts:
             facts = self._new_facts(plan)
             first = space.nearest(facts["space"], facts["base"])
-            if not study.begin(storage, self.name, facts, first):
-                facts = study.facts(storage, self.name, self.shared) or facts
+            if not study.begin(database, self.name, facts, first):
+                facts = study.facts(database, self.name, self.shared) or facts
                 self.request.refuse_others(facts)
         if facts["texts"] != plan["texts"]:
             raise TextgenError(
                 f"the text in {self.data_dir} is not that of the search {self.name}. Put the old"
                 " one back, or begin another search with --study NAME"
             )
-        return facts, plan
+        return facts | {n: v for n, v in self.options.items() if v is not None}, plan
 
     def _planned(self, fixed: dict[str, Any]) -> dict[str, Any]:
         """What train.py would do; processes on this machine make the token files in turn."""
@@ -134,39 +136,36 @@ class Session:
             return _plan(self.data_dir, fixed, self.children)
 
     def _new_facts(self, plan: dict[str, Any]) -> dict[str, Any]:
+        """What a new study is about, as it is kept with it: built-in values only."""
         base = plan["settings"]
-        fixed = self.request.with_budget
-        if "validation_split" in base:
-            fixed = fixed | {"validation_split": base["validation_split"]}
         return {
-            "fixed": fixed,
+            "fixed": self.request.with_budget | {"validation_split": base["validation_split"]},
             "file": self.request.file.space,
             "objective": self.request.objective or "loss",
             "base": base,
             "space": self.request.full_space(base),
             "texts": plan["texts"],
-            **{name: getattr(self.arguments, name) for name in OPTIONS},
+            **self.options,
         }
 
     def _task(self, facts: dict[str, Any], plan: dict[str, Any]) -> Task:
-        workers = self.arguments.workers
-        memory = self._option(facts, "max_memory")
-        limits = Limits(
-            self._option(facts, "max_parameters") or float("inf"),
-            memory * 2**30 if memory else sizing.physical_memory() / workers,
-            plan["num_tokens"],
-        )
-        logs = self.work / "tensorboard" / self.name if facts["base"]["tensorboard"] else None
+        workers, memory = self.arguments.workers, facts["max_memory"]
         return Task(
-            self.data_dir, self.work / "trials" / self.name, logs, facts["space"], facts["base"],
-            facts["fixed"], plan["vocabulary_size"], limits, max(1, cores() // workers),
-            self._option(facts, "trials") or TRIALS,
-        )  # fmt: skip
-
-    def _option(self, facts: dict[str, Any], name: str) -> Any:
-        """One of `OPTIONS`: what is given now, or what the search was begun with."""
-        given = getattr(self.arguments, name)
-        return facts[name] if given is None else given
+            data_dir=self.data_dir,
+            work=self.work / "trials" / self.name,
+            logs=self.work / "tensorboard" / self.name if facts["base"]["tensorboard"] else None,
+            space=facts["space"],
+            base=facts["base"],
+            fixed=facts["fixed"],
+            vocabulary_size=plan["vocabulary_size"],
+            limits=Limits(
+                facts["max_parameters"] or float("inf"),
+                memory * 2**30 if memory else sizing.physical_memory() / workers,
+                plan["num_tokens"],
+            ),
+            threads=max(1, cores() // workers),
+            wanted=facts["trials"] or TRIALS,
+        )
 
     def _clean(self, found: Study) -> None:
         """Remove what trials left that were killed."""
@@ -197,7 +196,7 @@ class Session:
         objective = Objective(task, self.children)
 
         def ended(_: Study, trial: optuna.trial.FrozenTrial) -> None:
-            if ranking.state(trial) == "interrupted":
+            if study.state(trial) == "interrupted":
                 study.try_again(found, trial)
             reporter.tell(found, trial)
             enough = study.counted(found) >= task.wanted
@@ -208,7 +207,7 @@ class Session:
             try:
                 found.optimize(
                     objective, n_trials=missing, n_jobs=min(missing, self.arguments.workers),
-                    catch=(FailedTrialError, StoppedError), callbacks=[ended],
+                    catch=(*FAILURES, StoppedError), callbacks=[ended],
                 )  # fmt: skip
             except ValueError:  # Optuna's "Cannot tell a FAIL trial"
                 if not objective.lost:
@@ -243,7 +242,7 @@ class Session:
 
 
 def _plan(data_dir: Path, fixed: dict[str, Any], children: Children) -> dict[str, Any]:
-    """What train.py would train with these settings; see `textgen.trial`."""
+    """What train.py would train with these settings; see `textgen.search.trial`."""
     order = {
         "data_dir": str(data_dir), "given": fixed, "folder": None, "log": None,
         "threads": cores(), "verbosity": console.current(),
@@ -256,15 +255,6 @@ def _plan(data_dir: Path, fixed: dict[str, Any], children: Children) -> dict[str
         raise TextgenError(f"the plan for {data_dir} was not made: see above") from None
     except ChildError as error:
         raise TextgenError(f"the plan for {data_dir} was not made ({error})") from error
-
-
-def _pruner(name: str | None, steps: int) -> optuna.pruners.BasePruner:
-    """What stops trials early, but no trial in the first fifth of its steps."""
-    if name == "none":
-        return optuna.pruners.NopPruner()
-    if name == "halving":
-        return optuna.pruners.SuccessiveHalvingPruner(max(1, steps // 5), reduction_factor=3)
-    return optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=3 * steps // 10)
 
 
 def _train(data_dir: Path, settings: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """Whole searches as a user runs them, in processes of their own.
 
-Most have children that only pretend to train (`tests.quick_search`); everything else is real.
+Most have children that only pretend to train (`tests.search.quick`); everything else is real.
 """
 
 import csv
@@ -21,13 +21,13 @@ from wsgiref.util import setup_testing_defaults
 import pytest
 import yaml
 
-import train
-from tests import postgres
 from tests.conftest import ROOT, VERSES, run_python
+from tests.search import postgres
 from tests.test_never_lose_work import small_disk
-from textgen import checkpoint, planning, study, training
+from textgen import checkpoint
+from textgen.search import storage
 
-QUICK = ("-m", "tests.quick_search")
+QUICK = ("-m", "tests.search.quick")
 TINY_SPACE = "base: none\nlearning-rate: {log: [0.001, 0.1]}\nrnn-size: {int: [8, 16]}\n"
 
 
@@ -241,11 +241,7 @@ def database() -> Iterator[str]:
 
 
 def test_three_processes_share_a_study_in_postgresql(folder: Path, database: str) -> None:
-    """Three processes of the same command line, on a real PostgreSQL, run nine trials in all.
-
-    The server is the test's own: `tests.postgres` starts it on a loopback port, in a temporary
-    folder, and stops it at the end.
-    """
+    """Three processes of the same command line, on a real PostgreSQL, run nine trials in all."""
     logs = [folder / f"ran-{number}" for number in range(3)]
     processes = [begun(folder, 9, "--storage", database, RAN=log) for log in logs]
     said = [process.communicate(timeout=240)[1] for process in processes]
@@ -348,8 +344,8 @@ def test_optuna_dashboard_shows_the_search(folder: Path) -> None:
     import optuna_dashboard
 
     search(folder, 2, "--pruner", "none")
-    storage = optuna.storages.RDBStorage(study.sqlite_url(folder / ".textgen" / "search.db"))
-    application = optuna_dashboard.wsgi(storage)
+    database = optuna.storages.RDBStorage(storage.sqlite_url(folder / ".textgen" / "search.db"))
+    application = optuna_dashboard.wsgi(database)
     answer: list[str] = []
 
     def get(path: str) -> Any:
@@ -386,7 +382,7 @@ def test_a_real_search_finds_settings_and_trains_the_final_model(tmp_path: Path)
     assert made.model.rnn_size == best["rnn-size"] == int(row["rnn_size"])
     loss = made.results["val_loss"]
     assert loss == pytest.approx(float(row["validation_loss"]), rel=1e-3), "the same training"
-    later = train.parse(["--config", str(tmp_path / "search" / "best.yaml")])
-    assert later.data_dir == tmp_path
-    again = training.fit(tmp_path, *planning.plan(later))
-    assert again["val_loss"] == pytest.approx(loss, rel=1e-3), "train.py does the same later"
+    later = run_python("train.py", "--config", tmp_path / "search" / "best.yaml")
+    assert later.returncode == 0, later.stderr
+    again = checkpoint.load(tmp_path).metadata.results["val_loss"]
+    assert again == pytest.approx(loss, rel=1e-3), "train.py does the same later, in its folder"

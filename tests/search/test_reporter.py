@@ -6,14 +6,14 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from tests.studies import NAMES, add, mixed
-from textgen import reporter
+from tests.search.studies import add, mixed
 from textgen.errors import TextgenError
-from textgen.reporter import Reporter
+from textgen.search import reporter
+from textgen.search.reporter import Reporter
 
 
 def reporter_in(folder: Path) -> Reporter:
-    return Reporter(Path("data/x"), folder, NAMES, 8)
+    return Reporter(Path("data/x"), folder, 8)
 
 
 def test_each_trial_is_told_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,33 +4,30 @@ import math
 
 import pytest
 
-from textgen import limits
 from textgen.config import ModelConfig, TrainingConfig
 from textgen.errors import TextgenError
-from textgen.limits import Limits
+from textgen.search import limits
+from textgen.search.limits import Limits
 
 SETTINGS = (
     ModelConfig(embedding_size=4, rnn_size=8, num_layers=1).to_dict()
     | TrainingConfig(batch_size=2, seq_length=5, seq_step=3).to_dict()
     | {"word_tokens": False}
 )
-
-
-def test_weights_are_counted() -> None:
-    embedding, lstm, logits = 10 * 4, 4 * 8 * (4 + 8 + 1), (8 + 1) * 10
-    assert limits.parameters(SETTINGS, 10) == embedding + lstm + logits
+ENOUGH = Limits(546, 2**30, 14)
 
 
 def test_what_goes_beyond_a_limit_is_named() -> None:
     most = Limits(parameters=273, memory=math.inf, tokens=13)
-    needs = {need.what: need for need in limits.needs(SETTINGS, 10, most)}
+    needs = limits.needs(SETTINGS, 10, most)
+    embedding, lstm, logits = 10 * 4, 4 * 8 * (4 + 8 + 1), (8 + 1) * 10
+    assert needs["parameters"].amount == embedding + lstm + logits
     assert needs["parameters"].excess == pytest.approx(1)
     assert needs["parameters"].shown == "546 of 273"
-    assert needs["memory"].excess < 0
+    assert needs["memory"].excess == 0
     assert needs["tokens"].amount == 2 * 5 + 1 + 3, "a batch from the second offset"
     assert needs["tokens"].excess > 0
-    enough = limits.needs(SETTINGS, 10, Limits(546, 2**30, 14))
-    assert all(need.excess <= 0 for need in enough)
+    assert not any(need.excess for need in limits.needs(SETTINGS, 10, ENOUGH).values())
 
 
 def test_the_text_that_a_batch_needs_is_what_training_asks_for() -> None:

@@ -10,15 +10,10 @@ from pathlib import Path
 from textgen import console
 from textgen.errors import TextgenError
 from textgen.options import ArgumentParser
-from textgen.request import KINDS, MINUTES, TRIALS
+from textgen.search.request import BEST, CONFIGS, MINUTES, TRIALS
+from textgen.search.space import NO_FLAGS
 
 OPTUNA = "'optuna>=5,<6'"
-NO_FLAGS = frozenset(
-    ["init_from", "word2vec", "freeze_embeddings", "live_sample", "save_every", "print_every"]
-)
-"""Flags of train.py that a search has no use for."""
-BEST = -1
-"""What --apply stands for without a number."""
 
 
 def main(argv: Sequence[str]) -> None:
@@ -27,21 +22,20 @@ def main(argv: Sequence[str]) -> None:
     check_installed()
     level = console.level(arguments.quiet, arguments.verbose)
 
-    from textgen import search_session  # only now: it needs Optuna
+    from textgen.search import session  # only now: it needs Optuna
 
     with console.verbosity(level):
-        search_session.run(arguments)
+        session.run(arguments)
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The flags of a command line. Raises TextgenError on mistakes."""
-    parser = _parser()
-    arguments = parser.parse_args(argv)
-    for kind in KINDS:
+    arguments = _parser().parse_args(argv)
+    for kind in CONFIGS:
         kind.from_flags(arguments)  # refuses values out of range, at once
     for name in ("trials", "workers", "max_parameters", "max_memory"):
         value = getattr(arguments, name)
-        if value is not None and value <= 0:
+        if value is not None and not value > 0:
             flag = "--" + name.replace("_", "-")
             raise TextgenError(f"{flag} must be above 0. Received: {value}")
     if arguments.pruner not in (None, "none") and arguments.objective == "loss,speed":
@@ -67,80 +61,71 @@ def _parser() -> ArgumentParser:
         f" (default: {MINUTES:g}) or --num-epochs. All other flags of train.py that are given hold"
         " for all of them. Results go to FOLDER/search/.",
     )
+    parser.add_argument(
+        "--data-dir", metavar="FOLDER", type=Path, default=Path("data/tinyshakespeare"),
+        help="folder with input.txt, and validate.txt if there is held-out text",
+    )  # fmt: skip
+    _add_flags_of_trials(parser)
+    _add_flags_of_the_study(parser)
+    parser.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
+    parser.add_argument("--verbose", action="store_true", help="say more about each trial")
+    for kind in CONFIGS:
+        kind.add_flags(parser, NO_FLAGS)
+    return parser
+
+
+def _add_flags_of_trials(parser: ArgumentParser) -> None:
+    """How many there are, what they try, and when they are stopped."""
     add = parser.add_argument
     add(
-        "--data-dir",
-        metavar="FOLDER",
-        type=Path,
-        default=Path("data/tinyshakespeare"),
-        help="folder with input.txt, and validate.txt if there is held-out text",
-    )
-    add(
-        "--trials",
-        metavar="N",
-        type=int,
+        "--trials", metavar="N", type=int,
         help=f"trials in all, failed ones included and interrupted ones not (default: {TRIALS})",
-    )
+    )  # fmt: skip
     add(
-        "--workers",
-        metavar="N",
-        type=int,
-        default=1,
+        "--workers", metavar="N", type=int, default=1,
         help="trials at once on this machine, which share its cores",
-    )
+    )  # fmt: skip
     add(
-        "--space",
-        metavar="FILE",
-        type=Path,
+        "--space", metavar="FILE", type=Path,
         help="YAML file of what is tried, with lines like `dropout: {float: [0, 0.5]}`; the kinds"
         " are choice, int, float and log",
-    )
+    )  # fmt: skip
     add(
-        "--show-space",
-        action="store_true",
+        "--show-space", action="store_true",
         help="print what would be tried, as such a file, and do no more",
-    )
+    )  # fmt: skip
     add(
-        "--objective",
-        choices=["loss", "loss,speed"],
+        "--objective", choices=["loss", "loss,speed"],
         help="loss: the lowest validation loss; loss,speed: also the most tokens per second in"
         " training, by a Pareto front (default: loss)",
-    )
+    )  # fmt: skip
     add(
-        "--pruner",
-        choices=["median", "halving", "none"],
+        "--pruner", choices=["median", "halving", "none"],
         help="which trials are stopped early: those worse than the median at the same time, by"
         " successive halving, or none (default: median)",
-    )
+    )  # fmt: skip
     add("--max-parameters", metavar="N", type=int, help="try no model of more weights")
     add(
-        "--max-memory",
-        metavar="GIB",
-        type=float,
+        "--max-memory", metavar="GIB", type=float,
         help="try nothing that is estimated to take more memory for training (default: the"
         " machine's, shared by --workers)",
-    )
+    )  # fmt: skip
+
+
+def _add_flags_of_the_study(parser: ArgumentParser) -> None:
+    """Where trials are kept, and what becomes of them."""
+    add = parser.add_argument
     add(
-        "--storage",
-        metavar="URL",
+        "--storage", metavar="URL",
         help="database of the trials, in Optuna's form, such as postgresql://HOST/NAME: the same"
         " command on other machines joins in (default: FOLDER/.textgen/search.db)",
-    )
+    )  # fmt: skip
     add("--study", metavar="NAME", help="name of the search in the storage (default: the folder's)")
     add("--resume", action="store_true", help="go on with the search in FOLDER, with its settings")
     add(
-        "--apply",
-        metavar="TRIAL",
-        type=int,
-        nargs="?",
-        const=BEST,
+        "--apply", metavar="TRIAL", type=int, nargs="?", const=BEST,
         help="at the end train FOLDER's model with the best settings, or with those of a trial",
-    )
-    add("--quiet", action="store_true", help="say nothing but warnings and errors")
-    add("--verbose", action="store_true", help="say more about each trial")  # fmt: skip
-    for kind in KINDS:
-        kind.add_flags(parser, NO_FLAGS)
-    return parser
+    )  # fmt: skip
 
 
 def check_installed() -> None:

@@ -6,13 +6,13 @@ import io
 import pytest
 import yaml
 
-from tests.studies import NAMES, mixed
-from textgen import ranking
+from tests.search.studies import mixed
+from textgen.search import ranking
 
 
 @pytest.mark.parametrize("objective", ["loss", "loss,speed"])
 def test_trials_csv_ranks_the_trials(objective: str) -> None:
-    text = ranking.csv_text(mixed(objective), NAMES)
+    text = ranking.csv_text(mixed(objective))
     rows = list(csv.DictReader(io.StringIO(text)))
     assert [(row["rank"], row["trial"], row["state"]) for row in rows] == [
         ("1", "1", "complete"),
@@ -52,16 +52,16 @@ def test_the_best_trial_and_that_of_the_defaults() -> None:
 
 def test_a_line_of_the_table() -> None:
     trials = mixed().trials
-    head, line = ranking.heading(), ranking.line(trials[1], NAMES)
+    head, line = ranking.heading(), ranking.line(trials[1])
     assert line.split() == [
         "1", "complete", "1.5000", "1.0000", "4", "1.5", "1,234", "100", "dropout", "0.1,", "cell",
         "gru",
     ]  # fmt: skip
     assert line.index("dropout") == head.index("settings")
-    assert ranking.line(trials[4], NAMES).split(maxsplit=2)[1:] == [
+    assert ranking.line(trials[4]).split(maxsplit=2)[1:] == [
         "failed", "MemoryError: no room",
     ]  # fmt: skip
-    assert ranking.line(trials[5], NAMES).endswith("its settings are tried again")
+    assert ranking.line(trials[5]).endswith("its settings are tried again")
 
 
 def test_best_yaml_has_the_settings_as_flags() -> None:

@@ -1,0 +1,117 @@
+"""The study of a search in its database."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from textgen.errors import TextgenError
+from textgen.search import storage, study
+from textgen.search.study import counted, counts
+
+ABOUT = {"objective": "loss", "fixed": {}}
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return storage.sqlite_url(tmp_path / "a b%c.db")
+
+
+def begun(url: str, **about: Any) -> optuna.Study:
+    database = storage.connect(url)
+    assert study.begin(database, "s", ABOUT | about, {"x": 0.5})
+    return optuna.load_study(study_name="s", storage=database)
+
+
+def test_a_study_is_found_again_with_what_it_is_about(url: str) -> None:
+    begun(url)
+    database = storage.connect(url, study.try_again)
+    assert study.facts(database, "s", shared=True) == ABOUT
+    assert study.facts(database, "other", shared=True) is None
+    assert not study.begin(database, "s", ABOUT, {}), "another process was quicker"
+
+
+def test_the_first_trial_has_the_settings_of_train_py(url: str) -> None:
+    first = begun(url).ask()
+    assert first.suggest_float("x", 0, 1) == 0.5
+    assert first.user_attrs == {study.DEFAULTS: True}
+
+
+def test_a_study_that_was_cut_short_at_its_beginning(url: str, monkeypatch: Any) -> None:
+    database = storage.connect(url)
+    optuna.create_study(storage=database, study_name="s")
+    monkeypatch.setattr(study, "SECONDS_TO_BEGIN", 0.2)
+    with pytest.raises(TextgenError, match="was not begun by textgen, or its beginning"):
+        study.facts(database, "s", shared=True)
+    assert study.facts(database, "s", shared=False) is None
+    assert study.begin(database, "s", ABOUT, {}), "it is begun anew"
+
+
+def test_two_objectives(url: str) -> None:
+    found = begun(url, objective="loss,speed")
+    assert [d.name for d in found.directions] == ["MINIMIZE", "MAXIMIZE"]
+
+
+def test_which_trials_count(url: str) -> None:
+    found = begun(url)
+    for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL):
+        trial = found.ask()
+        trial.suggest_float("x", 0, 1)
+        found.tell(trial, 1.0 if state == TrialState.COMPLETE else None, state=state)
+    for name in ("failure", "left_out"):
+        trial = found.ask()
+        trial.set_user_attr(name, "why")
+        state = TrialState.FAIL if name == "failure" else TrialState.PRUNED
+        found.tell(trial, state=state)
+    found.ask()
+    found.enqueue_trial({"x": 0.1})
+    states = [True, True, False, True, False, True, False]
+    assert [counts(trial) for trial in found.trials] == states
+    assert counted(found) == 4
+    assert [study.is_surplus(found, n, 3) for n in (3, 4, 5)] == [False, True, True]
+
+
+def test_trials_of_the_dead_fail_and_their_settings_are_tried_again(url: str) -> None:
+    found = begun(url)
+    for _ in range(study.MOST_TRIES):
+        found.ask().suggest_float("x", 0, 1)
+        study.fail_dead(found)
+    study.fail_dead(found)
+    assert [study.state(trial) for trial in found.trials] == ["interrupted"] * study.MOST_TRIES
+    assert {trial.params["x"] for trial in found.trials} == {0.5}
+    assert all(study.DEFAULTS in trial.user_attrs for trial in found.trials)
+
+
+@pytest.mark.parametrize(("name", "stopped"), [(None, 3), ("halving", 2), ("none", None)])
+def test_a_poor_trial_is_stopped_but_not_at_once(name: str | None, stopped: int | None) -> None:
+    found = optuna.create_study(pruner=study.pruner(name, 10))
+    for loss in (1.0, 1.1, 1.2, 1.3, 9.0):
+        trial = found.ask()
+        steps = []
+        for step in range(1, 11):
+            trial.report(loss, step)
+            if trial.should_prune():
+                steps.append(step)
+        found.tell(trial, loss)
+    assert (steps or [None])[0] == stopped
+
+
+def test_no_two_threads_are_handed_the_same_trial(url: str) -> None:
+    found = begun(url)
+    for _ in range(19):
+        found.enqueue_trial({"x": 0.5})
+    numbers: list[int] = []
+
+    def work() -> None:
+        for _ in range(5):
+            numbers.append(found.ask().number)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(numbers) == list(range(20))

@@ -1,0 +1,1 @@
+"""The hyperparameter search: many short trainings, each with other settings."""
