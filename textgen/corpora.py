@@ -1,7 +1,7 @@
 """Raw text: decode, clean, unwrap and split it.
 
 Functions from text to text; `recipes.py` puts them together for the known corpora,
-`prepare.py` for the command `python -m textgen corpus`, and `sources.py` reads by them.
+`preparation` for the command `python -m textgen corpus`, and `sources.py` reads by them.
 """
 
 import codecs

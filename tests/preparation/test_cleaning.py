@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from textgen import cleaning, corpora
+from textgen import corpora
 from textgen.errors import TextgenError
+from textgen.preparation import cleaning
 
 PARTS = [
     "*** START OF THE PROJECT GUTENBERG EBOOK X ***\n", "Produced by A\nand B\n\n",

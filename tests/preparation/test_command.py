@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from textgen import prepare, recipes
+from textgen import recipes
 from textgen.errors import TextgenError
+from textgen.preparation import command
 
 PARAGRAPHS = "".join(f"Paragraph {number} of a short text.\n\n" for number in range(100))
 
@@ -38,7 +39,7 @@ def twain(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
 
 
 def run(*arguments: object) -> None:
-    prepare.main([str(argument) for argument in arguments])
+    command.main([str(argument) for argument in arguments])
 
 
 def read(path: Path) -> str:
@@ -253,14 +254,14 @@ def test_a_disk_that_fills_after_the_first_text_leaves_no_new_folder(
     text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """validate.txt is written before input.txt, and goes with the folder that was made for it."""
-    written = prepare._written
+    written = command._written
 
     def full(path: Path, chunks: Iterable[str]) -> Path:
         if path.name.startswith(".input."):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return written(path, chunks)
 
-    monkeypatch.setattr(prepare, "_written", full)
+    monkeypatch.setattr(command, "_written", full)
     with pytest.raises(TextgenError, match="No space left"):
         run(text_file, "--out", tmp_path / "new" / "out")
     assert not (tmp_path / "new").exists()

@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from textgen import cleaning, console, corpora, recipes
+from textgen import console, corpora, recipes
 from textgen.errors import TextgenError
 from textgen.files import explained, make_folder, replacing
 from textgen.options import ArgumentParser
+from textgen.preparation import cleaning
 from textgen.sources import Source, Split, Stream
 
 DEFAULT_SPLIT = 0.1
@@ -157,7 +158,8 @@ def _refuse_existing(directory: Path, overwrite: bool, share: float) -> None:
 
 
 def _from_files(options: argparse.Namespace, directory: Path) -> None:
-    from textgen.report import Report  # here, so that a mistake is told before NumPy is imported
+    # Here, so that a mistake is told before NumPy is imported.
+    from textgen.preparation.report import Report
 
     with _folder(directory), explained(directory), _work(directory) as work:
         names = [_readable(Path(name), work) for name in options.texts]
@@ -267,7 +269,7 @@ def _chunks(path: Path) -> Chunks:
 
 
 def _deduplicated(text: Path, work: Path, unit: str) -> Path:
-    from textgen import documents
+    from textgen.preparation import documents
 
     def found() -> Iterator[str]:
         return (
@@ -289,7 +291,7 @@ def _deduplicated(text: Path, work: Path, unit: str) -> Path:
 def _shuffled(text: Path, work: Path, options: argparse.Namespace) -> Path:
     import numpy as np
 
-    from textgen import documents
+    from textgen.preparation import documents
 
     line = options.shuffle_documents
     if line == BLANK_LINES:
