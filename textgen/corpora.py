@@ -1,4 +1,4 @@
-"""Raw text: decode, clean, unwrap and split it.
+"""Raw text: decode, clean and unwrap it.
 
 Functions from text to text; `recipes.py` puts them together for the known corpora,
 `preparation` for the command `python -m textgen corpus`, and `sources.py` reads by them.
@@ -9,7 +9,6 @@ import itertools
 import re
 import shlex
 from pathlib import Path
-from typing import NamedTuple, Protocol
 
 from textgen.errors import TextgenError
 
@@ -248,123 +247,3 @@ def _join_lines(lines: list[str]) -> str:
         tight = DASH_AT_END.search(joined) or DASH_AT_START.match(line)
         joined += line if tight else f" {line}"
     return joined
-
-
-SLICE_CHARACTERS = 2_000  # of one part in a row: about a page, so that few joints are odd
-MAX_SLICES = 100
-
-
-def split(text: str, validation_split: float) -> tuple[str, str]:
-    """Hold out a share of `text`: returns training and validation text.
-
-    Cuts `text` into many equal slices and holds out the end of each, so that both parts
-    sample the whole text. Cuts are at paragraph ends (where none is near: at line ends, then
-    at spaces), each chosen so that the share held out so far stays close to `validation_split`.
-    No cut is farther from its place than half of what is held out (or of what is left to train
-    on). No character is lost or changed, and the same text gives the same parts.
-    Raises TextgenError when `validation_split` is not between 0 and 1 (both excluded) or when
-    the text is too short to give both parts something.
-    """
-    slices = split_places(text, validation_split)
-    training = "".join(text[piece.start : piece.cut] for piece in slices)
-    validation = "".join(text[piece.cut : piece.end] for piece in slices)
-    return _checked_parts(training, validation, validation_split)
-
-
-class Searchable(Protocol):
-    """What splitting needs of a text: a str is one, and so is a file that is read in parts."""
-
-    def __len__(self) -> int: ...
-    def find(self, separator: str, low: int, high: int, /) -> int: ...
-    def rfind(self, separator: str, low: int, high: int, /) -> int: ...
-    def startswith(self, prefix: str, place: int, /) -> bool: ...
-
-
-class Slice(NamedTuple):
-    """A part of a text: trained on from `start` to `cut`, held out from there to `end`."""
-
-    start: int
-    cut: int
-    end: int
-
-
-def split_places(text: Searchable, validation_split: float) -> list[Slice]:
-    """Where `split` cuts `text`. Raises TextgenError for a share that is none."""
-    check_share(validation_split)
-    reach, slices = _reach(len(text), validation_split), []
-    start = held_out = 0
-    for end in _slice_ends(text, validation_split):
-        place = end - (round(validation_split * end) - held_out)
-        low, high = (min(end, max(start, place + way)) for way in (-reach, reach))
-        slices.append(Slice(start, _nearest_cut(text, place, low, high), end))
-        held_out += end - slices[-1].cut
-        start = end
-    return slices
-
-
-def split_tail(text: str, share: float) -> tuple[str, str]:
-    """Hold out the last `share` of `text`: `split` with one slice; raises what it raises."""
-    check_share(share)
-    place, reach = round(len(text) * (1 - share)), _reach(len(text), share)
-    cut = _nearest_cut(text, place, place - reach, place + reach)
-    return _checked_parts(text[:cut], text[cut:], share)
-
-
-def check_share(validation_split: float) -> None:
-    """Raise TextgenError unless `validation_split` is between 0 and 1, both excluded."""
-    if not 0 < validation_split < 1:
-        raise TextgenError(
-            f"`validation_split` {validation_split} is not a share between 0 and 1:"
-            " give for example 0.1 to hold out a tenth"
-        )
-
-
-def _reach(length: int, share: float) -> int:
-    """How many characters a cut may be from its place: few when the smaller part is short."""
-    return round(length * min(share, 1 - share) / 2)
-
-
-def _slice_ends(text: Searchable, share: float) -> list[int]:
-    """Where slices end, ascending. They are sought in places apart, so that none is empty."""
-    length = len(text)
-    count = min(MAX_SLICES, max(1, int(length * min(share, 1 - share) / SLICE_CHARACTERS)))
-    half = length // (2 * count) - 1
-    places = [length * number // count for number in range(1, count)]
-    return [_nearest_cut(text, place, place - half, place + half) for place in places] + [length]
-
-
-def _nearest_cut(text: Searchable, position: int, low: int, high: int) -> int:
-    """Find the paragraph end from `low` to `high` nearest `position`; else line end, else space."""
-    position = max(low, min(position, high))
-    for separator in ("\n\n", "\n", " "):
-        places = (
-            text.rfind(separator, max(0, low - len(separator)), position),
-            text.find(separator, max(0, position - len(separator)), high),
-        )
-        cuts = [_past(text, place, separator) for place in places if place >= 0]
-        fitting = [cut for cut in cuts if low <= cut <= high]
-        if fitting:
-            return min(fitting, key=lambda cut: abs(cut - position))
-    return position
-
-
-def _past(text: Searchable, place: int, separator: str) -> int:
-    """Return the end of the run of separators at `place`."""
-    end = place + len(separator)
-    while text.startswith(separator[0], end):
-        end += 1
-    return end
-
-
-def _checked_parts(training: str, validation: str, share: float) -> tuple[str, str]:
-    if not training.strip() or not validation.strip():
-        raise too_short(len(training) + len(validation), share)
-    return training, validation
-
-
-def too_short(length: int, share: float) -> TextgenError:
-    """Say that a text of `length` characters is too short to hold out a share of it."""
-    return TextgenError(
-        f"a text of {length:,} characters is too short to hold out {share:.1%}: give more text,"
-        " or your own validate.txt"
-    )

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from textgen import console, corpora, downloads, files, sources
+from textgen import console, corpora, downloads, files, sources, splitting
 from textgen.errors import TextgenError
-from textgen.sources import Source, Split, Stream, Streams
+from textgen.sources import Source
+from textgen.splitting import Split, Stream, Streams
 
 HELD_OUT = 0.1  # of each known corpus
 
@@ -43,7 +44,7 @@ def find_texts(data_dir: Path, validation_split: float) -> Streams:
     text.
     """
     if validation_split:
-        corpora.check_share(validation_split)
+        splitting.check_share(validation_split)
     if not data_dir.is_dir() or (source := sources.find(data_dir, "input")) is None:
         if not prepare_known(data_dir):
             raise _no_text(data_dir)
@@ -128,7 +129,7 @@ def make_tinyshakespeare(source: str | None) -> Texts:
     address that has the classic text as `tinyshakespeare.txt`. Raises TextgenError.
     """
     text = _shakespeare_from_web() if source is None else _shakespeare_from(source)
-    return Texts(*corpora.split_tail(text, HELD_OUT))
+    return Texts(*splitting.split_tail(text, HELD_OUT))
 
 
 def _shakespeare_from_web() -> str:
@@ -238,7 +239,7 @@ def make_twain(source: str | None) -> Texts:
             f" that has {' and '.join(BOOKS)}"
         )
     books = [_book(name, source) for name in BOOKS]
-    return Texts(*corpora.split("\n".join(books), HELD_OUT))
+    return Texts(*splitting.split("\n".join(books), HELD_OUT))
 
 
 def _book(name: str, source: str | None) -> str:

@@ -11,12 +11,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from textgen import console, corpora, recipes
+from textgen import console, recipes
 from textgen.errors import TextgenError
 from textgen.files import explained, make_folder, replacing
 from textgen.options import ArgumentParser
 from textgen.preparation import cleaning
-from textgen.sources import Source, Split, Stream
+from textgen.sources import Source
+from textgen.splitting import Split, Stream, check_share
 
 DEFAULT_SPLIT = 0.1
 BLANK_LINES = "blank lines"
@@ -136,7 +137,7 @@ def _check_file_options(options: argparse.Namespace) -> Path:
     if options.validation_split is None:
         options.validation_split = DEFAULT_SPLIT
     if options.validation_split != 0:
-        corpora.check_share(options.validation_split)
+        check_share(options.validation_split)
     directory: Path = options.out
     _refuse_existing(directory, options.overwrite, options.validation_split)
     return directory
