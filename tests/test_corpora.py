@@ -142,8 +142,11 @@ def test_strip_gutenberg_keeps_every_book_of_several() -> None:
     assert corpora.strip_gutenberg(text) == "One.\n\nOne.\n"
 
 
-def test_strip_gutenberg_leaves_other_text_alone() -> None:
-    assert corpora.strip_gutenberg(WRAPPED) == WRAPPED
+@pytest.mark.parametrize(
+    "text", [WRAPPED, "", "*** START OF THE PROJECT GUTENBERG EBOOK\n\nX ***\nNo START line.\n"]
+)
+def test_strip_gutenberg_leaves_other_text_alone(text: str) -> None:
+    assert corpora.strip_gutenberg(text) == text
 
 
 @needs_corpora
@@ -220,3 +223,39 @@ def test_unwrap_leaves_one_block_of_real_prose_wrapped() -> None:
     )
     blocks = corpora.BLOCK.findall(corpora.unwrap(text))
     assert [block[:32] for block in blocks] == ["1. \u00a0Here a captive heart busted."]
+
+
+# --- texts in chunks ---
+
+PARTS = [
+    "*** START OF THE PROJECT GUTENBERG EBOOK X ***\n", "Produced by A\nand B\n\n",
+    "*** END OF THE PROJECT GUTENBERG EBOOK X ***\n", "End of Project Gutenberg's X\n", "\n",
+    "[Illustration: a\nship]\n", "line\n", " \t\n", "word ",
+    "A line of prose that is as long as the lines of books are when wrapped,\n",
+]  # fmt: skip
+CLEANABLE = st.lists(st.sampled_from(PARTS), max_size=20).map("".join)
+
+
+def chunks(text: str, size: int) -> list[str]:
+    return [text[start : start + size] for start in range(0, len(text), size)]
+
+
+@given(CLEANABLE, st.integers(1, 50))
+def test_books_are_found_in_chunks_as_in_a_whole_text(text: str, size: int) -> None:
+    whole = list(corpora.gutenberg_books([text]))
+    assert list(corpora.gutenberg_books(chunks(text, size))) == whole
+
+
+@given(CLEANABLE, st.integers(1, 50))
+def test_paragraphs_are_unwrapped_as_in_a_whole_text(text: str, size: int) -> None:
+    assert "".join(corpora.unwrapped(chunks(text, size))) == corpora.unwrap(text)
+
+
+@given(st.text("\na "), st.integers(1, 5))
+def test_newlines_at_the_edges_go(text: str, size: int) -> None:
+    assert "".join(corpora.without_edge_newlines(chunks(text, size))) == text.strip("\n")
+
+
+@given(st.text("\nab"), st.integers(1, 5), st.sampled_from(["\n", "\n\n", "a", "aba"]))
+def test_parts_are_those_of_the_whole_text(text: str, size: int, separator: str) -> None:
+    assert list(corpora.parts(chunks(text, size), separator)) == text.split(separator)

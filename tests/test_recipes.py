@@ -10,7 +10,7 @@ import pytest
 
 from tests.loopback import serving
 from tests.test_downloads import make_wheel
-from textgen import corpora, downloads, files, recipes, splitting
+from textgen import corpora, downloads, recipes, splitting
 from textgen.errors import TextgenError
 
 CORPORA = Path(__file__).parents[2] / "shared" / "corpora"
@@ -74,26 +74,6 @@ def test_find_texts_makes_a_known_corpus_and_says_so(
     assert "making it from a stand-in" in capsys.readouterr().err
     assert texts_of(tmp_path / "twain", 0.0) == ("abc\n", "de\n")
     assert capsys.readouterr().err == "", "a corpus that is there is made again"
-
-
-def test_a_failed_recipe_leaves_no_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = files.write_atomic
-
-    def fail_on_input(path: Path, data: bytes) -> None:
-        if path.name == "input.txt":
-            raise TextgenError("disk full")
-        write(path, data)
-
-    monkeypatch.setattr(files, "write_atomic", fail_on_input)
-    with pytest.raises(TextgenError, match="disk full"):
-        recipes.write_texts(tmp_path, recipes.Texts("a", "b"))
-    assert [path.name for path in tmp_path.iterdir()] == ["validate.txt"]
-
-
-def test_write_texts_says_when_the_folder_cannot_be(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(TextgenError, match=r"cannot make the folder .*file/data .*choose another"):
-        recipes.write_texts(tmp_path / "file" / "data", recipes.Texts("a", None))
 
 
 # --- tinyshakespeare ---

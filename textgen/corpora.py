@@ -1,13 +1,16 @@
 """Raw text: decode, clean and unwrap it.
 
-Functions from text to text; `recipes.py` puts them together for the known corpora,
-`preparation` for the command `python -m textgen corpus`, and `sources.py` reads by them.
+Each of these has a function for a whole text and one for a text in chunks, cut anywhere.
+`recipes.py` puts them together for the known corpora, `preparation` for the command
+`python -m textgen corpus`, and `sources.py` reads by them.
 """
 
 import codecs
+import io
 import itertools
 import re
 import shlex
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from textgen.errors import TextgenError
@@ -61,7 +64,29 @@ def decode(data: bytes, name: str) -> str:
     Tries what `detect_encoding` finds. `name` is what messages call the data.
     Raises TextgenError for data that is binary, damaged or in another encoding.
     """
-    return _decoded(data, detect_encoding(data, name), name)
+    return "".join(decoded([data], detect_encoding(data, name), name))
+
+
+def decoded(blocks: Iterable[bytes], encoding: str, name: str) -> Iterator[str]:
+    """Likewise of data that comes in blocks, cut anywhere, and of one encoding."""
+    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), True)
+    read = controls = length = 0
+    for data in itertools.chain(blocks, [b""]):
+        read += len(data)
+        try:
+            text = decoder.decode(data, final=not data)
+        except UnicodeDecodeError as error:
+            bad_byte = _bad_byte(error, read - len(error.object))
+            raise TextgenError(
+                f"{name} is not UTF-8, UTF-16 or cp1252 text ({encoding}: {bad_byte}):"
+                " save it as UTF-8 plain text first"
+            ) from error
+        if "\0" in text:
+            raise binary(name, "a binary file (it has zero bytes)")
+        controls += count_controls(text.encode("utf-8", "surrogatepass"))
+        length += len(text)
+        yield text
+    refuse_controls(controls, length, name)
 
 
 def detect_encoding(data: bytes, name: str, start: int = 0) -> str:
@@ -107,20 +132,6 @@ def _refuse_damaged_utf8(data: bytes, error: UnicodeDecodeError, name: str, star
         )
 
 
-def _decoded(data: bytes, encoding: str, name: str) -> str:
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise TextgenError(
-            f"{name} is not UTF-8, UTF-16 or cp1252 text ({encoding}: {_bad_byte(error)}):"
-            " save it as UTF-8 plain text first"
-        ) from error
-    if "\0" in text:
-        raise binary(name, "a binary file (it has zero bytes)")
-    refuse_controls(count_controls(text.encode("utf-8", "surrogatepass")), len(text), name)
-    return even_line_ends(text)
-
-
 def even_line_ends(text: str) -> str:
     r"""Make every line end \n."""
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
@@ -164,16 +175,10 @@ def binary(name: str, kind: str) -> TextgenError:
 
 
 # What Project Gutenberg puts around a book (https://www.gutenberg.org/policy/license.html).
-GUTENBERG_START = re.compile(
-    r"\*\*\* ?START OF TH(?:E|IS) PROJECT GUTENBERG[^*]*\*\*\*", re.IGNORECASE
-)
+GUTENBERG_START = re.compile(r"\*\*\* ?START OF TH(?:E|IS) PROJECT GUTENBERG", re.IGNORECASE)
 GUTENBERG_END = re.compile(
     r"\*\*\* ?END OF TH(?:E|IS) PROJECT GUTENBERG|End of (?:the |this )?Project Gutenberg",
     re.IGNORECASE,
-)
-GUTENBERG_BOOK = re.compile(
-    rf"^{GUTENBERG_START.pattern}.*\n(?P<book>(?s:.*?))(?=^(?:{GUTENBERG_END.pattern})|\Z)",
-    re.MULTILINE | re.IGNORECASE,
 )
 GUTENBERG_CREDITS = re.compile(
     r"\A\s*(?:produced|e-?text prepared|transcribed) (?s:.*?)(?:\n\s*\n|\Z)", re.IGNORECASE
@@ -184,25 +189,42 @@ EDITORS_NOTES = re.compile(
 
 
 def strip_gutenberg(text: str) -> str:
-    """Return the books in `text` without Project Gutenberg's header, licence, credits and notes.
+    """Return the books in `text`, a blank line between them; without a START line all of it."""
+    books = list(gutenberg_books([text]))
+    return "\n\n".join(books) + "\n" if books else text
+
+
+def gutenberg_books(chunks: Iterable[str]) -> Iterator[str]:
+    """The books in a text without Project Gutenberg's header, licence, credits and notes.
 
     Keeps what is between the START and END lines (of each book, where a file has several), less
     the "Produced by ..." paragraph and notes such as [Illustration: ...] and [Transcriber's
-    Note: ...]. A text without a START line comes back as it is.
+    Note: ...]. A START line may be wrapped. One book is in memory at a time.
     """
-    books = [match["book"] for match in GUTENBERG_BOOK.finditer(text)]
-    if not books:
-        return text
-    return "\n\n".join(map(clean_book, books)) + "\n"
+    opening = ""
+    book: list[str] | None = None
+    for line in itertools.chain(parts(chunks, "\n"), ["*** END OF THE PROJECT GUTENBERG EBOOK"]):
+        if book is not None and GUTENBERG_END.match(line):
+            yield _clean_book("\n".join(book))
+            book = None
+        elif book is not None:
+            book.append(line)
+        elif line.strip() and (opening or GUTENBERG_START.match(line)):
+            opening += line
+            if "***" in opening[3:]:
+                opening, book = "", []
+        else:
+            opening = ""
 
 
-def clean_book(book: str) -> str:
+def _clean_book(book: str) -> str:
     """Drop credits, notes and the newlines around a book."""
     return EDITORS_NOTES.sub("", GUTENBERG_CREDITS.sub("", book)).strip("\n")
 
 
 FULL_LINE = 55  # columns; hard wraps are at 60 to 80, most verse stays below
 LONGEST_WRAP = 100  # columns; longer lines were never wrapped
+LONGEST_PARAGRAPH = 1 << 24  # characters; what is longer is no hard-wrapped paragraph
 BLOCK = re.compile(r"^[^\S\n]*\S.*(?:\n[^\S\n]*\S.*)+", re.MULTILINE)
 KEPT_LINE = re.compile(r" {2}|\t|[-*+•|>] |#+ |\d{1,3}[.)] ")  # indented, list, quote, heading
 DASH_AT_END = re.compile(r"[^\s-](?:--?|—)$")
@@ -222,6 +244,22 @@ def unwrap(text: str) -> str:
     Applying it twice changes nothing more.
     """
     return BLOCK.sub(_unwrap_block, text)
+
+
+def unwrapped(chunks: Iterable[str]) -> Iterator[str]:
+    """Likewise of a text in chunks; paragraphs beyond 16 million characters keep their lines."""
+    held = ""
+    for chunk in chunks:
+        held += chunk
+        place = held.rfind("\n\n") + 2
+        if place > 1:
+            yield unwrap(held[:place])
+            held = held[place:]
+        elif len(held) > LONGEST_PARAGRAPH:
+            place = held.rfind("\n") + 1 or len(held)
+            yield held[:place]
+            held = held[place:]
+    yield unwrap(held)
 
 
 def _unwrap_block(match: re.Match[str]) -> str:
@@ -247,3 +285,28 @@ def _join_lines(lines: list[str]) -> str:
         tight = DASH_AT_END.search(joined) or DASH_AT_START.match(line)
         joined += line if tight else f" {line}"
     return joined
+
+
+def parts(chunks: Iterable[str], separator: str) -> Iterator[str]:
+    """What is between separators in a text in chunks; `str.split` of the whole."""
+    held = ""
+    for chunk in chunks:
+        if separator in held[-len(separator) :] + chunk:
+            *whole, held = (held + chunk).split(separator)
+            yield from whole
+        else:
+            held += chunk
+    yield held
+
+
+def without_edge_newlines(chunks: Iterable[str]) -> Iterator[str]:
+    """A text in chunks without the newlines around it."""
+    held, begun = "", False
+    for chunk in chunks:
+        text = chunk if begun else chunk.lstrip("\n")
+        begun = begun or bool(text)
+        body = text.rstrip("\n")
+        if body:
+            yield held + body
+            held = ""
+        held += text[len(body) :]

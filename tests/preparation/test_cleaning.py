@@ -1,45 +1,11 @@
-"""Streams of raw text give what the functions on whole texts give."""
+"""Raw files of any encoding are read in chunks of any size."""
 
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from textgen import corpora
 from textgen.errors import TextgenError
 from textgen.preparation import cleaning
-
-PARTS = [
-    "*** START OF THE PROJECT GUTENBERG EBOOK X ***\n", "Produced by A\nand B\n\n",
-    "*** END OF THE PROJECT GUTENBERG EBOOK X ***\n", "End of Project Gutenberg's X\n", "\n",
-    "[Illustration: a\nship]\n", "line\n", " \t\n", "word ",
-    "A line of prose that is as long as the lines of books are when wrapped,\n",
-]  # fmt: skip
-TEXT = st.lists(st.sampled_from(PARTS), max_size=20).map("".join)
-
-
-def chunks(text: str, size: int) -> list[str]:
-    return [text[start : start + size] for start in range(0, len(text), size)]
-
-
-@given(TEXT, st.integers(1, 50))
-def test_books_are_stripped_as_in_a_whole_text(text: str, size: int) -> None:
-    stripped = corpora.strip_gutenberg(text)
-    if cleaning.has_gutenberg_book(chunks(text, size)):
-        assert "".join(cleaning.gutenberg_books(chunks(text, size))) == stripped
-    else:
-        assert stripped == text
-
-
-@given(TEXT, st.integers(1, 50))
-def test_paragraphs_are_unwrapped_as_in_a_whole_text(text: str, size: int) -> None:
-    assert "".join(cleaning.unwrapped(chunks(text, size))) == corpora.unwrap(text)
-
-
-@given(st.text("\na "), st.integers(1, 5))
-def test_newlines_at_the_edges_go(text: str, size: int) -> None:
-    assert "".join(cleaning.without_edge_newlines(chunks(text, size))) == text.strip("\n")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252"])

@@ -1,23 +1,35 @@
-"""Raw text files -> clean text, as streams: decoded, stripped of licences, unwrapped.
-
-Each function takes a text in chunks, cut anywhere, and yields it changed, in chunks.
-"""
+"""A raw text file -> its clean text in chunks: decoded, stripped of licences, unwrapped."""
 
 from __future__ import annotations
 
-import codecs
-import io
+import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from textgen import corpora
-from textgen.errors import TextgenError
+from textgen import console, corpora
 from textgen.sources import CHUNK, opened
 
 HEAD = 1 << 26
 """Bytes by which the encoding of a file is told."""
-LONGEST_PARAGRAPH = 1 << 24
-"""Characters; what is longer is no hard-wrapped paragraph."""
+
+
+def cleaned(path: Path, name: str, strip_gutenberg: bool, unwrap: bool) -> Iterator[str]:
+    """The text of a file, cleaned as asked; says what it found and did.
+
+    `name` is what the user calls the file. Raises TextgenError where it has no text to read.
+    """
+    encoding = encoding_of(path)
+    shown = encoding.replace("-sig", " with byte order mark")
+    chunks = _measured(decoded(path, encoding), f"read {name}: {shown},")
+    if strip_gutenberg:
+        if next(corpora.gutenberg_books(decoded(path, encoding)), None) is None:
+            console.warn(f"{name} has no Project Gutenberg START line: nothing stripped")
+        else:
+            books = joined(corpora.gutenberg_books(chunks), "\n\n")
+            chunks = _measured(itertools.chain(books, "\n"), "stripped to")
+    if unwrap:
+        chunks = _measured(corpora.unwrapped(chunks), "unwrapped to")
+    return chunks
 
 
 def encoding_of(path: Path) -> str:
@@ -30,94 +42,21 @@ def encoding_of(path: Path) -> str:
 
 
 def decoded(path: Path, encoding: str) -> Iterator[str]:
-    r"""The text of a file, without byte order mark, with \n line ends.
-
-    Raises TextgenError for data that is binary, damaged or in another encoding.
-    """
-    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), True)
-    read = controls = length = 0
+    """The text of a file; see `corpora.decoded`."""
     with opened(path) as (file, _):
-        while True:
-            data = file.read(CHUNK)
-            read += len(data)
-            try:
-                text = decoder.decode(data, final=not data)
-            except UnicodeDecodeError as error:
-                place = read - len(error.object) + error.start
-                raise TextgenError(
-                    f"{path} is not UTF-8, UTF-16 or cp1252 text ({encoding}: byte"
-                    f" 0x{error.object[error.start]:02x} at offset {place}): save it as UTF-8 plain"
-                    " text first"
-                ) from error
-            if "\0" in text:
-                raise corpora.binary(str(path), "a binary file (it has zero bytes)")
-            controls += corpora.count_controls(text.encode("utf-8", "surrogatepass"))
-            length += len(text)
-            yield text
-            if not data:
-                break
-    corpora.refuse_controls(controls, length, str(path))
+        yield from corpora.decoded(iter(lambda: file.read(CHUNK), b""), encoding, str(path))
 
 
-def lines(chunks: Iterable[str]) -> Iterator[list[str]]:
-    """The lines of a text, with their ends, some at a time."""
-    rest = ""
+def joined(texts: Iterable[str], between: str) -> Iterator[str]:
+    """`str.join`, a text at a time."""
+    for number, text in enumerate(texts):
+        yield between + text if number else text
+
+
+def _measured(chunks: Iterable[str], what: str) -> Iterator[str]:
+    """The same chunks; says how much it was when all have passed."""
+    characters = lines = 0
     for chunk in chunks:
-        whole, newline, after = chunk.rpartition("\n")
-        if newline:
-            yield [line + "\n" for line in (rest + whole).split("\n")]
-            rest = after
-        else:
-            rest += chunk
-    if rest:
-        yield [rest]
-
-
-def has_gutenberg_book(chunks: Iterable[str]) -> bool:
-    """Whether a text has a line with which Project Gutenberg starts a book."""
-    return any(corpora.GUTENBERG_START.match(line) for some in lines(chunks) for line in some)
-
-
-def gutenberg_books(chunks: Iterable[str]) -> Iterator[str]:
-    """The books of a text, cleaned as `corpora.strip_gutenberg` does; one is in memory."""
-    book: list[str] | None = None
-    separator = ""
-    for some in (*lines(chunks), ["*** END OF THE PROJECT GUTENBERG EBOOK"]):
-        for line in some:
-            if book is None:
-                book = [] if corpora.GUTENBERG_START.match(line) else None
-            elif corpora.GUTENBERG_END.match(line):
-                yield separator + corpora.clean_book("".join(book))
-                book, separator = None, "\n\n"
-            else:
-                book.append(line)
-    yield "\n"
-
-
-def unwrapped(chunks: Iterable[str]) -> Iterator[str]:
-    """`corpora.unwrap`; paragraphs beyond 16 million characters keep their lines."""
-    held = ""
-    for chunk in chunks:
-        held += chunk
-        place = held.rfind("\n\n") + 2
-        if place > 1:
-            yield corpora.unwrap(held[:place])
-            held = held[place:]
-        elif len(held) > LONGEST_PARAGRAPH:
-            place = held.rfind("\n") + 1 or len(held)
-            yield held[:place]
-            held = held[place:]
-    yield corpora.unwrap(held)
-
-
-def without_edge_newlines(chunks: Iterable[str]) -> Iterator[str]:
-    """`str.strip` of newlines."""
-    held, begun = "", False
-    for chunk in chunks:
-        text = chunk if begun else chunk.lstrip("\n")
-        begun = begun or bool(text)
-        body = text.rstrip("\n")
-        if body:
-            yield held + body
-            held = ""
-        held += text[len(body) :]
+        characters, lines = characters + len(chunk), lines + chunk.count("\n")
+        yield chunk
+    console.say(f"{what} {characters:,} characters in {lines:,} lines")
