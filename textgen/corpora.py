@@ -44,20 +44,6 @@ CONTROLS = bytes(code for code in range(32) if code not in b"\t\n\v\f\r\x1a\x1b"
 MAX_CONTROL_SHARE = 0.02  # compressed and random data have about 0.1
 
 
-def read_bytes(path: Path) -> bytes:
-    """Return the content of a file. Raises TextgenError where there is none to read."""
-    if path.is_dir():
-        raise TextgenError(f"{path} is a folder: give a text file")
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise TextgenError(f"{path} does not exist: check the name") from None
-    except OSError as error:
-        raise TextgenError(
-            f"cannot read {path} ({error.strerror}): check the file and its permissions"
-        ) from error
-
-
 def decode(data: bytes, name: str) -> str:
     r"""Return the text in `data`, without byte order mark, with \n line ends.
 

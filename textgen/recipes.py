@@ -282,7 +282,10 @@ def _member(source: str, name: str) -> str:
 
 
 def _fetch(place: str) -> bytes:
-    return downloads.download(place) if downloads.is_url(place) else corpora.read_bytes(Path(place))
+    if downloads.is_url(place):
+        return downloads.download(place)
+    with sources.opened(Path(place)) as (file, _):
+        return file.read()
 
 
 KNOWN = {
