@@ -146,6 +146,10 @@ def test_evaluation_by_hand(rows: slice) -> None:
     assert [part.dtype for part in batches[0]] == [np.int32, np.int32, np.float32]
 
 
+def test_evaluation_has_no_batch_of_padding_alone() -> None:
+    assert [len(list(evaluation_batches(ids(count), 2, 3))) for count in (7, 8, 13)] == [1, 2, 2]
+
+
 @given(st.integers(2, 300), st.integers(1, 6), st.integers(1, 9))
 def test_evaluation_scores_every_token_but_the_first_once(size, batch_size, seq_length) -> None:
     batches = list(evaluation_batches(ids(size), batch_size, seq_length))
