@@ -58,6 +58,7 @@ BY_HAND = {
     "nested quotes": ("\"'A,' he said,\" I say.", "\"|'|A|,|'|he|said|,|\"|I|say|."),
     "curly quotes": ("“A ‘b’,” he said.", "“|A|‘|b|’|,|”|he|said|."),
     "British quotes": ("'I'm in,' I say, 'and so...'", "'|I|'m|in|,|'|I|say|,|'|and|so|...|'"),
+    "a quotation of several words": ("'Go home' he said. 'Go'", "'|Go|home|'|he|said|.|'|Go|'"),
     "apostrophes": ("'em 'bout goin' rock 'n' roll '90s", "'em|'bout|goin'|rock|'n'|roll|'90s"),
     "plural possessives": ("the dogs' and the boys’ bowls", "the|dogs|'|and|the|boys|’|bowls"),
     "no genitive": ("he says 'Go' as 'it' is", "he|says|'|Go|'|as|'|it|'|is"),
@@ -340,8 +341,16 @@ def test_what_is_long_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None
 def test_the_next_text_goes_on_with_what_is_remembered() -> None:
     tokenize("one")
     memory = treebank._memory
-    tokenize("two")
+    tokenize("two, one")
     assert treebank._memory is memory
+    assert len(set(memory.kinds)) == len(memory.kinds)
+
+
+def test_one_text_fills_no_more_than_the_room_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(treebank, "_MAX_ENTRIES", 20)
+    monkeypatch.setattr(treebank, "_memory", treebank._Memory())
+    tokenize(" ".join(map(str, range(100))))
+    assert remembered(treebank._memory) == 20
 
 
 def test_threads_go_on_with_what_others_leave_behind(monkeypatch: pytest.MonkeyPatch) -> None:
