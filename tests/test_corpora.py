@@ -1,13 +1,12 @@
-"""Text in, text out: reading, decoding, stripping, unwrapping and splitting."""
+"""Text in, text out: reading, decoding, stripping and unwrapping."""
 
-import collections
 import random
 import re
 import zlib
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from textgen import corpora
@@ -143,8 +142,11 @@ def test_strip_gutenberg_keeps_every_book_of_several() -> None:
     assert corpora.strip_gutenberg(text) == "One.\n\nOne.\n"
 
 
-def test_strip_gutenberg_leaves_other_text_alone() -> None:
-    assert corpora.strip_gutenberg(WRAPPED) == WRAPPED
+@pytest.mark.parametrize(
+    "text", [WRAPPED, "", "*** START OF THE PROJECT GUTENBERG EBOOK\n\nX ***\nNo START line.\n"]
+)
+def test_strip_gutenberg_leaves_other_text_alone(text: str) -> None:
+    assert corpora.strip_gutenberg(text) == text
 
 
 @needs_corpora
@@ -223,108 +225,37 @@ def test_unwrap_leaves_one_block_of_real_prose_wrapped() -> None:
     assert [block[:32] for block in blocks] == ["1. \u00a0Here a captive heart busted."]
 
 
-# --- split ---
+# --- texts in chunks ---
+
+PARTS = [
+    "*** START OF THE PROJECT GUTENBERG EBOOK X ***\n", "Produced by A\nand B\n\n",
+    "*** END OF THE PROJECT GUTENBERG EBOOK X ***\n", "End of Project Gutenberg's X\n", "\n",
+    "[Illustration: a\nship]\n", "line\n", " \t\n", "word ",
+    "A line of prose that is as long as the lines of books are when wrapped,\n",
+]  # fmt: skip
+CLEANABLE = st.lists(st.sampled_from(PARTS), max_size=20).map("".join)
 
 
-def paragraphs(count: int) -> str:
-    """`count` paragraphs of 100 characters each with the blank line, numbered."""
-    return "".join(f"{number:04d} ".ljust(98, "x") + "\n\n" for number in range(count))
+def chunks(text: str, size: int) -> list[str]:
+    return [text[start : start + size] for start in range(0, len(text), size)]
 
 
-def test_split_cuts_at_paragraph_ends_in_slices_by_hand() -> None:
-    # 1,000 paragraphs are 100,000 characters; a tenth is five slices of 2,000 held out.
-    training, validation = corpora.split(paragraphs(1000), 0.1)
-    held_out = [int(number) for number in re.findall(r"(\d{4}) x", validation)]
-    ends = (200, 400, 600, 800, 1000)
-    assert held_out == [number for end in ends for number in range(end - 20, end)]
-    kept = re.findall(r"(\d{4}) x+\n\n", training)
-    assert len(kept) == 900
-    assert not {int(number) for number in kept} & set(held_out)
+@given(CLEANABLE, st.integers(1, 50))
+def test_books_are_found_in_chunks_as_in_a_whole_text(text: str, size: int) -> None:
+    whole = list(corpora.gutenberg_books([text]))
+    assert list(corpora.gutenberg_books(chunks(text, size))) == whole
 
 
-def test_split_samples_the_whole_text() -> None:
-    text = paragraphs(10_000)
-    _, validation = corpora.split(text, 0.1)
-    numbers = [int(number) for number in re.findall(r"(\d{4}) x", validation)]
-    for tenth in range(10):
-        share = sum(number // 1000 == tenth for number in numbers) / 1000
-        assert share == pytest.approx(0.1, abs=0.011), f"tenth {tenth} of the text"
+@given(CLEANABLE, st.integers(1, 50))
+def test_paragraphs_are_unwrapped_as_in_a_whole_text(text: str, size: int) -> None:
+    assert "".join(corpora.unwrapped(chunks(text, size))) == corpora.unwrap(text)
 
 
-def test_split_goes_on_where_there_are_no_paragraphs() -> None:
-    lines = "".join(f"line {number}\n" for number in range(1000))
-    training, validation = corpora.split(lines, 0.2)
-    assert set(training.split("\n")) & set(validation.split("\n")) == {""}
-    words = " ".join(str(number) for number in range(1000))
-    training, validation = corpora.split(words, 0.2)
-    assert sorted(map(int, (training + " " + validation).split())) == list(range(1000))
-    assert corpora.split("x" * 10, 0.2) == ("x" * 8, "xx")
+@given(st.text("\na "), st.integers(1, 5))
+def test_newlines_at_the_edges_go(text: str, size: int) -> None:
+    assert "".join(corpora.without_edge_newlines(chunks(text, size))) == text.strip("\n")
 
 
-@given(
-    st.lists(st.text("ab", min_size=1, max_size=300), min_size=1, max_size=60),
-    st.sampled_from([" ", "\n", "\n\n", "\n\n\n"]),
-    st.floats(0.01, 0.99),
-)
-def test_split_keeps_every_character_and_the_share(
-    pieces: list[str], separator: str, share: float
-) -> None:
-    text = separator.join(pieces)
-    smaller = len(text) * min(share, 1 - share)
-    assume(smaller > 10)
-    training, validation = corpora.split(text, share)
-    assert collections.Counter(training + validation) == collections.Counter(text)
-    assert abs(len(validation) - share * len(text)) <= smaller / 2 + 1
-
-
-@pytest.mark.parametrize("share", [0.01, 0.1, 0.5, 0.9])
-def test_split_parts_put_back_together_give_the_text(share: float) -> None:
-    words = random.Random(2)
-    text = "".join("ab " * words.randrange(1, 400) + "\n\n" for _ in range(300))
-    training, validation = corpora.split(text, share)
-    assert len(validation) / len(text) == pytest.approx(share, abs=0.01)
-    assert woven(text, training, validation), "a part has text in another order"
-    assert corpora.split(text, share) == (training, validation)
-
-
-def woven(text: str, first: str, second: str) -> bool:
-    """Whether `text` is `first` and `second` dealt out, each in its own order, by paragraphs."""
-    taken = [0, 0]
-    for paragraph in re.findall(r".+\n\n", text):
-        for index, part in enumerate((first, second)):
-            if part.startswith(paragraph, taken[index]):
-                taken[index] += len(paragraph)
-                break
-        else:
-            return False
-    return taken == [len(first), len(second)]
-
-
-@pytest.mark.parametrize("share", [0.0, 1.0, -0.1, 1.5, float("nan")])
-def test_split_refuses_what_is_no_share(share: float) -> None:
-    for divide in (corpora.split, corpora.split_tail):
-        with pytest.raises(TextgenError, match=r"`validation_split` .* is not a share between"):
-            divide(paragraphs(10), share)
-
-
-@pytest.mark.parametrize("text", ["", "a", "abc", "a\n\n\n\n\n\n\n\n"])
-def test_split_refuses_a_text_too_short_for_two_parts(text: str) -> None:
-    for divide in (corpora.split, corpora.split_tail):
-        with pytest.raises(TextgenError, match=r"too short to hold out 10.0%: give more text"):
-            divide(text, 0.1)
-
-
-def test_split_tail_cuts_at_the_nearest_blank_line() -> None:
-    # Sought at 0.9 x 39 = 35.1, give or take 2; blank lines end at 28 and 34.
-    text = "first speech is the longer\n\nlast\n\nthen\n"
-    assert len(text) == 39
-    assert corpora.split_tail(text, 0.1) == (text[:34], "then\n")
-
-
-@given(TEXT, st.floats(0.05, 0.95))
-def test_split_tail_parts_are_the_text(text: str, share: float) -> None:
-    try:
-        training, validation = corpora.split_tail(text, share)
-    except TextgenError:
-        return
-    assert training + validation == text
+@given(st.text("\nab"), st.integers(1, 5), st.sampled_from(["\n", "\n\n", "a", "aba"]))
+def test_parts_are_those_of_the_whole_text(text: str, size: int, separator: str) -> None:
+    assert list(corpora.parts(chunks(text, size), separator)) == text.split(separator)

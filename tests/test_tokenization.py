@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT, VERSES, run_python
-from textgen import pieces, recipes, tokenization
+from textgen import pieces, splitting, tokenization
 from textgen.config import TokenizerConfig
 from textgen.errors import TextgenError
 from textgen.tokenization import Corpus, VocabularyRule
@@ -71,7 +71,7 @@ def test_the_ids_have_the_smallest_type_that_holds_the_vocabulary(tmp_path: Path
     assert read(tmp_path, TokenizerConfig()).training.ids.dtype == np.uint16
 
 
-def test_a_split_text_has_the_parts_that_corpora_split_gives(tmp_path: Path) -> None:
+def test_a_split_text_has_the_parts_that_split_gives(tmp_path: Path) -> None:
     text = "".join(f"paragraph {number}\n\n" for number in range(100))
     (tmp_path / "input.txt").write_text(text)
     corpus = read(tmp_path, split=0.2)
@@ -80,7 +80,7 @@ def test_a_split_text_has_the_parts_that_corpora_split_gives(tmp_path: Path) -> 
     parts = [tokenizer.decode(part.ids) for part in (corpus.training, corpus.validation)]
     known = [word for word in tokenizer.vocabulary if word.isdigit()]
     assert len(known) < 100, "the held-out text is not in the vocabulary"
-    training, validation = recipes.corpora.split(text, 0.2)
+    training, validation = splitting.split(text, 0.2)
     assert parts[0] == training
     assert parts[1].count("paragraph") == validation.count("paragraph")
 

@@ -58,6 +58,7 @@ BY_HAND = {
     "nested quotes": ("\"'A,' he said,\" I say.", "\"|'|A|,|'|he|said|,|\"|I|say|."),
     "curly quotes": ("“A ‘b’,” he said.", "“|A|‘|b|’|,|”|he|said|."),
     "British quotes": ("'I'm in,' I say, 'and so...'", "'|I|'m|in|,|'|I|say|,|'|and|so|...|'"),
+    "a quotation of several words": ("'Go home' he said. 'Go'", "'|Go|home|'|he|said|.|'|Go|'"),
     "apostrophes": ("'em 'bout goin' rock 'n' roll '90s", "'em|'bout|goin'|rock|'n'|roll|'90s"),
     "plural possessives": ("the dogs' and the boys’ bowls", "the|dogs|'|and|the|boys|’|bowls"),
     "no genitive": ("he says 'Go' as 'it' is", "he|says|'|Go|'|as|'|it|'|is"),
@@ -295,8 +296,15 @@ def test_pieces_may_be_cut_where_last_cut_says(text: str, data: st.DataObject) -
 def test_long_lines_are_cut_between_words_but_not_within_an_ellipsis() -> None:
     assert last_cut("one\ntwo three") == 4
     assert last_cut("two three four") == len("two three")
+    assert last_cut("a b") == 1
     assert last_cut("two . . . ") == len("two")
     assert last_cut(". . . ") == last_cut("two") == 0
+
+
+def test_a_cut_is_sought_at_the_end_of_a_long_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(treebank, "_LONG_LINE", 10)
+    assert last_cut("a b2345678") == 1
+    assert last_cut("a b23456789") == 0
 
 
 @settings(max_examples=300, deadline=None)
@@ -306,11 +314,43 @@ def test_what_is_remembered_is_bounded_and_changes_nothing(texts: list[str]) -> 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(treebank, "_MAX_ENTRIES", 20)
         patch.setattr(treebank, "_memory", treebank._Memory())
+        patch.setattr(treebank, "_forms", treebank._Forms())
         assert [tokenize(text) for text in texts] == expected
         assert [detokenize(tokens) for tokens in expected] == texts
         most = max((len(tokens) for tokens in expected), default=0)
         assert len(treebank._memory.kinds) < 20 + most
-        assert treebank._memory._entries <= 20
+        assert remembered(treebank._memory) <= 20
+        assert len(treebank._forms) <= 20
+
+
+def remembered(memory: treebank._Memory) -> int:
+    """How many entries the tables of a memory have."""
+    writers = memory._writers.values()
+    return sum(len(w) + len(w.readers) + sum(map(len, w.readers.values())) for w in writers)
+
+
+def test_what_is_long_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(treebank, "_memory", treebank._Memory())
+    short, long = "x" * treebank._MAX_LENGTH, "y" * (treebank._MAX_LENGTH + 1)
+    assert tokenize(f"{short}\n\n{long}") == [short, "\n", "\n", long]
+    for table in (treebank._forms, treebank._memory.writer(PARAGRAPH).reader("")):
+        assert short in table
+        assert long not in table
+
+
+def test_the_next_text_goes_on_with_what_is_remembered() -> None:
+    tokenize("one")
+    memory = treebank._memory
+    tokenize("two, one")
+    assert treebank._memory is memory
+    assert len(set(memory.kinds)) == len(memory.kinds)
+
+
+def test_one_text_fills_no_more_than_the_room_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(treebank, "_MAX_ENTRIES", 20)
+    monkeypatch.setattr(treebank, "_memory", treebank._Memory())
+    tokenize(" ".join(map(str, range(100))))
+    assert remembered(treebank._memory) == 20
 
 
 def test_threads_go_on_with_what_others_leave_behind(monkeypatch: pytest.MonkeyPatch) -> None:

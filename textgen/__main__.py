@@ -16,7 +16,9 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
-    "corpus": Command("prepare", "make a data directory from a known corpus or from text files"),
+    "corpus": Command(
+        "preparation.command", "make a data directory from a known corpus or from text files"
+    ),
     "serve": Command("server.command", "a web service and a page where people let models write"),
     "convert": Command("convert", "make a model of keras-text-generation one of textgen"),
     "search": Command("search.command", "find settings that train better than the defaults"),

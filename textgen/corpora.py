@@ -1,15 +1,17 @@
-"""Raw text: decode, clean, unwrap and split it.
+"""Raw text: decode, clean and unwrap it.
 
-Functions from text to text; `recipes.py` puts them together for the known corpora,
-`prepare.py` for the command `python -m textgen corpus`, and `sources.py` reads by them.
+Each of these has a function for a whole text and one for a text in chunks, cut anywhere.
+`recipes.py` puts them together for the known corpora, `preparation` for the command
+`python -m textgen corpus`, and `sources.py` reads by them.
 """
 
 import codecs
+import io
 import itertools
 import re
 import shlex
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple, Protocol
 
 from textgen.errors import TextgenError
 
@@ -42,27 +44,35 @@ CONTROLS = bytes(code for code in range(32) if code not in b"\t\n\v\f\r\x1a\x1b"
 MAX_CONTROL_SHARE = 0.02  # compressed and random data have about 0.1
 
 
-def read_bytes(path: Path) -> bytes:
-    """Return the content of a file. Raises TextgenError where there is none to read."""
-    if path.is_dir():
-        raise TextgenError(f"{path} is a folder: give a text file")
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise TextgenError(f"{path} does not exist: check the name") from None
-    except OSError as error:
-        raise TextgenError(
-            f"cannot read {path} ({error.strerror}): check the file and its permissions"
-        ) from error
-
-
 def decode(data: bytes, name: str) -> str:
     r"""Return the text in `data`, without byte order mark, with \n line ends.
 
     Tries what `detect_encoding` finds. `name` is what messages call the data.
     Raises TextgenError for data that is binary, damaged or in another encoding.
     """
-    return _decoded(data, detect_encoding(data, name), name)
+    return "".join(decoded([data], detect_encoding(data, name), name))
+
+
+def decoded(blocks: Iterable[bytes], encoding: str, name: str) -> Iterator[str]:
+    """Likewise of data that comes in blocks, cut anywhere, and of one encoding."""
+    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), True)
+    read = controls = length = 0
+    for data in itertools.chain(blocks, [b""]):
+        read += len(data)
+        try:
+            text = decoder.decode(data, final=not data)
+        except UnicodeDecodeError as error:
+            bad_byte = _bad_byte(error, read - len(error.object))
+            raise TextgenError(
+                f"{name} is not UTF-8, UTF-16 or cp1252 text ({encoding}: {bad_byte}):"
+                " save it as UTF-8 plain text first"
+            ) from error
+        if "\0" in text:
+            raise binary(name, "a binary file (it has zero bytes)")
+        controls += count_controls(text.encode("utf-8", "surrogatepass"))
+        length += len(text)
+        yield text
+    refuse_controls(controls, length, name)
 
 
 def detect_encoding(data: bytes, name: str, start: int = 0) -> str:
@@ -108,20 +118,6 @@ def _refuse_damaged_utf8(data: bytes, error: UnicodeDecodeError, name: str, star
         )
 
 
-def _decoded(data: bytes, encoding: str, name: str) -> str:
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise TextgenError(
-            f"{name} is not UTF-8, UTF-16 or cp1252 text ({encoding}: {_bad_byte(error)}):"
-            " save it as UTF-8 plain text first"
-        ) from error
-    if "\0" in text:
-        raise binary(name, "a binary file (it has zero bytes)")
-    refuse_controls(count_controls(text.encode("utf-8", "surrogatepass")), len(text), name)
-    return even_line_ends(text)
-
-
 def even_line_ends(text: str) -> str:
     r"""Make every line end \n."""
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
@@ -165,16 +161,10 @@ def binary(name: str, kind: str) -> TextgenError:
 
 
 # What Project Gutenberg puts around a book (https://www.gutenberg.org/policy/license.html).
-GUTENBERG_START = re.compile(
-    r"\*\*\* ?START OF TH(?:E|IS) PROJECT GUTENBERG[^*]*\*\*\*", re.IGNORECASE
-)
+GUTENBERG_START = re.compile(r"\*\*\* ?START OF TH(?:E|IS) PROJECT GUTENBERG", re.IGNORECASE)
 GUTENBERG_END = re.compile(
     r"\*\*\* ?END OF TH(?:E|IS) PROJECT GUTENBERG|End of (?:the |this )?Project Gutenberg",
     re.IGNORECASE,
-)
-GUTENBERG_BOOK = re.compile(
-    rf"^{GUTENBERG_START.pattern}.*\n(?P<book>(?s:.*?))(?=^(?:{GUTENBERG_END.pattern})|\Z)",
-    re.MULTILINE | re.IGNORECASE,
 )
 GUTENBERG_CREDITS = re.compile(
     r"\A\s*(?:produced|e-?text prepared|transcribed) (?s:.*?)(?:\n\s*\n|\Z)", re.IGNORECASE
@@ -185,25 +175,42 @@ EDITORS_NOTES = re.compile(
 
 
 def strip_gutenberg(text: str) -> str:
-    """Return the books in `text` without Project Gutenberg's header, licence, credits and notes.
+    """Return the books in `text`, a blank line between them; without a START line all of it."""
+    books = list(gutenberg_books([text]))
+    return "\n\n".join(books) + "\n" if books else text
+
+
+def gutenberg_books(chunks: Iterable[str]) -> Iterator[str]:
+    """The books in a text without Project Gutenberg's header, licence, credits and notes.
 
     Keeps what is between the START and END lines (of each book, where a file has several), less
     the "Produced by ..." paragraph and notes such as [Illustration: ...] and [Transcriber's
-    Note: ...]. A text without a START line comes back as it is.
+    Note: ...]. A START line may be wrapped. One book is in memory at a time.
     """
-    books = [match["book"] for match in GUTENBERG_BOOK.finditer(text)]
-    if not books:
-        return text
-    return "\n\n".join(map(clean_book, books)) + "\n"
+    opening = ""
+    book: list[str] | None = None
+    for line in itertools.chain(parts(chunks, "\n"), ["*** END OF THE PROJECT GUTENBERG EBOOK"]):
+        if book is not None and GUTENBERG_END.match(line):
+            yield _clean_book("\n".join(book))
+            book = None
+        elif book is not None:
+            book.append(line)
+        elif line.strip() and (opening or GUTENBERG_START.match(line)):
+            opening += line
+            if "***" in opening[3:]:
+                opening, book = "", []
+        else:
+            opening = ""
 
 
-def clean_book(book: str) -> str:
+def _clean_book(book: str) -> str:
     """Drop credits, notes and the newlines around a book."""
     return EDITORS_NOTES.sub("", GUTENBERG_CREDITS.sub("", book)).strip("\n")
 
 
 FULL_LINE = 55  # columns; hard wraps are at 60 to 80, most verse stays below
 LONGEST_WRAP = 100  # columns; longer lines were never wrapped
+LONGEST_PARAGRAPH = 1 << 24  # characters; what is longer is no hard-wrapped paragraph
 BLOCK = re.compile(r"^[^\S\n]*\S.*(?:\n[^\S\n]*\S.*)+", re.MULTILINE)
 KEPT_LINE = re.compile(r" {2}|\t|[-*+•|>] |#+ |\d{1,3}[.)] ")  # indented, list, quote, heading
 DASH_AT_END = re.compile(r"[^\s-](?:--?|—)$")
@@ -223,6 +230,22 @@ def unwrap(text: str) -> str:
     Applying it twice changes nothing more.
     """
     return BLOCK.sub(_unwrap_block, text)
+
+
+def unwrapped(chunks: Iterable[str]) -> Iterator[str]:
+    """Likewise of a text in chunks; paragraphs beyond 16 million characters keep their lines."""
+    held = ""
+    for chunk in chunks:
+        held += chunk
+        place = held.rfind("\n\n") + 2
+        if place > 1:
+            yield unwrap(held[:place])
+            held = held[place:]
+        elif len(held) > LONGEST_PARAGRAPH:
+            place = held.rfind("\n") + 1 or len(held)
+            yield held[:place]
+            held = held[place:]
+    yield unwrap(held)
 
 
 def _unwrap_block(match: re.Match[str]) -> str:
@@ -250,121 +273,26 @@ def _join_lines(lines: list[str]) -> str:
     return joined
 
 
-SLICE_CHARACTERS = 2_000  # of one part in a row: about a page, so that few joints are odd
-MAX_SLICES = 100
+def parts(chunks: Iterable[str], separator: str) -> Iterator[str]:
+    """What is between separators in a text in chunks; `str.split` of the whole."""
+    held = ""
+    for chunk in chunks:
+        if separator in held[-len(separator) :] + chunk:
+            *whole, held = (held + chunk).split(separator)
+            yield from whole
+        else:
+            held += chunk
+    yield held
 
 
-def split(text: str, validation_split: float) -> tuple[str, str]:
-    """Hold out a share of `text`: returns training and validation text.
-
-    Cuts `text` into many equal slices and holds out the end of each, so that both parts
-    sample the whole text. Cuts are at paragraph ends (where none is near: at line ends, then
-    at spaces), each chosen so that the share held out so far stays close to `validation_split`.
-    No cut is farther from its place than half of what is held out (or of what is left to train
-    on). No character is lost or changed, and the same text gives the same parts.
-    Raises TextgenError when `validation_split` is not between 0 and 1 (both excluded) or when
-    the text is too short to give both parts something.
-    """
-    slices = split_places(text, validation_split)
-    training = "".join(text[piece.start : piece.cut] for piece in slices)
-    validation = "".join(text[piece.cut : piece.end] for piece in slices)
-    return _checked_parts(training, validation, validation_split)
-
-
-class Searchable(Protocol):
-    """What splitting needs of a text: a str is one, and so is a file that is read in parts."""
-
-    def __len__(self) -> int: ...
-    def find(self, separator: str, low: int, high: int, /) -> int: ...
-    def rfind(self, separator: str, low: int, high: int, /) -> int: ...
-    def startswith(self, prefix: str, place: int, /) -> bool: ...
-
-
-class Slice(NamedTuple):
-    """A part of a text: trained on from `start` to `cut`, held out from there to `end`."""
-
-    start: int
-    cut: int
-    end: int
-
-
-def split_places(text: Searchable, validation_split: float) -> list[Slice]:
-    """Where `split` cuts `text`. Raises TextgenError for a share that is none."""
-    check_share(validation_split)
-    reach, slices = _reach(len(text), validation_split), []
-    start = held_out = 0
-    for end in _slice_ends(text, validation_split):
-        place = end - (round(validation_split * end) - held_out)
-        low, high = (min(end, max(start, place + way)) for way in (-reach, reach))
-        slices.append(Slice(start, _nearest_cut(text, place, low, high), end))
-        held_out += end - slices[-1].cut
-        start = end
-    return slices
-
-
-def split_tail(text: str, share: float) -> tuple[str, str]:
-    """Hold out the last `share` of `text`: `split` with one slice; raises what it raises."""
-    check_share(share)
-    place, reach = round(len(text) * (1 - share)), _reach(len(text), share)
-    cut = _nearest_cut(text, place, place - reach, place + reach)
-    return _checked_parts(text[:cut], text[cut:], share)
-
-
-def check_share(validation_split: float) -> None:
-    """Raise TextgenError unless `validation_split` is between 0 and 1, both excluded."""
-    if not 0 < validation_split < 1:
-        raise TextgenError(
-            f"`validation_split` {validation_split} is not a share between 0 and 1:"
-            " give for example 0.1 to hold out a tenth"
-        )
-
-
-def _reach(length: int, share: float) -> int:
-    """How many characters a cut may be from its place: few when the smaller part is short."""
-    return round(length * min(share, 1 - share) / 2)
-
-
-def _slice_ends(text: Searchable, share: float) -> list[int]:
-    """Where slices end, ascending. They are sought in places apart, so that none is empty."""
-    length = len(text)
-    count = min(MAX_SLICES, max(1, int(length * min(share, 1 - share) / SLICE_CHARACTERS)))
-    half = length // (2 * count) - 1
-    places = [length * number // count for number in range(1, count)]
-    return [_nearest_cut(text, place, place - half, place + half) for place in places] + [length]
-
-
-def _nearest_cut(text: Searchable, position: int, low: int, high: int) -> int:
-    """Find the paragraph end from `low` to `high` nearest `position`; else line end, else space."""
-    position = max(low, min(position, high))
-    for separator in ("\n\n", "\n", " "):
-        places = (
-            text.rfind(separator, max(0, low - len(separator)), position),
-            text.find(separator, max(0, position - len(separator)), high),
-        )
-        cuts = [_past(text, place, separator) for place in places if place >= 0]
-        fitting = [cut for cut in cuts if low <= cut <= high]
-        if fitting:
-            return min(fitting, key=lambda cut: abs(cut - position))
-    return position
-
-
-def _past(text: Searchable, place: int, separator: str) -> int:
-    """Return the end of the run of separators at `place`."""
-    end = place + len(separator)
-    while text.startswith(separator[0], end):
-        end += 1
-    return end
-
-
-def _checked_parts(training: str, validation: str, share: float) -> tuple[str, str]:
-    if not training.strip() or not validation.strip():
-        raise too_short(len(training) + len(validation), share)
-    return training, validation
-
-
-def too_short(length: int, share: float) -> TextgenError:
-    """Say that a text of `length` characters is too short to hold out a share of it."""
-    return TextgenError(
-        f"a text of {length:,} characters is too short to hold out {share:.1%}: give more text,"
-        " or your own validate.txt"
-    )
+def without_edge_newlines(chunks: Iterable[str]) -> Iterator[str]:
+    """A text in chunks without the newlines around it."""
+    held, begun = "", False
+    for chunk in chunks:
+        text = chunk if begun else chunk.lstrip("\n")
+        begun = begun or bool(text)
+        body = text.rstrip("\n")
+        if body:
+            yield held + body
+            held = ""
+        held += text[len(body) :]

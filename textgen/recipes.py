@@ -13,18 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from textgen import console, corpora, downloads, files, sources
+from textgen import console, corpora, downloads, sources, splitting
 from textgen.errors import TextgenError
-from textgen.sources import Source, Split, Stream, Streams
+from textgen.sources import Source
+from textgen.splitting import Split, Stream, Streams
+from textgen.textfiles import write_texts
 
 HELD_OUT = 0.1  # of each known corpus
 
 
 class Texts(NamedTuple):
-    """What to learn from, and what to measure on (None: nothing is held out)."""
+    """What to learn from, and what to measure on."""
 
     training: str
-    validation: str | None
+    validation: str
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,11 @@ class Recipe:
 
     summary: str
     make: Callable[[str | None], Texts]
+
+    def write(self, directory: Path, source: str | None) -> None:
+        """Make the corpus into a data directory. Raises TextgenError when it cannot be got."""
+        texts = self.make(source)
+        write_texts(directory, [texts.training], [texts.validation])
 
 
 def find_texts(data_dir: Path, validation_split: float) -> Streams:
@@ -43,7 +50,7 @@ def find_texts(data_dir: Path, validation_split: float) -> Streams:
     text.
     """
     if validation_split:
-        corpora.check_share(validation_split)
+        splitting.check_share(validation_split)
     if not data_dir.is_dir() or (source := sources.find(data_dir, "input")) is None:
         if not prepare_known(data_dir):
             raise _no_text(data_dir)
@@ -82,27 +89,8 @@ def prepare_known(directory: Path, source: str | None = None) -> bool:
     if recipe is None or directory.is_file():
         return False
     console.say(f"{directory} has no input.txt yet: making it from {recipe.summary}")
-    write_texts(directory, recipe.make(source))
+    recipe.write(directory, source)
     return True
-
-
-def write_texts(directory: Path, texts: Texts) -> None:
-    """Write validate.txt, then input.txt, each whole or not at all, and say so.
-
-    input.txt comes last: a folder that has it has all that its maker meant to write.
-    """
-    files.make_folder(directory)
-    parts = {"validate.txt": texts.validation, "input.txt": texts.training}
-    for name, part in parts.items():
-        if part is not None:
-            text = part.strip("\n") + "\n"
-            files.write_atomic(directory / name, text.encode("utf-8"))
-            console.say(f"wrote {directory / name}: {measure(text)}")
-
-
-def measure(text: str) -> str:
-    """Return the size of a text in words for people."""
-    return f"{len(text):,} characters in {text.count(chr(10)):,} lines"
 
 
 # --- tinyshakespeare ---
@@ -128,7 +116,7 @@ def make_tinyshakespeare(source: str | None) -> Texts:
     address that has the classic text as `tinyshakespeare.txt`. Raises TextgenError.
     """
     text = _shakespeare_from_web() if source is None else _shakespeare_from(source)
-    return Texts(*corpora.split_tail(text, HELD_OUT))
+    return Texts(*splitting.split_tail(text, HELD_OUT))
 
 
 def _shakespeare_from_web() -> str:
@@ -238,7 +226,7 @@ def make_twain(source: str | None) -> Texts:
             f" that has {' and '.join(BOOKS)}"
         )
     books = [_book(name, source) for name in BOOKS]
-    return Texts(*corpora.split("\n".join(books), HELD_OUT))
+    return Texts(*splitting.split("\n".join(books), HELD_OUT))
 
 
 def _book(name: str, source: str | None) -> str:
@@ -294,7 +282,10 @@ def _member(source: str, name: str) -> str:
 
 
 def _fetch(place: str) -> bytes:
-    return downloads.download(place) if downloads.is_url(place) else corpora.read_bytes(Path(place))
+    if downloads.is_url(place):
+        return downloads.download(place)
+    with sources.opened(Path(place)) as (file, _):
+        return file.read()
 
 
 KNOWN = {

@@ -24,7 +24,7 @@ from textgen.errors import TextgenError
 from textgen.files import explained
 from textgen.lines import LineStarts
 from textgen.parallel import cores
-from textgen.sources import Stream
+from textgen.splitting import Stream
 from textgen.tokenizers import (
     Counts,
     Piece,

@@ -4,10 +4,11 @@ Token id 0 is the unknown token of every vocabulary. It stands for whatever the 
 did not have, and is never generated.
 """
 
+import abc
 import collections
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -105,37 +106,59 @@ class Decoder(Protocol):
         """The text that `token` adds, possibly empty."""
 
 
-class Tokenizer(Protocol):
-    """What training, sampling and every tool know of a tokenizer."""
+class Tokenizer(abc.ABC):
+    """What training, sampling and every tool know of a tokenizer.
 
-    config: TokenizerConfig
-    vocabulary: list[str]
-    """Index = token id."""
-    unit: str
+    Args:
+        vocabulary: the tokens; index = token id.
+        config: says what a token is.
+    """
+
+    unit: ClassVar[str]
     """What a token is called: "character" or "word"."""
+    unknown_token: ClassVar[str]
+
+    def __init__(self, vocabulary: Sequence[str], config: TokenizerConfig) -> None:
+        self.vocabulary = _checked(vocabulary)
+        self.config = config
+        self._ids = {token: i for i, token in enumerate(vocabulary)}
+
+    @classmethod
+    def from_text(cls, text: str, config: TokenizerConfig) -> Self:
+        """The tokens of `text`, most common first (ties by code points)."""
+        return cls(_vocabulary(count(text, config), config), config)
 
     def encode(self, text: str) -> Ids:
         """Token ids (N,), int32; 0 where the vocabulary lacks the token."""
+        piece, _ = read_piece(text, self.config)
+        return self.ids(piece.kinds)[piece.places]
 
     def ids(self, kinds: Sequence[str]) -> Ids:
         """The id of each of some tokens, likewise."""
-
-    def decode(self, ids: Sequence[int] | Ids) -> str:
-        """The text of token ids."""
+        found = map(self._ids.get, kinds, itertools.repeat(UNKNOWN_ID))
+        return np.fromiter(found, np.int32, len(kinds))
 
     def unknown(self, text: str) -> list[str]:
         """The distinct tokens of `text` that the vocabulary lacks, in order of appearance."""
+        tokens = dict.fromkeys(_tokens(text, self.config))
+        return [token for token in tokens if not self._ids.get(token)]
 
+    @abc.abstractmethod
+    def decode(self, ids: Sequence[int] | Ids) -> str:
+        """The text of token ids."""
+
+    @abc.abstractmethod
     def decoder(self) -> Decoder:
         """A new decoder for a stream of tokens."""
 
+    @abc.abstractmethod
     def prompt(self, text: str) -> tuple[Ids, Decoder]:
         """The token ids to read before generating on from `text`, at least one, and a decoder
         whose pieces, put after `text`, read on from it.
         """
 
 
-class CharTokenizer:
+class CharTokenizer(Tokenizer):
     """One token per Unicode character; lower case unless `pristine_input`.
 
     Characters are lowered one by one (`İ`, whose lower case is two characters, stays), so the
@@ -151,33 +174,17 @@ class CharTokenizer:
     """
 
     unit = "character"
-    unknown_token: ClassVar[str] = "\ufffd"
+    unknown_token = "\ufffd"
 
     def __init__(self, vocabulary: Sequence[str], config: TokenizerConfig) -> None:
-        self.vocabulary = _checked(vocabulary)
-        self.config = config
-        self._ids = {character: i for i, character in enumerate(vocabulary)}
+        super().__init__(vocabulary, config)
         if any(len(character) != 1 for character in vocabulary):
             raise TextgenError("a character vocabulary holds single characters only")
         self._code_points = _code_points("".join(vocabulary))
 
-    @classmethod
-    def from_text(cls, text: str, config: TokenizerConfig) -> "CharTokenizer":
-        """The characters of `text`, most common first (ties by code point)."""
-        return cls(_vocabulary(count(text, config), config), config)
-
-    def encode(self, text: str) -> Ids:
-        return _encode(self, text)
-
-    def ids(self, kinds: Sequence[str]) -> Ids:
-        return _looked_up(self._ids, kinds)
-
     def decode(self, ids: Sequence[int] | Ids) -> str:
         points = self._code_points[np.asarray(ids, np.int64)]
         return points.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
-
-    def unknown(self, text: str) -> list[str]:
-        return [character for character in dict.fromkeys(text) if not self._id(character)]
 
     def decoder(self) -> Decoder:
         return _Joiner("")
@@ -185,11 +192,8 @@ class CharTokenizer:
     def prompt(self, text: str) -> tuple[Ids, Decoder]:
         return self.encode(text), self.decoder()
 
-    def _id(self, character: str) -> int:
-        return self._ids.get(_folded(character, self.config), UNKNOWN_ID)
 
-
-class WordTokenizer:
+class WordTokenizer(Tokenizer):
     r"""Penn Treebank words and punctuation; a newline is a token of its own.
 
     Words keep their case unless `lowercase`. With `pristine_input` the tokens are
@@ -206,32 +210,12 @@ class WordTokenizer:
     """
 
     unit = "word"
-    unknown_token: ClassVar[str] = "<unk>"
-
-    def __init__(self, vocabulary: Sequence[str], config: TokenizerConfig) -> None:
-        self.vocabulary = _checked(vocabulary)
-        self.config = config
-        self._ids = {word: i for i, word in enumerate(vocabulary)}
-
-    @classmethod
-    def from_text(cls, text: str, config: TokenizerConfig) -> "WordTokenizer":
-        """The words of `text`, most common first (ties by spelling)."""
-        return cls(_vocabulary(count(text, config), config), config)
-
-    def encode(self, text: str) -> Ids:
-        return _encode(self, text)
-
-    def ids(self, kinds: Sequence[str]) -> Ids:
-        return _looked_up(self._ids, kinds)
+    unknown_token = "<unk>"
 
     def decode(self, ids: Sequence[int] | Ids) -> str:
         decoder = self.decoder()
         pieces = [decoder.push(self.vocabulary[i]) for i in np.asarray(ids, np.int64).tolist()]
         return "".join(pieces)
-
-    def unknown(self, text: str) -> list[str]:
-        words = dict.fromkeys(_words(text, self.config))
-        return [word for word in words if word not in self._ids]
 
     def decoder(self) -> Decoder:
         if self.config.pristine_input or self.config.pristine_output:
@@ -244,15 +228,15 @@ class WordTokenizer:
         if not stripped:
             raise TextgenError(f"a seed of spaces alone has no words. Received: {text!r}")
         decoder = self.decoder()
-        for word in _words(stripped, self.config):
+        words = _tokens(stripped, self.config)
+        for word in words:
             decoder.push(word)
-        ids = self.encode(stripped)
-        if len(ids) == 0:  # a newline, which a pristine vocabulary does not have
-            ids = np.array([UNKNOWN_ID], np.int32)
+        # No words: a newline, which a pristine vocabulary does not have.
+        ids = self.ids(words or [self.unknown_token])
         return ids, decoder if stripped == text else _AfterSpace(decoder)
 
 
-KINDS: dict[bool, type[CharTokenizer | WordTokenizer]] = {False: CharTokenizer, True: WordTokenizer}
+KINDS: dict[bool, type[Tokenizer]] = {False: CharTokenizer, True: WordTokenizer}
 
 
 def build_tokenizer(text: str, config: TokenizerConfig) -> Tokenizer:
@@ -270,7 +254,7 @@ def tokenizer_from(counts: Counts, config: TokenizerConfig) -> Tokenizer:
     Raises:
         TextgenError: if there are fewer than two distinct tokens; there is nothing to learn.
     """
-    tokenizer: Tokenizer = KINDS[config.word_tokens](_vocabulary(counts, config), config)
+    tokenizer = KINDS[config.word_tokens](_vocabulary(counts, config), config)
     if len(tokenizer.vocabulary) < 3:
         raise TextgenError(
             f"the training text has {len(tokenizer.vocabulary) - 1} distinct {tokenizer.unit}(s),"
@@ -335,19 +319,9 @@ class _AfterSpace:
         return trimmed
 
 
-def _encode(tokenizer: Tokenizer, text: str) -> Ids:
-    piece, _ = read_piece(text, tokenizer.config)
-    return tokenizer.ids(piece.kinds)[piece.places]
-
-
-def _looked_up(ids: dict[str, int], kinds: Sequence[str]) -> Ids:
-    found = map(ids.get, kinds, itertools.repeat(UNKNOWN_ID))
-    return np.fromiter(found, np.int32, len(kinds))
-
-
-def _words(text: str, config: TokenizerConfig) -> list[str]:
-    words = text.split() if config.pristine_input else treebank.tokenize(text)
-    return [word.lower() for word in words] if config.lowercase else words
+def _tokens(text: str, config: TokenizerConfig) -> list[str]:
+    piece, _ = read_piece(text, config)
+    return [piece.kinds[place] for place in piece.places.tolist()]
 
 
 def _folded(character: str, config: TokenizerConfig) -> str:

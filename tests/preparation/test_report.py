@@ -1,4 +1,4 @@
-from textgen.report import Report
+from textgen.preparation.report import Report
 
 
 def test_a_report_by_hand() -> None:

@@ -12,23 +12,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from textgen.corpora import parts
+
 BUCKETS = 64
 BUCKET_BYTES = 1 << 26
 """What a bucket of documents holds, about: as much is in memory."""
 BLOCK = 1 << 16
 """Units that are looked at together."""
 RECORD = np.dtype([("high", "<u8"), ("low", "<u8"), ("number", "<u8")])
-BETWEEN = {"lines": "\n", "paragraphs": "\n\n"}
 
 
 def lines(chunks: Iterable[str]) -> Iterator[str]:
     """The lines of a text, without their ends."""
-    return _split(chunks, "\n")
+    return parts(chunks, "\n")
 
 
 def paragraphs(chunks: Iterable[str]) -> Iterator[str]:
     """What stands between blank lines."""
-    return (part for unit in _split(chunks, "\n\n") if (part := unit.strip("\n")))
+    return (part for unit in parts(chunks, "\n\n") if (part := unit.strip("\n")))
 
 
 def ended_by(chunks: Iterable[str], line: str) -> Iterator[str]:
@@ -44,12 +45,8 @@ def ended_by(chunks: Iterable[str], line: str) -> Iterator[str]:
         yield "\n".join(held)
 
 
-def _split(chunks: Iterable[str], separator: str) -> Iterator[str]:
-    held = ""
-    for chunk in chunks:
-        *whole, held = (held + chunk).split(separator)
-        yield from whole
-    yield held
+UNITS = {"lines": (lines, "\n"), "paragraphs": (paragraphs, "\n\n")}
+"""What may come only once: how it is found in a text, and what is between."""
 
 
 def without_duplicates(first: Iterable[str], again: Iterable[str], folder: Path) -> Iterator[str]:

@@ -1,0 +1,1 @@
+"""The command `python -m textgen corpus`: raw text of any size -> a data directory."""
