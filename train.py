@@ -8,7 +8,7 @@ from pathlib import Path
 
 from textgen import console, settings_file
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
-from textgen.layout import wanted
+from textgen.distributed.layout import wanted
 from textgen.options import ArgumentParser
 
 DEFAULT_FOLDER = "data/tinyshakespeare"
@@ -21,14 +21,15 @@ def main() -> None:
     arguments = parse(sys.argv[1:])
     level, layout = console.level(arguments.quiet, arguments.verbose), wanted(arguments)
 
-    from textgen import distributed, planning, training  # only now: they import TensorFlow
+    from textgen import planning, training  # only now: they import TensorFlow
+    from textgen.distributed import agreement
 
     with console.verbosity(level), watched(arguments):
         if layout is None:
             plan = planning.plan(arguments)
             training.fit(arguments.data_dir, *plan, keep_samples=arguments.serve is not None)
         else:
-            distributed.train(arguments, layout)
+            agreement.train(arguments, layout)
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:

@@ -28,9 +28,9 @@ from textgen.callbacks import (
 )  # fmt: skip
 from textgen.checkpoint import Metadata
 from textgen.clock import RunClock, SharedClock
-from textgen.cluster import Cluster
 from textgen.config import TrainingConfig
 from textgen.dataset import Batches, EvaluationBatch, evaluation_batches
+from textgen.distributed.cluster import Cluster
 from textgen.errors import TextgenError
 from textgen.events import Events
 from textgen.generator import Generator

@@ -22,7 +22,7 @@ import numpy as np
 
 from textgen import console
 from textgen.backend import keras, tf
-from textgen.cluster import Cluster
+from textgen.distributed.cluster import Cluster
 from textgen.errors import TextgenError
 from textgen.files import sync_file
 from textgen.workspace import work_folder

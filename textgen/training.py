@@ -11,9 +11,9 @@ import numpy as np
 
 from textgen import closing, console, recipes, sizing
 from textgen.checkpoint import Metadata
-from textgen.cluster import Cluster
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textgen.dataset import training_batches
+from textgen.distributed.cluster import Cluster
 from textgen.files import explained
 from textgen.interruption import Interruption
 from textgen.network import Array
