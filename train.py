@@ -27,7 +27,7 @@ def main() -> None:
     with console.verbosity(level), watched(arguments):
         if layout is None:
             plan = planning.plan(arguments)
-            training.fit(arguments.data_dir, *plan, keep_samples=arguments.serve is not None)
+            training.fit(arguments.data_dir, plan, keep_samples=arguments.serve is not None)
         else:
             agreement.train(arguments, layout)
 

@@ -388,5 +388,5 @@ def test_a_real_search_finds_settings_and_trains_the_final_model(tmp_path: Path)
     assert loss == pytest.approx(float(row["validation_loss"]), rel=1e-3), "the same training"
     later = train.parse(["--config", str(tmp_path / "search" / "best.yaml")])
     assert later.data_dir == tmp_path
-    again = training.fit(tmp_path, *planning.plan(later))
+    again = training.fit(tmp_path, planning.plan(later))
     assert again["val_loss"] == pytest.approx(loss, rel=1e-3), "train.py does the same later"

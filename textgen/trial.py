@@ -83,7 +83,7 @@ def _carry_out(order: dict[str, Any], tell: Tell) -> None:
             log.write(row)
         tell({"row": row, "fraction": fraction})
 
-    training.fit(Path(order["folder"]), *plan, on_epoch=on_epoch)
+    training.fit(Path(order["folder"]), plan, on_epoch=on_epoch)
 
 
 def _lacks_validation(data_dir: Path, given: dict[str, Any]) -> bool:

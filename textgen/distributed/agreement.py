@@ -11,9 +11,9 @@ from textgen.config import ModelConfig, TrainingConfig
 from textgen.distributed.cluster import Cluster, Workers
 from textgen.distributed.layout import Layout, wait_for_peers
 from textgen.errors import TextgenError
-from textgen.planning import Plan
 from textgen.tokenization import VocabularyRule
 from textgen.tokenizers import from_metadata, to_metadata
+from textgen.training import Plan
 
 OWN = (
     "config", "data_dir", "distribute", "quiet", "serve", "verbose", "worker_index", "workers",
@@ -37,7 +37,7 @@ def train(arguments: argparse.Namespace, layout: Layout) -> dict[str, float]:
         with workers.explained():
             plan = agreed_plan(arguments, workers, layout)
             serves = arguments.serve is not None
-            return training.fit(arguments.data_dir, *plan, cluster=workers, keep_samples=serves)
+            return training.fit(arguments.data_dir, plan, cluster=workers, keep_samples=serves)
 
 
 def agreed_plan(arguments: argparse.Namespace, cluster: Cluster, layout: Layout) -> Plan:
