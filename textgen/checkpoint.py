@@ -88,7 +88,7 @@ class Checkpoint(NamedTuple):
     """The arrays of `textgen.network.weight_shapes`."""
 
 
-def save(directory: Path, metadata: Metadata, write_model: Callable[[Path], None]) -> None:
+def save(directory: Path, metadata: Metadata, write_model: Callable[[Path], object]) -> None:
     """Replace the pair in `directory`; whoever reads it meanwhile sees the old or the new one.
 
     Args:
