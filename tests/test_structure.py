@@ -171,8 +171,8 @@ ALLOWED = {
         "server.settings", "server.writing",
     },
     "server.command": {
-        "console", "errors", "options", "parallel", "server.app", "server.log", "server.protocol",
-        "server.settings",
+        "config", "console", "errors", "options", "parallel", "server.app", "server.log",
+        "server.protocol", "server.settings",
     },
     "server.beside": {"server.command", "server.settings"},
     "__main__": {"console", "errors"},
@@ -219,6 +219,18 @@ def test_no_import_goes_in_a_circle() -> None:
 def test_tensorflow_stays_out_of_generation(module: str) -> None:
     code = f"import sys, {module}; print({{'tensorflow', 'keras'}} & set(sys.modules))"
     assert run_python("-c", code).stdout == "set()\n"
+
+
+SOURCES = [*ROOT.glob("*.py"), *sorted(ROOT.glob("textgen/**/*.py"))]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_modules_and_functions_are_short(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 400
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < 60, node.name
 
 
 def test_every_module_has_a_test_file() -> None:
