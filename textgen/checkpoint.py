@@ -138,7 +138,7 @@ def load(directory: Path) -> Checkpoint:
 
 def _place(name: str) -> str:
     """Where Keras puts weight `name` in its file."""
-    return f"model_weights/{name.split('/', maxsplit=1)[0]}/{name}"
+    return f"model_weights/{name.split('/')[0]}/{name}"
 
 
 def _unpickle(path: Path) -> dict[str, Any]:
