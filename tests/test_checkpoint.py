@@ -203,7 +203,7 @@ def test_metadata_with_a_missing_part_is_refused(pair: Path) -> None:
         ("tokenizer", {"config": {}, "vocabulary": list("abcdef")}, "no plain float32 array"),
         ("results", {"loss": "low"}, "its results are not numbers"),
         ("results", {"loss": True}, "its results are not numbers"),
-        ("results", [1.0], "its results are not numbers"),
+        ("results", ["loss"], "its results are not numbers"),
         ("results", {1: 1.0}, "its results are not numbers"),
         ("results", {"x" * 1001: 1.0}, "its results are not numbers"),
         ("results", {str(n): n for n in range(301)}, "its results are not numbers"),
