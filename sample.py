@@ -1,5 +1,7 @@
 """Print new text from the model in a folder."""
 
+from __future__ import annotations
+
 import argparse
 import json
 import random
@@ -11,18 +13,17 @@ from typing import TextIO
 
 import textgen
 from textgen import console
-from textgen.config import SamplingConfig
+from textgen.config import DEFAULT_FOLDER, SamplingConfig
 from textgen.errors import TextgenError
-from textgen.generator import Generator
-from textgen.interactive import Interactive
 from textgen.options import ArgumentParser, numbers
 from textgen.output import DIVIDER, output, shaded
-from textgen.parallel import single_threaded_blas
 
 
 def main() -> None:
     """Parse the flags and write the seed and what the model makes of it."""
     arguments = parse()
+    from textgen.parallel import single_threaded_blas  # only now: --help needs no library
+
     refuse_contradictions(arguments)
     config = SamplingConfig.from_flags(arguments)
     if config.random_seed is None:
@@ -42,8 +43,8 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument(
         "--data-dir", metavar="FOLDER", type=Path, action="append",
-        help="folder with model.h5 and model.pkl (default: data/tinyshakespeare); several mix:"
-        " they write a word (or sentence) by turns",
+        help=f"folder with model.h5 and model.pkl (default: {DEFAULT_FOLDER}); several mix: they"
+        " write a word (or sentence) by turns",
     )  # fmt: skip
     parser.add_argument(
         "--weights", metavar="X,X", type=numbers, help="blend the models, with these weights"
@@ -99,17 +100,19 @@ def refuse_contradictions(arguments: argparse.Namespace) -> None:
             raise TextgenError(f"{one} does not go with {other}. Leave one of them away")
 
 
-def loaded(arguments: argparse.Namespace) -> Generator:
+def loaded(arguments: argparse.Namespace) -> textgen.Generator:
     """The model of the folder, or the mixture of several."""
-    folders = arguments.data_dir or [Path("data/tinyshakespeare")]
+    folders = arguments.data_dir or [DEFAULT_FOLDER]
     generators = [textgen.load(folder) for folder in folders]
     if len(generators) == 1 and arguments.weights is None:
         return generators[0]
     weights = arguments.weights
-    return Generator.mix(generators, (weights,) if isinstance(weights, float) else weights)
+    return textgen.Generator.mix(generators, (weights,) if isinstance(weights, float) else weights)
 
 
-def chosen_seed(generator: Generator, arguments: argparse.Namespace, config: SamplingConfig) -> str:
+def chosen_seed(
+    generator: textgen.Generator, arguments: argparse.Namespace, config: SamplingConfig
+) -> str:
     """The seed that was given, with a warning for what the model does not know, or a line start."""
     if arguments.seed_file is not None:
         seed = read_seed(arguments.seed_file)
@@ -140,7 +143,7 @@ def read_seed(file: str) -> str:
 
 
 def write_one(
-    generator: Generator,
+    generator: textgen.Generator,
     seed: str,
     config: SamplingConfig,
     arguments: argparse.Namespace,
@@ -157,7 +160,7 @@ def write_one(
 
 
 def write_many(
-    generator: Generator,
+    generator: textgen.Generator,
     seed: str,
     config: SamplingConfig,
     arguments: argparse.Namespace,
@@ -176,7 +179,7 @@ def write_many(
 
 
 def write_together(
-    generator: Generator,
+    generator: textgen.Generator,
     seed: str,
     config: SamplingConfig,
     arguments: argparse.Namespace,
@@ -190,6 +193,8 @@ def write_together(
         if not line:
             raise EOFError
         return line.rstrip("\r\n")
+
+    from textgen.interactive import Interactive
 
     together = Interactive(generator, seed, config, arguments.interactive, ask)
     try:

@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from textgen import console, settings_file
-from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
-from textgen.layout import wanted
+from textgen.config import DEFAULT_FOLDER, ModelConfig, TokenizerConfig, TrainingConfig
+from textgen.distributed.layout import wanted
+from textgen.errors import TextgenError
 from textgen.options import ArgumentParser
-
-DEFAULT_FOLDER = "data/tinyshakespeare"
-PORT = 8080
-"""Where `--serve` shows the run, unless told otherwise."""
+from textgen.server.settings import ServerConfig
 
 
 def main() -> None:
@@ -21,14 +19,15 @@ def main() -> None:
     arguments = parse(sys.argv[1:])
     level, layout = console.level(arguments.quiet, arguments.verbose), wanted(arguments)
 
-    from textgen import distributed, planning, training  # only now: they import TensorFlow
+    from textgen import planning, training  # only now: they import TensorFlow
+    from textgen.distributed import agreement
 
     with console.verbosity(level), watched(arguments):
         if layout is None:
             plan = planning.plan(arguments)
-            training.fit(arguments.data_dir, *plan, keep_samples=arguments.serve is not None)
+            training.fit(arguments.data_dir, plan, keep_samples=arguments.serve is not None)
         else:
-            distributed.train(arguments, layout)
+            agreement.train(arguments, layout)
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -51,9 +50,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         " repeats its run",
     )  # fmt: skip
     parser.add_argument(
-        "--serve", metavar="PORT", type=int, nargs="?", const=PORT,
-        help=f"show the run on a page of this machine while it lasts (port {PORT}); see also python"
-        " -m textgen serve",
+        "--serve", metavar="PORT", type=int, nargs="?", const=ServerConfig.port,
+        help="show the run on a page of this machine while it lasts (port"
+        f" {ServerConfig.port}); see also python -m textgen serve",
     )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
     parser.add_argument(
@@ -64,6 +63,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         kind.add_flags(parser)
     arguments = settings_file.merged(parser, parser.parse_args(argv))
     arguments.data_dir = Path(arguments.data_dir or DEFAULT_FOLDER)
+    if arguments.serve is not None and not 0 <= arguments.serve < 2**16:
+        raise TextgenError(f"--serve takes a port, 0 to 65535. Received: {arguments.serve}")
     for kind in (TokenizerConfig, ModelConfig, TrainingConfig):
         kind.from_flags(arguments)  # refuses values out of range, at once
     return arguments

@@ -1,20 +1,14 @@
-import math
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from textgen.backend import keras
-from textgen.callbacks import UpdateRatios, in_field_units
+from textgen.callbacks import UpdateRatios
 from textgen.clock import RunClock
 from textgen.config import ModelConfig, TrainingConfig
 from textgen.model import build_model
 from textgen.stepping import stepped
-
-
-def test_losses_in_field_units() -> None:
-    assert in_field_units(math.log(2) * 2, "character") == "2.000 bits per character"
-    assert in_field_units(math.log(80), "word") == "perplexity 80.0"
 
 
 def test_update_ratios_by_hand() -> None:

@@ -2,19 +2,22 @@ import contextlib
 import os
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
+import yaml
 
-from textgen import checkpoint
+from textgen import checkpoint, safe_pickle
 from textgen.checkpoint import Metadata
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textgen.errors import TextgenError
 from textgen.generator import Generator
 from textgen.model import build_model, get_weights
-from textgen.tokenizers import build_tokenizer
+from textgen.tokenizers import build_tokenizer, to_metadata
 
 CONFIG = ModelConfig(embedding_size=3, rnn_size=4, num_layers=1)
 
@@ -30,10 +33,17 @@ def save(directory: Path, random_seed: int = 0, **results: float) -> dict[str, n
     return get_weights(model)
 
 
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("saved")
+    save(folder, loss=1.5)
+    return folder
+
+
 @pytest.fixture
-def pair(tmp_path: Path) -> Path:
-    save(tmp_path, loss=1.5)
-    return tmp_path
+def pair(saved: Path, tmp_path: Path) -> Path:
+    """A saved model, to be changed by the test."""
+    return shutil.copytree(saved, tmp_path, dirs_exist_ok=True)
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
@@ -46,9 +56,31 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["model.h5", "model.pkl", "model.yaml"]
 
 
-def test_both_files_carry_the_same_id(pair: Path) -> None:
+def unpickled(directory: Path) -> dict[str, Any]:
+    return pickle.loads((directory / "model.pkl").read_bytes())
+
+
+def change(directory: Path, **values: object) -> None:
+    """Put other values into `model.pkl`."""
+    (directory / "model.pkl").write_bytes(pickle.dumps(unpickled(directory) | values))
+
+
+def test_what_is_on_the_disk(pair: Path) -> None:
+    """Neither the version, nor the protocol, nor the parts change without thought."""
+    assert (pair / "model.pkl").read_bytes().startswith(b"\x80\x04"), "protocol 4: Python 3.4"
+    values = unpickled(pair)
+    assert values.pop("format_version") == 2
     with h5py.File(pair / "model.h5") as file:
-        assert file.attrs["model_id"] == pickle.loads((pair / "model.pkl").read_bytes())["model_id"]
+        assert file.attrs["model_id"] == values.pop("model_id")
+    assert values == {
+        "model": CONFIG.to_dict(), "training": TrainingConfig().to_dict(), "results": {"loss": 1.5},
+        "tokenizer": to_metadata(metadata().tokenizer), "line_starts": ["ab"],
+    }  # fmt: skip
+
+
+def test_folders_are_made_for_a_model(tmp_path: Path) -> None:
+    save(tmp_path / "one" / "two")
+    assert checkpoint.load(tmp_path / "one" / "two").metadata.results == {}
 
 
 def test_stock_keras_opens_the_model(trained_dir: Path, tmp_path: Path) -> None:
@@ -140,13 +172,13 @@ def test_a_pickle_that_would_run_code_is_refused(pair: Path) -> None:
 
 
 def test_a_newer_format_is_refused_by_version(pair: Path) -> None:
-    values = pickle.loads((pair / "model.pkl").read_bytes())
-    (pair / "model.pkl").write_bytes(pickle.dumps(values | {"format_version": 99}))
-    assert "has format 99" in refused(pair)
+    change(pair, format_version=3)
+    message = refused(pair)
+    assert "model.pkl has format 3, and this textgen reads up to 2. Use the newer" in message
 
 
 def test_metadata_with_a_missing_part_is_refused(pair: Path) -> None:
-    values = pickle.loads((pair / "model.pkl").read_bytes())
+    values = unpickled(pair)
     del values["tokenizer"]
     (pair / "model.pkl").write_bytes(pickle.dumps(values))
     assert "model.pkl is damaged: it has no tokenizer" in refused(pair)
@@ -170,25 +202,80 @@ def test_metadata_with_a_missing_part_is_refused(pair: Path) -> None:
         ("tokenizer", {"config": {}, "vocabulary": ["a", "bc"]}, "single characters only"),
         ("tokenizer", {"config": {}, "vocabulary": list("abcdef")}, "no plain float32 array"),
         ("results", {"loss": "low"}, "its results are not numbers"),
+        ("results", {"loss": True}, "its results are not numbers"),
+        ("results", ["loss"], "its results are not numbers"),
+        ("results", {1: 1.0}, "its results are not numbers"),
+        ("results", {"x" * 1001: 1.0}, "its results are not numbers"),
         ("results", {str(n): n for n in range(301)}, "its results are not numbers"),
         ("line_starts", "ab", "its line starts are not"),
         ("line_starts", ["x" * 1001], "its line starts are not"),
+        ("line_starts", ["x"] * 1001, "its line starts are not up to 1000 short texts"),
         ("line_starts", [None], "its line starts are not"),
     ],
 )
 def test_every_field_is_checked(pair: Path, part: str, value: object, problem: str) -> None:
-    values = pickle.loads((pair / "model.pkl").read_bytes())
-    (pair / "model.pkl").write_bytes(pickle.dumps(values | {part: value}))
+    change(pair, **{part: value})
     message = refused(pair)
     assert problem in message
     assert len(message) < 500
 
 
+def test_as_much_as_is_allowed_is_read(pair: Path) -> None:
+    results = {f"{n:01000}": n for n in range(300)}
+    change(pair, results=results, line_starts=["x" * 1000] * 1000)
+    found = checkpoint.load(pair).metadata
+    assert (found.results, len(found.line_starts)) == (results, 1000)
+
+
 @pytest.mark.parametrize("version", [None, True, 0, -1, "1"])
 def test_a_version_is_a_number(pair: Path, version: object) -> None:
-    values = pickle.loads((pair / "model.pkl").read_bytes())
-    (pair / "model.pkl").write_bytes(pickle.dumps(values | {"format_version": version}))
+    change(pair, format_version=version)
     assert "is not metadata of a textgen model" in refused(pair)
+
+
+def test_a_pickle_of_something_else_is_refused(pair: Path) -> None:
+    (pair / "model.pkl").write_bytes(pickle.dumps(["format_version"]))
+    assert "is not metadata of a textgen model" in refused(pair)
+
+
+def test_no_more_of_a_pickle_is_read_than_it_takes_to_refuse_it(
+    pair: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(safe_pickle, "MAX_BYTES", 100)
+    assert len(checkpoint.read_bytes(pair / "model.pkl")) == 101
+    assert "it has more than 100 bytes" in refused(pair)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TextgenError, match=r"cannot read .*\(Is a directory\): check its perm"):
+        checkpoint.read_bytes(tmp_path)
+
+
+def test_files_without_an_id_are_no_pair(pair: Path) -> None:
+    change(pair, model_id=None)
+    with h5py.File(pair / "model.h5", "a") as file:
+        del file.attrs["model_id"]
+    assert "belong to different models" in refused(pair)
+
+
+def test_crash_after_crash_leaves_two_descriptions_at_most(
+    pair: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.replace
+    for last, loss in (("model.h5", 0.5), ("model.pkl", 0.1)):
+
+        def failing(path: Path, to: Path, last: str = last) -> None:
+            rename(path, to)
+            if to.name == last:
+                raise Crash
+
+        monkeypatch.setattr(Path, "replace", failing)
+        with pytest.raises(Crash):
+            save(pair, loss=loss)
+        assert checkpoint.load(pair).metadata.results["loss"] == 0.5
+    values = unpickled(pair)
+    assert values["results"]["loss"] == 0.1
+    assert "replaces" not in values["replaces"]
 
 
 def test_the_model_of_the_ancestor_is_recognised(pair: Path) -> None:
@@ -208,11 +295,17 @@ def test_arrays_that_the_metadata_does_not_call_for_are_refused(pair: Path) -> N
     )
 
 
-def test_the_facts_for_people_leave_the_vocabulary_out(pair: Path) -> None:
-    text = (pair / "model.yaml").read_text()
-    assert "rnn_size: 4" in text
-    assert "vocabulary_size: 5" in text
-    assert "vocabulary:" not in text
+def test_the_facts_for_people_leave_the_vocabulary_out(tmp_path: Path) -> None:
+    about = replace(metadata(), training=TrainingConfig(init_from="données"))
+    checkpoint.save(tmp_path, about, build_model(CONFIG, 5, batch_size=1).save)
+    text = (tmp_path / "model.yaml").read_text(encoding="utf-8")
+    assert "init_from: données\n" in text
+    facts = yaml.safe_load(text)
+    assert list(facts) == [
+        "format_version", "model", "tokenizer", "training", "results", "model_id",
+    ]  # fmt: skip
+    assert facts["model"]["rnn_size"] == 4
+    assert facts["tokenizer"] == TokenizerConfig().to_dict() | {"vocabulary_size": 5}
 
 
 FORMAT_1 = Path(__file__).parent / "data" / "format-1"

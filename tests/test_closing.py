@@ -1,10 +1,13 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from textgen import closing
-from textgen.config import ModelConfig, TrainingConfig
+from textgen.checkpoint import Metadata
+from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textgen.history import Row
+from textgen.tokenizers import build_tokenizer
 
 
 def rows(*losses: tuple[float, float | None]) -> list[Row]:
@@ -14,39 +17,71 @@ def rows(*losses: tuple[float, float | None]) -> list[Row]:
     ]
 
 
+def metadata(dropout: float = 0.0, **training: object) -> Metadata:
+    tokenizer = build_tokenizer("a b", TokenizerConfig(word_tokens=True))
+    config = TrainingConfig(**training)
+    return Metadata(replace(ModelConfig(), dropout=dropout), tokenizer, config, {})
+
+
 RISING = rows((2.0, 2.1), (1.5, 1.8), (1.0, 2.0))
-FALLING = rows((2.0, 2.1), (1.9, 2.0))
+FALLING = rows((2.0, 2.1), (1.9, 2.0), (1.85, 1.95))
+APART = rows((2.0, 2.1), (1.5, 2.0), (1.3, 1.95))
 BLIND = rows((2.0, None), (1.5, None))
+GO_ON = "go on:      python train.py --data-dir data/x --resume --num-epochs 100"
 
 
 def test_the_panel_says_what_was_reached_and_what_comes_next() -> None:
-    lines = closing.panel(Path("data/x"), RISING, ModelConfig(), TrainingConfig(), "word")
-    assert lines[0] == "best: epoch 2 of 3, 1.800 nats per word, 6.05 perplexity"
-    assert lines[1] == "overfitting: yes, the validation loss rises after epoch 2"
-    assert lines[2].startswith("to try: more --dropout than 0: in 10 minutes")
-    assert lines[-2:] == [
+    assert closing.panel(Path("data/x"), APART, metadata()) == [
+        "best: epoch 3 of 3, 1.950 nats per word, perplexity 7.0",
+        "overfitting: none seen",
+        "to try: more --dropout than 0: the validation loss is 50% above the training loss",
         "more text:  python sample.py --data-dir data/x",
-        "go on:      python train.py --data-dir data/x --resume --num-epochs 100",
+        GO_ON,
     ]
 
 
+def test_a_model_that_knows_the_text_by_heart_is_not_trained_on() -> None:
+    assert closing.panel(Path("data/x"), RISING, metadata())[1:] == [
+        "overfitting: yes, the validation loss rises after epoch 2",
+        "to try: more --dropout than 0: the validation loss has risen by 11%",
+        "more text:  python sample.py --data-dir data/x",
+    ]
+
+
+def test_what_was_not_measured_is_not_judged() -> None:
+    blind = closing.panel(Path("x"), BLIND, metadata(minutes=2.0))
+    assert blind[0].endswith(", on the training text")
+    assert blind[1] == "overfitting: cannot be seen without held-out text"
+    assert blind[2].startswith("to try: --validation-split 0.1")
+    assert blind[-1].endswith("--minutes 4")
+    once = closing.panel(Path("data/x"), rows((1.0, 2.0)), metadata())
+    assert once[1] == "overfitting: cannot be seen in one epoch"
+    assert once[2:] == ["more text:  python sample.py --data-dir data/x", GO_ON]
+
+
 @pytest.mark.parametrize(
-    ("history", "verdict", "first"),
+    ("history", "settings", "expected"),
     [
-        (FALLING, "overfitting: none seen", "a larger --rnn-size"),
-        (BLIND, "overfitting: cannot be seen without held-out text", "--validation-split 0.1"),
-        (rows((1.0, 2.0)), "overfitting: none seen", "more --dropout"),
+        (FALLING, {}, ["a larger --rnn-size than 128, for as many epochs"]),
+        (FALLING[:2], {}, []),
+        (APART, {"dropout": 0.5}, ["more text, or a smaller --rnn-size than 128: the validation"]),
+        (
+            [*RISING, *rows((0.9, 2.1), (0.8, 2.2))], {},
+            ["more --dropout than 0: the validation loss has risen by 22%",
+             "--patience 3: the last 3 epochs were of no use"],
+        ),
+        ([*RISING, *rows((0.9, 2.1), (0.8, 2.2))], {"patience": 5}, ["more --dropout than 0: the"]),
     ],
-)
-def test_verdict_and_advice_fit_the_history(history, verdict: str, first: str) -> None:
-    lines = closing.panel(Path("x"), history, ModelConfig(), TrainingConfig(minutes=2.0), "word")
-    assert lines[1] == verdict
-    assert lines[2].startswith(f"to try: {first}")
-    assert lines[-1].endswith("--minutes 4")
+)  # fmt: skip
+def test_advice_follows_from_the_losses(
+    history: list[Row], settings: dict[str, float], expected: list[str]
+) -> None:
+    found = closing.advice(history, metadata(**settings))
+    assert len(found) == len(expected)
+    assert all(map(str.startswith, found, expected)), found
 
 
-def test_three_rules_of_thumb_at_most() -> None:
-    config = TrainingConfig(optimizer="sgd")
-    assert len(closing.advice(FALLING, ModelConfig(), config)) == 3
-    lines = closing.panel(Path("x"), FALLING, ModelConfig(), config, "character")
-    assert sum(line.startswith("to try: ") for line in lines) == closing.MOST_ADVICE
+def test_a_run_that_patience_ended_is_not_to_go_on() -> None:
+    stalled = [*FALLING, *rows((1.85, 1.95), (1.85, 1.95))]
+    assert closing.panel(Path("data/x"), stalled, metadata(patience=3))[-1] == GO_ON
+    assert GO_ON not in closing.panel(Path("data/x"), stalled, metadata(patience=2))

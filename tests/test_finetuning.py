@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from tests.conftest import VERSES
-from textgen import finetuning
+from textgen import checkpoint, finetuning
 from textgen.generator import Generator
 from textgen.network import Network
-from textgen.tokenizers import Tokenizer, count, extended
+from textgen.tokenizers import count, extended
 
 
 def test_new_rows_are_near_the_mean_of_the_old_ones() -> None:
@@ -20,33 +20,30 @@ def test_new_rows_are_near_the_mean_of_the_old_ones() -> None:
     assert (new[3:, 1] == 0).all()
 
 
-def longer(origin: finetuning.Origin, text: str) -> Tokenizer:
-    return extended(origin.tokenizer, count(text, origin.tokenizer.config))
-
-
 def test_an_extended_model_predicts_old_tokens_as_before(trained_dir: Path) -> None:
-    origin = finetuning.load(trained_dir)
-    tokenizer = longer(origin, "żółw " + VERSES)
+    origin, weights = checkpoint.load(trained_dir)
+    tokenizer = extended(origin.tokenizer, count("żółw " + VERSES, origin.tokenizer.config))
     old, new = origin.tokenizer.vocabulary, tokenizer.vocabulary
     assert new[: len(old)] == old
     assert set(new[len(old) :]) == set("żółw") - set(old)
+    more, rng = len(new) - len(old), np.random.default_rng(1)
     before = Generator.load(trained_dir).network
-    after = Network(origin.model, origin.weights_for(tokenizer, 1))
+    after = Network(origin.model, finetuning.with_new_tokens(weights, more, False, rng))
     ids = np.array([tokenizer.encode("The river")])
     logits, _ = before.read(ids, before.initial_state(1))
-    extended, _ = after.read(ids, after.initial_state(1))
-    np.testing.assert_allclose(extended[:, : len(old)], logits, atol=1e-5)
-    assert extended[0, len(old) :].max() < logits.max()
+    longer, _ = after.read(ids, after.initial_state(1))
+    np.testing.assert_allclose(longer[:, : len(old)], logits, atol=1e-5)
+    assert longer[0, len(old) :].max() < logits.max()
 
 
-def test_tied_weights_stay_tied(trained_dir: Path) -> None:
-    origin = finetuning.load(trained_dir)
-    size = origin.model.rnn_size
-    embedding = np.random.default_rng(0).normal(size=(len(origin.tokenizer.vocabulary), size))
-    tied = origin._replace(
-        model=type(origin.model)(embedding_size=size, rnn_size=size, tie_weights=True),
-        weights=origin.weights
-        | {"embedding/embeddings": embedding.astype(np.float32), "logits/kernel": embedding.T},
-    )
-    weights = tied.weights_for(longer(tied, "ż" + VERSES), 1)
-    np.testing.assert_array_equal(weights["logits/kernel"].T, weights["embedding/embeddings"])
+def test_tied_weights_stay_tied() -> None:
+    rng = np.random.default_rng(0)
+    embedding = rng.normal(size=(5, 3)).astype(np.float32)
+    weights = {
+        "embedding/embeddings": embedding,
+        "logits/kernel": embedding.T,
+        "logits/bias": np.zeros(5, np.float32),
+    }
+    new = finetuning.with_new_tokens(weights, 2, True, rng)
+    assert new["logits/bias"].shape == (7,)
+    np.testing.assert_array_equal(new["logits/kernel"].T, new["embedding/embeddings"])

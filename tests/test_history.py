@@ -1,6 +1,6 @@
 import math
 
-from textgen.history import csv_text, in_units, judged
+from textgen.history import csv_text, in_field_units, in_units, judged
 
 
 def test_columns_begin_with_the_documented_ones_and_gaps_stay_empty() -> None:
@@ -15,6 +15,8 @@ def test_columns_begin_with_the_documented_ones_and_gaps_stay_empty() -> None:
 def test_units_by_hand() -> None:
     assert in_units(math.log(8), "character") == ("bits_per_character", 3.0)
     assert in_units(0.0, "word") == ("perplexity", 1.0)
+    assert in_field_units(math.log(4), "character") == "2.000 bits per character"
+    assert in_field_units(math.log(80), "word") == "perplexity 80.0"
 
 
 def test_models_are_judged_by_validation_where_there_is_one() -> None:

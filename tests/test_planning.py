@@ -74,8 +74,8 @@ def test_a_run_from_another_model_takes_its_sizes_and_vocabulary(
     plan = planning.plan(arguments(tmp_path, init_from=str(trained_dir), **given))
     assert plan.model_config.rnn_size == 16
     assert plan.corpus.tokenizer.vocabulary[-3:] == ["ó", "ł", "Ż"]
-    best = training.fit(tmp_path, *plan)
-    fresh = training.fit(tmp_path, *plan._replace(weights=None))
+    best = training.fit(tmp_path, plan)
+    fresh = training.fit(tmp_path, plan._replace(weights=None))
     assert best["loss"] < fresh["loss"]
 
 

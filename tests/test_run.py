@@ -18,10 +18,9 @@ from textgen.backend import keras
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textgen.dataset import Batches, training_batches
 from textgen.errors import TextgenError
-from textgen.model import build_model, get_weights
-from textgen.network import Network
-from textgen.run import Evaluation
 from textgen.tokenization import VocabularyRule
+from textgen.training import Plan
+from textgen.validation import Validation
 
 MODEL = replace(TINY_MODEL, num_layers=1, dropout=0.3)
 CONFIG = replace(TINY_TRAINING, num_epochs=4, seq_step=10)
@@ -47,17 +46,7 @@ def fit(
     model: ModelConfig = MODEL,
 ) -> dict[str, float]:
     corpus = training.read_corpus(folder, VocabularyRule(TokenizerConfig()), 0.0)
-    return training.fit(folder, corpus, model, config, resume)
-
-
-def test_nothing_of_tensorflow_tunes_the_reading_of_batches() -> None:
-    """Its thread would now and then hold up the end of an epoch for as long as the epoch took."""
-    batches = training_batches(np.arange(81, dtype=np.int32), 2, 10, 10, None)
-    dataset = run._dataset(batches, lambda: 1, 2)
-    assert dataset.options().autotune.enabled is False
-    ((inputs, _),) = batches.blocks(1, 3)
-    assert [pair[0].numpy().tolist() for pair in dataset] == inputs.tolist()
-    assert dataset.cardinality() == 2
+    return training.fit(folder, Plan(corpus, model, config, resume))
 
 
 def test_weight_decay_shrinks_weights_that_the_text_does_not_need(verses: Path) -> None:
@@ -162,18 +151,6 @@ def test_epochs_of_so_many_steps_change_nothing_but_when_models_are_saved(
     same_weights(verses / "latest", uninterrupted / "latest")
 
 
-def test_validation_in_the_middle_of_a_pass_leaves_the_carried_state() -> None:
-    model = build_model(TINY_MODEL, 5, batch_size=2, random_seed=0)
-    ids = np.random.default_rng(0).integers(1, 5, 13).astype(np.int32)
-    model(ids[:8].reshape(2, 4))
-    before = [state.numpy() for layer in model.layers for state in getattr(layer, "states", [])]
-    Evaluation(model, ids, replace(TINY_TRAINING, batch_size=2, seq_length=4))()
-    after = [state.numpy() for layer in model.layers for state in getattr(layer, "states", [])]
-    assert np.any(before[0])
-    for one, other in zip(before, after, strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
 def calls_per_epoch(folder: Path) -> int:
     batches = batches_of(folder, None)
     return batches.epoch // batches.steps_at_once
@@ -235,7 +212,7 @@ def test_patience_ends_a_run_that_stopped_improving(
     verses: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses = iter([3.0, 2.0, 2.5, 2.2, 1.0])
-    monkeypatch.setattr(Evaluation, "__call__", lambda self: next(losses))
+    monkeypatch.setattr(Validation, "loss", lambda self: next(losses))
     best = fit(verses, replace(CONFIG, num_epochs=9, patience=2))
     assert best["val_loss"] == 2.0
     assert [row["val_loss"] for row in history(verses)] == ["3.0", "2.0", "2.5", "2.2"]
@@ -271,20 +248,3 @@ def test_a_loss_that_is_no_number_stops_the_run(verses: Path) -> None:
 def test_the_work_folder_is_safe_to_delete_and_hidden_from_git(uninterrupted: Path) -> None:
     assert (uninterrupted / ".textgen" / ".gitignore").read_text() == "*\n"
     assert snapshots.stored_progress(uninterrupted / "latest") is None
-
-
-def test_validation_loss_is_what_the_numpy_network_gives_for_the_text() -> None:
-    """Rows of the batch start from zero state, so each is scored here by itself."""
-    model = build_model(TINY_MODEL, 5, batch_size=2, random_seed=0)
-    ids = np.random.default_rng(0).integers(1, 5, 13).astype(np.int32)
-    config = replace(TINY_TRAINING, batch_size=2, seq_length=4)
-    network, total = Network(TINY_MODEL, get_weights(model)), 0.0
-    for start in (0, 8):  # 12 targets in batches of 2 x 4: rows of 8 and of 4
-        stepper = network.stepper(ids[np.newaxis, start : start + 1])
-        for position in range(start, min(start + 8, 12)):
-            scaled = np.exp(stepper.logits[0].astype(float))
-            total -= math.log(scaled[ids[position + 1]] / scaled.sum())
-            stepper.step(ids[position + 1 : position + 2])
-    evaluation = Evaluation(model, ids, config)
-    assert evaluation() == pytest.approx(total / 12, abs=1e-5)
-    assert evaluation() == pytest.approx(total / 12, abs=1e-5), "state was left behind"

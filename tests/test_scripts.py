@@ -120,11 +120,19 @@ def test_texts_that_cannot_be_used(tmp_path: Path, name: str, content: bytes, me
     "flags",
     [
         ["--rnn-size", "0"], ["--num-layers", "-1"], ["--batch-size", "x"], ["--minutes", "0"],
-        ["--dropout", "1"], ["--nonsense"],
+        ["--dropout", "1"], ["--nonsense"], ["--serve", "99999"],
     ],
 )  # fmt: skip
 def test_flags_out_of_range_are_named_before_anything_is_done(flags: list[str]) -> None:
     assert flags[0] in error_of(run_python("train.py", *flags))
+
+
+@pytest.mark.parametrize(
+    "command", [["train.py"], ["sample.py"], ["-m", "textgen", "convert", "x"]]
+)
+def test_a_machine_without_the_requirements_is_told_how_to_get_them(command: list[str]) -> None:
+    error = error_of(run_python("-S", *command))  # without the folder of installed packages
+    assert error.endswith(" is not installed. Run: pip install -r requirements.txt")
 
 
 def test_folders_without_a_model(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -116,11 +117,10 @@ def test_a_disk_that_takes_no_snapshot_is_named(tmp_path: Path) -> None:
         writer.save(progress(1))
 
 
-def test_snapshots_are_due_by_steps_and_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    now, saved = (0, 0.0), []
-    monkeypatch.setattr("textgen.snapshots.time.perf_counter", lambda: now[1])
-    saver = Saver(lambda: saved.append(now), lambda: now[0], every=10)
+def test_snapshots_are_due_by_steps_and_by_time() -> None:
+    clock, saved = SimpleNamespace(step=0, seconds=0.0), []
+    saver = Saver(lambda: saved.append((clock.step, clock.seconds)), clock, every=10)
     for moment in [(9, 1.0), (10, 1.0), (19, 1.0), (19, 51.0), (28, 100.0), (29, 100.5)]:
-        now = moment
+        clock.step, clock.seconds = moment
         saver.on_train_batch_begin(0)
     assert saved == [(10, 1.0), (19, 51.0), (29, 100.5)]

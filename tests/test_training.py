@@ -71,18 +71,6 @@ def test_validation_split_is_used_only_without_validate_txt(tmp_path: Path) -> N
     assert "val_loss" not in train(tmp_path, TINY_MODEL, TokenizerConfig(), plain)
 
 
-def test_live_samples_show_four_temperatures(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "input.txt").write_text(VERSES * 2)
-    config = replace(TINY_TRAINING, num_epochs=1, live_sample=True)
-    train(tmp_path, TINY_MODEL, TokenizerConfig(), config)
-    shown, said = capsys.readouterr()
-    assert len(shown) > 4 * 200
-    for temperature in (0.2, 0.5, 1.0, 1.2):
-        assert f"epoch 1, diversity {temperature}" in said
-
-
 def test_tiny_texts_are_refused_with_the_numbers(tmp_path: Path) -> None:
     (tmp_path / "input.txt").write_text("Too short to learn from.\n")
     with pytest.raises(TextgenError, match=r"needs at least 1,626 tokens; .* has 25"):

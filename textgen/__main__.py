@@ -22,7 +22,7 @@ COMMANDS = {
     "serve": Command("server.command", "a web service and a page where people let models write"),
     "convert": Command("convert", "make a model of keras-text-generation one of textgen"),
     "search": Command("search.command", "find settings that train better than the defaults"),
-    "train-on-ray": Command("ray_launch", "run train.py on the machines of a Ray cluster"),
+    "train-on-ray": Command("distributed.ray", "run train.py on the machines of a Ray cluster"),
 }
 
 

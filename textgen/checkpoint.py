@@ -88,7 +88,7 @@ class Checkpoint(NamedTuple):
     """The arrays of `textgen.network.weight_shapes`."""
 
 
-def save(directory: Path, metadata: Metadata, write_model: Callable[[Path], None]) -> None:
+def save(directory: Path, metadata: Metadata, write_model: Callable[[Path], object]) -> None:
     """Replace the pair in `directory`; whoever reads it meanwhile sees the old or the new one.
 
     Args:
@@ -138,7 +138,7 @@ def load(directory: Path) -> Checkpoint:
 
 def _place(name: str) -> str:
     """Where Keras puts weight `name` in its file."""
-    return f"model_weights/{name.split('/', maxsplit=1)[0]}/{name}"
+    return f"model_weights/{name.split('/')[0]}/{name}"
 
 
 def _unpickle(path: Path) -> dict[str, Any]:

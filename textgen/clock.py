@@ -4,7 +4,12 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
+
+from textgen.config import TrainingConfig
+
+Agree: TypeAlias = Callable[[float], float]
 
 
 @dataclass
@@ -115,7 +120,7 @@ class SharedClock(RunClock):
     put to the time that `agree` makes of this machine's.
     """
 
-    agree: Callable[[float], float] = float
+    agree: Agree = float
     _agreed: float = 0.0
 
     def restart(self, seconds: float = 0.0) -> None:
@@ -136,3 +141,24 @@ class SharedClock(RunClock):
     @property
     def seconds(self) -> float:
         return self._agreed
+
+
+def clock_for(
+    config: TrainingConfig, epoch: int, validation_tokens: int, agree: Agree | None = None
+) -> RunClock:
+    """The clock of a run, at its start.
+
+    Args:
+        config: says how long the run is.
+        epoch: steps of an epoch.
+        validation_tokens: of the held-out text.
+        agree: makes one time of all workers' times; None for a run on one machine.
+    """
+    kind = partial(SharedClock, agree=agree) if agree else RunClock
+    size = config.batch_size * config.seq_length
+    return kind(
+        total_steps=None if config.minutes else config.num_epochs * epoch,
+        total_seconds=config.minutes and 60 * config.minutes,
+        tokens_per_step=size,
+        validation_steps=validation_tokens // size,
+    )

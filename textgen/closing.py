@@ -2,81 +2,97 @@
 
 from pathlib import Path
 
-from textgen.config import ModelConfig, TrainingConfig
-from textgen.history import Row, in_units, judged
+from textgen.checkpoint import Metadata
+from textgen.config import TrainingConfig
+from textgen.history import Row, in_field_units, judged
 
-MOST_ADVICE = 3
 RISE = 1.01
 """A last validation loss of so many times the best one is overfitting."""
 GAP = 1.1
 """A validation loss of so many times the training loss leaves room for dropout."""
+MOST_DROPOUT = 0.5
+"""Advised: beyond it a model learns more slowly than it forgets."""
+EPOCHS_TO_JUDGE = 3
+"""In fewer, the training loss, a mean over its epoch, lags behind and shows nothing."""
+WASTED = 3
+"""Epochs after the best one that are worth a --patience."""
 
 
-def panel(
-    data_dir: Path, rows: list[Row], model: ModelConfig, config: TrainingConfig, unit: str
-) -> list[str]:
+def panel(data_dir: Path, rows: list[Row], metadata: Metadata) -> list[str]:
     """The lines of the closing panel.
 
     Args:
         data_dir: the data directory.
         rows: the history, at least one epoch.
-        model: the sizes that were trained.
-        config: how they were trained.
-        unit: what a token is called.
+        metadata: what was trained, and how.
     """
-    best = min(rows, key=judged)
-    name, value = in_units(judged(best), unit)
-    return [
-        f"best: epoch {best['epoch']:.0f} of {rows[-1]['epoch']:.0f}, {judged(best):.3f} nats per"
-        f" {unit}, {value:.4g} {name.replace('_', ' ')}"
-        + ("" if "val_loss" in best else ", on the training text"),
-        _overfitting(rows),
-        *(f"to try: {line}" for line in advice(rows, model, config)[:MOST_ADVICE]),
+    best, unit, config = min(rows, key=judged), metadata.tokenizer.unit, metadata.training
+    loss = judged(best)
+    lines = [
+        f"best: epoch {best['epoch']:.0f} of {rows[-1]['epoch']:.0f}, {loss:.3f} nats per {unit},"
+        f" {in_field_units(loss, unit)}" + ("" if "val_loss" in best else ", on the training text"),
+        f"overfitting: {_overfitting(rows)}",
+        *(f"to try: {line}" for line in advice(rows, metadata)),
         f"more text:  python sample.py --data-dir {data_dir}",
-        f"go on:      python train.py --data-dir {data_dir} --resume {_longer(config)}",
     ]
+    out_of_patience = config.patience and _wasted(rows) >= config.patience
+    if not (out_of_patience or is_overfitted(rows)):
+        command = f"python train.py --data-dir {data_dir} --resume {_longer(config)}"
+        lines.append(f"go on:      {command}")
+    return lines
 
 
 def is_overfitted(rows: list[Row]) -> bool:
     """Whether the validation loss rose again while the training loss fell."""
     best, last = min(rows, key=judged), rows[-1]
     rose = last.get("val_loss", 0.0) > RISE * judged(best)
-    return rose and last["loss"] < best.get("loss", 0.0)
+    return rose and last["loss"] < best["loss"]
+
+
+def _wasted(rows: list[Row]) -> int:
+    """Epochs after the best one."""
+    return len(rows) - 1 - rows.index(min(rows, key=judged))
 
 
 def _overfitting(rows: list[Row]) -> str:
     if "val_loss" not in rows[-1]:
-        return "overfitting: cannot be seen without held-out text"
+        return "cannot be seen without held-out text"
+    if len(rows) == 1:
+        return "cannot be seen in one epoch"
     if is_overfitted(rows):
         best = min(rows, key=judged)["epoch"]
-        return f"overfitting: yes, the validation loss rises after epoch {best:.0f}"
-    return "overfitting: none seen"
+        return f"yes, the validation loss rises after epoch {best:.0f}"
+    return "none seen"
 
 
-def advice(rows: list[Row], model: ModelConfig, config: TrainingConfig) -> list[str]:
-    """Rules of thumb that fit this run, the most useful first; the figures are measured ones."""
-    last, found = rows[-1], []
-    validation = last.get("val_loss")
-    if validation is None:
-        found.append("--validation-split 0.1, to see when the model learns the text by heart")
-    elif is_overfitted(rows) or validation > GAP * last["loss"]:
-        found.append(
-            f"more --dropout than {model.dropout:g}: in 10 minutes on tinyshakespeare 0.3 came to"
-            " 1.403 nats, 0.1 to 1.437"
-        )
-    else:
-        found.append(
-            "a larger --rnn-size: after 5,000 steps on tinyshakespeare 256 x 1 came to 1.454 nats,"
-            " 128 x 2 to 1.578"
-        )
-    if config.optimizer not in ("adam", "adamw"):
-        found.append("--optimizer adamw: in 70 seconds 1.59 nats, rmsprop 1.82")
-    if model.num_layers > 1:
-        found.append(
-            "--num-layers 1 with wider layers: in the same time 512 x 1 came to 1.409 nats,"
-            " 320 x 2 to 1.456"
-        )
-    return found
+def advice(rows: list[Row], metadata: Metadata) -> list[str]:
+    """What the losses of this run call for, the most useful first."""
+    last = rows[-1]
+    if "val_loss" not in last:
+        return ["--validation-split 0.1, to see when the model learns the text by heart"]
+    if is_overfitted(rows):
+        rise = last["val_loss"] / min(map(judged, rows)) - 1
+        found = [_less_by_heart(metadata, f"the validation loss has risen by {rise:.0%}")]
+        if not metadata.training.patience and _wasted(rows) >= WASTED:
+            found.append(f"--patience {WASTED}: the last {_wasted(rows)} epochs were of no use")
+        return found
+    if len(rows) < EPOCHS_TO_JUDGE:
+        return []
+    gap = last["val_loss"] / last["loss"]
+    if gap > GAP:
+        reason = f"the validation loss is {gap - 1:.0%} above the training loss"
+        return [_less_by_heart(metadata, reason)]
+    return [
+        f"a larger --rnn-size than {metadata.model.rnn_size}, for as many epochs: the model does"
+        " the training text hardly better than the held-out text"
+    ]
+
+
+def _less_by_heart(metadata: Metadata, reason: str) -> str:
+    dropout = metadata.model.dropout
+    if dropout < MOST_DROPOUT:
+        return f"more --dropout than {dropout:g}: {reason}"
+    return f"more text, or a smaller --rnn-size than {metadata.model.rnn_size}: {reason}"
 
 
 def _longer(config: TrainingConfig) -> str:

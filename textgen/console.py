@@ -11,21 +11,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
-import colorama
-
 from textgen.errors import TextgenError
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-COLORS = {
-    "red": colorama.Fore.RED,
-    "green": colorama.Fore.GREEN,
-    "yellow": colorama.Fore.YELLOW,
-    "cyan": colorama.Fore.CYAN,
-    "bright": colorama.Style.BRIGHT,
-    "dim": colorama.Style.DIM,
-}
+INSTALL = "pip install -r requirements.txt"
 
 
 def use_color(stream: TextIO) -> bool:
@@ -34,11 +25,14 @@ def use_color(stream: TextIO) -> bool:
 
 
 def paint(text: str, color: str, stream: TextIO | None = None) -> str:
-    """`text` in one of `COLORS` where `stream` (standard error unless given) shows colours."""
+    """`text` in a colour, or `bright` or `dim`, where `stream` (standard error) shows colours."""
     if not use_color(stream or sys.stderr):
         return text
+    import colorama  # here, so that `run` can say that it is not installed
+
     colorama.just_fix_windows_console()
-    return f"{COLORS[color]}{text}{colorama.Style.RESET_ALL}"
+    kind = colorama.Style if color in ("bright", "dim") else colorama.Fore
+    return f"{getattr(kind, color.upper())}{text}{colorama.Style.RESET_ALL}"
 
 
 class Verbosity(enum.IntEnum):
@@ -156,9 +150,20 @@ def run(main: Callable[[], None]) -> int:
     """Call an entry point and turn what it raises into its exit code.
 
     Returns 0 when done or when the reader of standard output went away, 2 after a
-    `TextgenError` (printed as one red line), 1 after a `WorkerLostError` (likewise), 130 after
-    Ctrl-C. A bug keeps its traceback.
+    `TextgenError` (printed as one red line) or where a library is missing (which commands import
+    within `main` for that), 1 after a `WorkerLostError`, 130 after Ctrl-C. A bug keeps its
+    traceback.
     """
+    try:
+        return _run(main)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("textgen"):
+            raise
+        print(f"error: {error.name} is not installed. Run: {INSTALL}", file=sys.stderr)
+        return 2
+
+
+def _run(main: Callable[[], None]) -> int:
     try:
         main()
         sys.stdout.flush()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from textgen import console
 from textgen.backend import keras, tf
 from textgen.errors import TextgenError
 from textgen.history import RATIO, Row
@@ -22,6 +23,17 @@ def check_installed() -> None:
 def folder(data_dir: Path) -> Path:
     """Where the logs of all runs in `data_dir` are, each in a folder with its number."""
     return work_folder(data_dir) / "tensorboard"
+
+
+def opened(data_dir: Path, resumed: bool, row: Callable[[], Row]) -> Events:
+    """The logs of a run in `data_dir`, a new one or the one that is `resumed`; see `Events`.
+
+    Raises:
+        TextgenError: where TensorBoard is missing.
+    """
+    check_installed()
+    console.say(f"to watch: tensorboard --logdir {folder(data_dir)}")
+    return Events(run_folder(data_dir, resumed), row)
 
 
 def run_folder(data_dir: Path, resumed: bool) -> Path:

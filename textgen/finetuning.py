@@ -1,49 +1,31 @@
-"""Starting from another model: its vocabulary and weights, extended to a new text."""
+"""Starting from another model: its weights, extended to the tokens of a new text."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import NamedTuple
-
 import numpy as np
 
-from textgen import checkpoint
-from textgen.config import ModelConfig
 from textgen.network import Array
-from textgen.tokenizers import Tokenizer
 
 NOISE = 0.1
 """Standard deviation of what is added to new rows, as a share of the old rows' own."""
 
 
-class Origin(NamedTuple):
-    """The model to start from."""
+def with_new_tokens(
+    weights: dict[str, Array], count: int, is_tied: bool, rng: np.random.Generator
+) -> dict[str, Array]:
+    """The weights of a model with `count` more tokens at the end of its vocabulary.
 
-    tokenizer: Tokenizer
-    model: ModelConfig
-    weights: dict[str, Array]
-
-    def weights_for(self, tokenizer: Tokenizer, random_seed: int | None) -> dict[str, Array]:
-        """The weights of a model with the vocabulary of `tokenizer`, which extends the old one."""
-        count = len(tokenizer.vocabulary) - len(self.tokenizer.vocabulary)
-        rng = np.random.default_rng(random_seed)
-        embedding = extended(self.weights["embedding/embeddings"], count, rng)
-        kernel = embedding.T
-        if not self.model.is_tied:
-            kernel = extended(self.weights["logits/kernel"].T, count, rng).T
-        bias = extended(self.weights["logits/bias"][:, None], count, rng)[:, 0]
-        new = {"embedding/embeddings": embedding, "logits/kernel": kernel, "logits/bias": bias}
-        return self.weights | new
-
-
-def load(directory: Path) -> Origin:
-    """Read the model in `directory`.
-
-    Raises:
-        TextgenError: if there is none to be read.
+    Args:
+        weights: those of the model, by path.
+        count: how many tokens are added.
+        is_tied: whether token vectors and output share their weights.
+        rng: for the noise in the new rows.
     """
-    metadata, weights = checkpoint.load(directory)
-    return Origin(metadata.tokenizer, metadata.model, weights)
+    embedding = extended(weights["embedding/embeddings"], count, rng)
+    kernel = embedding.T if is_tied else extended(weights["logits/kernel"].T, count, rng).T
+    bias = extended(weights["logits/bias"][:, None], count, rng)[:, 0]
+    new = {"embedding/embeddings": embedding, "logits/kernel": kernel, "logits/bias": bias}
+    return weights | new
 
 
 def extended(rows: Array, count: int, rng: np.random.Generator) -> Array:

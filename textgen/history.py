@@ -32,6 +32,12 @@ def in_units(loss: float, unit: str) -> tuple[str, float]:
     return "perplexity", math.exp(loss)
 
 
+def in_field_units(loss: float, unit: str) -> str:
+    """The same for people: `2.000 bits per character`, `perplexity 80.0`."""
+    name, value = in_units(loss, unit)
+    return f"perplexity {value:.1f}" if unit == "word" else f"{value:.3f} {name.replace('_', ' ')}"
+
+
 def csv_text(rows: list[Row]) -> str:
     """`history.csv` for `rows`."""
     columns = dict.fromkeys([*COLUMNS, *(name for row in rows for name in row)])

@@ -41,11 +41,10 @@ def option(
         metavar: what `--help` calls the value, where its type does not say enough.
     """
     bounds = {"at least": minimum, "above": above, "at most": maximum, "below": below}
-    bounds = {words: bound for words, bound in bounds.items() if bound is not None}
-    words = default if words is None else words
     metadata = {
-        "help": help, "bounds": bounds, "choices": choices, "flags": flags, "words": words,
-        "metavar": metavar,
+        "help": help, "choices": choices, "flags": flags, "metavar": metavar,
+        "words": default if words is None else words,
+        "bounds": {relation: bound for relation, bound in bounds.items() if bound is not None},
     }  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -220,9 +219,9 @@ def _check_item(field: "dataclasses.Field[Any]", kind: type, value: Any) -> None
         raise TextgenError(f"{name} must not be empty")
     if kind is float and not math.isfinite(value):
         raise TextgenError(f"{name} must be a finite number. Received: {value}")
-    for words, bound in field.metadata["bounds"].items():
-        if not WITHIN[words](value, bound):
-            raise TextgenError(f"{name} must be {words} {bound}. Received: {value}")
+    for relation, bound in field.metadata["bounds"].items():
+        if not WITHIN[relation](value, bound):
+            raise TextgenError(f"{name} must be {relation} {bound}. Received: {value}")
     choices = field.metadata["choices"]
     if choices and value not in choices:
         raise TextgenError(f"{name} must be one of {', '.join(choices)}. Received: {value}")

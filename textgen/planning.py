@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from textgen import console, embeddings, finetuning, sizing
+import numpy as np
+
+from textgen import checkpoint, console, embeddings, finetuning, sizing
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textgen.errors import TextgenError
-from textgen.network import Array
 from textgen.options import plain
 from textgen.snapshots import stored_progress
-from textgen.tokenization import Corpus, VocabularyRule
+from textgen.tokenization import VocabularyRule
 from textgen.tokenizers import from_metadata
-from textgen.training import read_corpus, with_random_seed
+from textgen.training import Plan, read_corpus, with_random_seed
 
 CHANGEABLE = frozenset(
     [
@@ -29,16 +30,6 @@ CHANGEABLE = frozenset(
     ]
 )
 """The settings that may be others when a run is resumed."""
-
-
-class Plan(NamedTuple):
-    """The arguments of `training.fit`."""
-
-    corpus: Corpus
-    model_config: ModelConfig
-    config: TrainingConfig
-    resume: bool = False
-    weights: dict[str, Array] | None = None
 
 
 def plan(arguments: argparse.Namespace) -> Plan:
@@ -73,18 +64,20 @@ def _new(arguments: argparse.Namespace) -> Plan:
 
 
 def _tuned(arguments: argparse.Namespace) -> Plan:
-    origin = finetuning.load(Path(arguments.init_from))
-    words = origin.tokenizer.config.word_tokens
+    origin, old_weights = checkpoint.load(Path(arguments.init_from))
+    tokenizer, old_model = origin.tokenizer, origin.model.to_dict()
     _refuse_others(
-        arguments, origin.tokenizer.config.to_dict() | origin.model.to_dict(), {"dropout"},
+        arguments, tokenizer.config.to_dict() | old_model, {"dropout"},
         f"the model in {arguments.init_from} has",
     )  # fmt: skip
-    model = ModelConfig.from_flags(arguments, words, origin.model.to_dict())
+    words = tokenizer.config.word_tokens
+    model = ModelConfig.from_flags(arguments, words, old_model)
     config = with_random_seed(TrainingConfig.from_flags(arguments, words))
-    rule = VocabularyRule(origin.tokenizer.config, origin.tokenizer, grows=True)
+    rule = VocabularyRule(tokenizer.config, tokenizer, grows=True)
     corpus = read_corpus(arguments.data_dir, rule, config.validation_split)
-    weights = origin.weights_for(corpus.tokenizer, config.random_seed)
-    added = len(corpus.tokenizer.vocabulary) - len(origin.tokenizer.vocabulary)
+    added = len(corpus.tokenizer.vocabulary) - len(tokenizer.vocabulary)
+    rng = np.random.default_rng(config.random_seed)
+    weights = finetuning.with_new_tokens(old_weights, added, model.is_tied, rng)
     console.say(f"starting from the model in {arguments.init_from}; {added:,} new tokens")
     return Plan(corpus, model, config, weights=weights)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from textgen import console
 from textgen.files import write_atomic
-from textgen.history import RATIO, Row, in_units, judged
+from textgen.history import RATIO, Row, in_field_units, judged
 
 SMALLEST_RATIO = 1e-4
 """Of the largest update ratio in the picture: smaller ones fall out of it."""
@@ -59,12 +59,10 @@ def _png(rows: list[Row], unit: str) -> bytes:
 def _draw_losses(axes: Any, rows: list[Row], unit: str) -> None:
     _draw(axes, rows, {"loss": "training", "val_loss": "validation"})
     best = min(rows, key=judged)
-    name, value = in_units(judged(best), unit)
+    loss = judged(best)
     axes.plot(
-        best["epoch"], judged(best), "*", color="black", markerfacecolor="none", markersize=16,
-        zorder=3,
-        label=f"best: epoch {best['epoch']:.0f},\n{judged(best):.3f} nats,\n{value:.3g} "
-        + name.replace("_", " "),
+        best["epoch"], loss, "*", color="black", markerfacecolor="none", markersize=16, zorder=3,
+        label=f"best: epoch {best['epoch']:.0f},\n{loss:.3f} nats,\n{in_field_units(loss, unit)}",
     )  # fmt: skip
     axes.set_ylabel(f"loss, nats per {unit}")
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)

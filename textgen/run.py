@@ -2,64 +2,36 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from textgen import console, embeddings, events, summary
-from textgen.backend import keras, tf
-from textgen.callbacks import (
-    DivergenceError,
-    Keeper,
-    LiveSamples,
-    Patience,
-    PlainLog,
-    ProgressBar,
-    Schedule,
-    ShowSample,
-    StateReset,
-    UpdateRatios,
-    Validation,
-    print_sample,
-)  # fmt: skip
+from textgen import console, events, feed, summary
+from textgen.backend import keras
+from textgen.callbacks import CarriedLoss, Schedule, StateReset, UpdateRatios
 from textgen.checkpoint import Metadata
-from textgen.clock import RunClock, SharedClock
-from textgen.cluster import Cluster
-from textgen.config import TrainingConfig
-from textgen.dataset import Batches, EvaluationBatch, evaluation_batches
+from textgen.clock import clock_for
+from textgen.distributed.cluster import Cluster
 from textgen.errors import TextgenError
-from textgen.events import Events
-from textgen.generator import Generator
-from textgen.history import Row, judged
+from textgen.history import Row
 from textgen.interruption import Interrupted, Interruption
+from textgen.keeper import DivergenceError, Keeper, Patience
 from textgen.livesamples import SampleFile
 from textgen.losses import PlainLoss
-from textgen.model import (
-    build_model,
-    build_twin,
-    fresh_state,
-    get_weights,
-    is_finite,
-    set_weights,
-)
-from textgen.network import Array, Network
+from textgen.model import build_model, get_weights, is_finite, set_weights
+from textgen.network import Array
+from textgen.progress import LiveSamples, PlainLog, ProgressBar, ShowSample, print_sample
 from textgen.snapshots import Progress, Saver, Snapshots
 from textgen.stepping import stepped
-from textgen.tokenfiles import release
 from textgen.tokenization import Corpus
-from textgen.tokenizers import Ids, StoredIds, to_metadata
+from textgen.tokenizers import to_metadata
+from textgen.validation import Validation
 from textgen.workspace import keep_previous
 
-LIVE_LENGTH = {"character": 200, "word": 50}
 WHOLE_RUN = 10**9
 """Epochs asked of `fit` when the clock ends the run."""
 LIMITS = ("num_epochs", "minutes", "patience")
 """The settings that say when a run is complete."""
-
 
 OnEpoch = Callable[[Row, float], None]
 """Is told an epoch's row of `history.csv`, and the share of the run that is done."""
@@ -71,9 +43,7 @@ class Run:
     Args:
         data_dir: the data directory; this process has it for itself.
         metadata: the settings.
-        batches: the training text, cut up.
-        corpus: both texts.
-        interruption: says when to stop.
+        corpus: the texts.
         cluster: the machines that train it together.
         on_epoch: is told each epoch's row of `history.csv`, and the share of the run that is done.
         keep_samples: write samples into the file that `serve --watch` shows, also where they are
@@ -84,61 +54,79 @@ class Run:
         self,
         data_dir: Path,
         metadata: Metadata,
-        batches: Batches,
         corpus: Corpus,
-        interruption: Interruption,
         cluster: Cluster,
         on_epoch: OnEpoch,
-        keep_samples: bool = False,
+        keep_samples: bool,
     ) -> None:
         config, size = metadata.training, len(metadata.tokenizer.vocabulary)
-        self.data_dir, self.metadata, self.batches = data_dir, metadata, batches
-        self.corpus, self.interruption, self.cluster = corpus, interruption, cluster
-        self.on_epoch, self.keep_samples = on_epoch, keep_samples
-        rows = cluster.rows(config.batch_size)
-        validation = corpus.validation and corpus.validation.ids
-        self.model = stepped(
-            build_model(metadata.model, size, rows.stop - rows.start, config.random_seed)
+        self.data_dir, self.metadata, self.corpus = data_dir, metadata, corpus
+        self.cluster, self.on_epoch, self.keep_samples = cluster, on_epoch, keep_samples
+        self.batches = feed.batches_for(config, corpus.training.ids, cluster)
+        rows = config.batch_size // cluster.count
+        self.model = stepped(build_model(metadata.model, size, rows, config.random_seed))
+        self.model.prepare(config, self.batches.steps_at_once, cluster.mean)
+        held_out = corpus.validation and corpus.validation.ids
+        self.validation = (
+            None if held_out is None else Validation(self.model, held_out, config, cluster)
         )
-        if config.freeze_embeddings:
-            self.model.get_layer("embedding").trainable = False
-        self.model.prepare(config, batches.steps_at_once, cluster.mean)
-        self.evaluation = validation is not None and Evaluation(
-            self.model, validation, config, cluster
+        self.clock = clock_for(
+            config,
+            self.batches.epoch,
+            validation_tokens=0 if held_out is None else len(held_out),
+            agree=cluster.seconds if cluster.count > 1 else None,
         )
         self.snapshots = Snapshots(data_dir, self.model, cluster)
-        self.clock = _clock(config, batches, validation, cluster)
-        twin = build_twin(metadata.model, size)
-        self.keeper = Keeper(data_dir, metadata, twin, self.clock, writes=cluster.is_chief)
-        self.schedule = Schedule(self.clock, config, lambda: list(map(judged, self.keeper.history)))
+        self.keeper = Keeper(data_dir, metadata, self.clock, writes=cluster.is_chief)
+        self.schedule = Schedule(self.clock, config, lambda: self.keeper.losses)
         self.carried_loss = CarriedLoss()
+        self.interruption = Interruption(cluster.any)
+        self.events: events.Events | None = None
         self.complete = False
-        self.events: Events | None = None
 
-    def begin(self, weights: dict[str, Array] | None) -> None:
-        """Start anew, from `weights` if there are any."""
+    def train(self, resume: bool, weights: dict[str, Array] | None) -> Row:
+        """Train to the end; returns the best epoch's row of `history.csv`.
+
+        Args:
+            resume: go on with the run whose state is in the data directory.
+            weights: what a new run starts from, by path; the others are drawn.
+
+        Raises:
+            TextgenError: if training diverges again and again, or a file cannot be written.
+            KeyboardInterrupt: after Ctrl-C; what was learned is kept.
+        """
+        with self.interruption:
+            if resume:
+                self._resume()
+            else:
+                self._begin(weights)
+            while not self.complete:
+                self._go_on()
+        return self.keeper.best
+
+    def _begin(self, weights: dict[str, Array] | None) -> None:
         if weights:
-            set_weights(self.model, weights)
+            set_weights(self.model, get_weights(self.model) | weights)
         if self.cluster.is_chief:
-            self._load_vectors()
             self._log_events(resumed=False)
             keep_previous(self.data_dir)
         self.snapshots.begin()
         self.save()
-        self._say_size()
+        text = self.corpus.training
+        tokens = self.batches.epoch * self.clock.tokens_per_step
+        summary.say(self.metadata, 1 - text.num_unknown / len(text.ids), tokens)
         self.clock.restart()
 
-    def resume(self) -> None:
+    def _resume(self) -> None:
         """Take up the run whose state is in the data directory."""
         progress = self._restore()
         self.clock.restore(progress.clock)
         if self.cluster.is_chief:
             self._log_events(resumed=True)
-        same_rate = (
-            progress.run["training"]["learning_rate"] == self.metadata.training.learning_rate
-        )
+        before, now = progress.run["training"], self.metadata.training.to_dict()
+        same_rate = before["learning_rate"] == now["learning_rate"]
         self.schedule.factor = progress.rate_factor if same_rate else 1.0
-        self.complete = progress.complete and not self._is_prolonged(progress)
+        self.complete = progress.complete and all(before[limit] == now[limit] for limit in LIMITS)
         if self.complete:
             console.say(
                 f"the run is complete after {self.epoch} epochs. To prolong it, add a larger"
@@ -147,52 +135,30 @@ class Run:
         else:
             console.say(f"going on from epoch {self.epoch + 1}, step {self.clock.step:,}")
 
-    def _load_vectors(self) -> None:
-        config, vocabulary = self.metadata.training, self.metadata.tokenizer.vocabulary
-        if not config.word2vec:
-            return
-        size = self.metadata.model.embedding_size
-        rows, found = embeddings.load(Path(config.word2vec), vocabulary, size, config.random_seed)
-        set_weights(self.model, get_weights(self.model) | {"embedding/embeddings": rows})
-        console.say(
-            f"{config.word2vec} has vectors for {found:,} of the {len(vocabulary):,} tokens"
-            f" ({found / len(vocabulary):.0%}); the others are drawn like them"
-        )
-
     def _log_events(self, resumed: bool) -> None:
         if self.metadata.training.tensorboard:
-            events.check_installed()
-            place = events.run_folder(self.data_dir, resumed)
-            self.events = Events(place, lambda: self.keeper.history[-1])
-            console.say(f"to watch: tensorboard --logdir {events.folder(self.data_dir)}")
-
-    def _is_prolonged(self, progress: Progress) -> bool:
-        before, now = progress.run["training"], self.metadata.training.to_dict()
-        return any(before[limit] != now[limit] for limit in LIMITS)
+            self.events = events.opened(self.data_dir, resumed, lambda: self.keeper.history[-1])
 
     @property
     def epoch(self) -> int:
         """Whole epochs done."""
         return self.clock.step // self.batches.epoch
 
-    def finish(self) -> dict[str, float]:
-        """Train to the end; returns the best epoch's row of `history.csv`."""
-        while not self.complete:
-            try:
-                self._fit()
-                self.complete = True
-                self.save()
-            except DivergenceError as diverged:
-                self._roll_back(diverged)
-            except Interrupted:
-                self.keeper.save_unfinished()
-                self.save()
-                console.say(
-                    f"saved at step {self.clock.step:,}. To go on: python train.py --data-dir"
-                    f" {self.data_dir} --resume"
-                )
-                raise
-        return self.keeper.best
+    def _go_on(self) -> None:
+        """Train until the run is complete, or has to step back or stop."""
+        try:
+            self._fit()
+            self.complete = True
+            self.save()
+        except DivergenceError as diverged:
+            self._roll_back(diverged)
+        except Interrupted:
+            self._save_on_the_way()
+            console.say(
+                f"saved at step {self.clock.step:,}. To go on: python train.py --data-dir"
+                f" {self.data_dir} --resume"
+            )
+            raise
 
     def _restore(self) -> Progress:
         """Take everything but the clock's time and the learning rate from the last snapshot."""
@@ -215,22 +181,10 @@ class Run:
         self.save()
         console.warn(f"{diverged}; back to step {self.clock.step:,} with half the learning rate")
 
-    def _say_size(self) -> None:
-        unit, text = self.metadata.tokenizer.unit, self.corpus.training
-        size = self.batches.epoch * self.clock.tokens_per_step
-        known = 1 - text.num_unknown / len(text.ids)
-        types = len(self.metadata.tokenizer.vocabulary)
-        console.say(f"{types - 1:,} types, which are {known:.1%} of the {unit}s")
-        model, config = self.metadata.model, self.metadata.training
-        for line in summary.table(model, config, types, size, unit):
-            console.say(line)
-        for name, value in (model.to_dict() | config.to_dict()).items():
-            console.detail(f"  {name}: {value}")
-
     def _fit(self) -> None:
         callbacks = self._callbacks()
         for steps, epoch, epochs in self._spans():
-            dataset = _dataset(self.batches, lambda: self.clock.step, steps)
+            dataset = feed.dataset(self.batches, lambda: self.clock.step, steps)
             self.model.fit(
                 dataset, initial_epoch=epoch, epochs=epochs, callbacks=callbacks, shuffle=False,
                 verbose=0,
@@ -249,22 +203,18 @@ class Run:
             yield self.batches.epoch, epoch, epochs
 
     def _callbacks(self) -> list[keras.callbacks.Callback]:
+        """In the order in which each gives the next ones what they need."""
         config = self.metadata.training
         callbacks = [
             self.interruption,
-            Saver(
-                self._save_on_the_way,
-                lambda: self.clock.step,
-                config.save_every,
-                lambda: self.clock.seconds,
-            ),
+            Saver(self._save_on_the_way, self.clock, config.save_every),
             self.carried_loss,
             PlainLoss(),
             self.schedule,
             StateReset(self.clock, self.batches.batches_per_pass),
         ]
-        if self.evaluation:
-            callbacks.append(Validation(self.evaluation))
+        if self.validation:
+            callbacks.append(self.validation)
         callbacks.append(UpdateRatios(self.clock))
         if self.cluster.is_chief:
             shown = None if config.minutes else config.num_epochs
@@ -277,18 +227,18 @@ class Run:
 
     def _shown(self) -> list[keras.callbacks.Callback]:
         """What the chief shows when everything else is done."""
-        config, unit = self.metadata.training, self.metadata.tokenizer.unit
+        config = self.metadata.training
         callbacks: list[keras.callbacks.Callback] = []
         if config.print_every:
+            unit = self.metadata.tokenizer.unit
             callbacks.append(PlainLog(self.clock, config.print_every, unit))
-        if self.events:
-            callbacks.append(self.events)
         show: list[ShowSample] = [print_sample] if config.live_sample else []
         if self.events:
+            callbacks.append(self.events)
             show.append(self.events.write_sample)
         if show or self.keep_samples:
             show.append(SampleFile(self.data_dir).write)
-            callbacks.append(_live_samples(self.model, self.metadata, self.epoch, show))
+            callbacks.append(LiveSamples(self.metadata, show))
         return callbacks
 
     def _tell(self, epoch: int, logs: Any) -> None:
@@ -318,104 +268,3 @@ class Run:
                 settings, self.clock.state(), keeper.history, keeper.best, factor, self.complete
             )
         )
-
-
-class CarriedLoss(keras.callbacks.Callback):
-    """Gives an epoch that is taken up in its middle its running loss, which Keras begins at 0."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.values: list[Any] = []
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        for variable, value in zip(self.model.metrics_variables, self.values, strict=False):
-            variable.assign(value)
-        self.values = []
-
-
-def _clock(
-    config: TrainingConfig, batches: Batches, validation: StoredIds | None, cluster: Cluster
-) -> RunClock:
-    kind = RunClock if cluster.count == 1 else partial(SharedClock, agree=cluster.seconds)
-    return kind(
-        total_steps=None if config.minutes else config.num_epochs * batches.epoch,
-        total_seconds=config.minutes and 60 * config.minutes,
-        tokens_per_step=(size := config.batch_size * config.seq_length),
-        validation_steps=0 if validation is None else len(validation) // size,
-    )
-
-
-def _dataset(batches: Batches, step: Callable[[], int], steps: int) -> tf.data.Dataset:
-    """The batches of an epoch, or of what is left of one, for `fit`; read one call of steps ahead.
-
-    `fit` reads it anew for each epoch: from batch number `step()` on, so many `steps`.
-    Without autotuning: where an epoch ends, its thread is now and then waited for, for as long as
-    the epoch took.
-    """
-
-    def read() -> Iterator[tuple[Ids, Ids]]:
-        start = step()
-        for block in batches.blocks(start, start + steps):
-            yield block
-            release(batches.ids)
-
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    shape = (None, len(range(batches.batch_size)[batches.rows]), batches.seq_length)
-    blocks = tf.data.Dataset.from_generator(
-        read, output_signature=2 * (tf.TensorSpec(shape, tf.int32),)
-    )
-    pairs = blocks.unbatch().apply(tf.data.experimental.assert_cardinality(steps))
-    return pairs.prefetch(batches.steps_at_once).with_options(options)
-
-
-class Evaluation:
-    """The loss of `model` on a whole text, in nats per token.
-
-    Args:
-        model: a stateful model; its state is zero before the text, and what it was after it.
-        ids: the text, (N,).
-        config: gives the batch's rows and length.
-        cluster: the workers; each scores its rows.
-    """
-
-    def __init__(
-        self,
-        model: keras.Model,
-        ids: StoredIds,
-        config: TrainingConfig,
-        cluster: Cluster | None = None,
-    ) -> None:
-        self.model, self.ids, self.cluster = model, ids, cluster or Cluster()
-        self.size = config.batch_size, config.seq_length
-        next(self._batches())  # refuses a text that is too short
-        self._loss = tf.function(self._summed_loss, jit_compile=True)
-
-    def __call__(self) -> float:
-        with fresh_state(self.model):
-            total = sum(float(self._loss(*map(tf.constant, batch))) for batch in self._batches())
-        release(self.ids)
-        return float(self.cluster.sum(np.array(total))) / (len(self.ids) - 1)
-
-    def _batches(self) -> Iterator[EvaluationBatch]:
-        return evaluation_batches(self.ids, *self.size, self.cluster.rows(self.size[0]))
-
-    def _summed_loss(self, inputs: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-        logits = self.model(inputs, training=False)
-        losses = keras.losses.sparse_categorical_crossentropy(targets, logits, from_logits=True)
-        return tf.reduce_sum(losses * weights)
-
-
-def _live_samples(
-    model: keras.Model,
-    metadata: Metadata,
-    epochs_done: int,
-    show: list[ShowSample],
-) -> LiveSamples:
-    def generator() -> Generator:
-        return Generator(Network(metadata.model, get_weights(model)), metadata.tokenizer)
-
-    rng = np.random.default_rng(metadata.training.random_seed)
-    seeds = (str(rng.choice(metadata.line_starts)) for _ in itertools.count())
-    unread = itertools.islice(seeds, epochs_done, None)
-    return LiveSamples(generator, unread, LIVE_LENGTH[metadata.tokenizer.unit], show)

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from textgen.errors import TextgenError
 from textgen.options import ArgumentParser
 
@@ -49,6 +47,8 @@ def loaded(path: Path, flag: str, example: str) -> dict[Any, Any]:
     Raises:
         TextgenError: if the file cannot be read, or is no such file.
     """
+    import yaml  # here, so that commands start without it
+
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:

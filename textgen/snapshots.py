@@ -12,7 +12,6 @@ import contextlib
 import dataclasses
 import json
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,8 @@ import numpy as np
 
 from textgen import console
 from textgen.backend import keras, tf
-from textgen.cluster import Cluster
+from textgen.clock import RunClock
+from textgen.distributed.cluster import Cluster
 from textgen.errors import TextgenError
 from textgen.files import sync_file
 from textgen.workspace import work_folder
@@ -42,7 +42,7 @@ class Progress:
     run: dict[str, Any]
     """What does not change: `tokenizer`, `model`, `training` and `texts`, the texts' hashes."""
     clock: dict[str, float | None]
-    """See `callbacks.RunClock.state`."""
+    """See `clock.RunClock.state`."""
     history: list[dict[str, float]] = field(default_factory=list)
     best: dict[str, float] = field(default_factory=dict)
     rate_factor: float = 1.0
@@ -207,28 +207,20 @@ class Saver(keras.callbacks.Callback):
 
     Args:
         save: saves one.
-        step: the steps made so far.
+        clock: the run's clock.
         every: steps between snapshots; None for by time alone.
-        seconds: the time; None for that of this process.
     """
 
-    def __init__(
-        self,
-        save: Callable[[], None],
-        step: Callable[[], int],
-        every: int | None,
-        seconds: Callable[[], float] | None = None,
-    ) -> None:
+    def __init__(self, save: Callable[[], None], clock: RunClock, every: int | None) -> None:
         super().__init__()
-        self.save, self.step, self.every = save, step, every
-        self.seconds = seconds or time.perf_counter
-        self._saved_step, self._saved_at = step(), self.seconds()
+        self.save, self.clock, self.every = save, clock, every
+        self._saved_step, self._saved_at = clock.step, clock.seconds
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        steps, seconds = self.step() - self._saved_step, self.seconds() - self._saved_at
-        if seconds >= SECONDS or (self.every and steps >= self.every):
+        steps = self.clock.step - self._saved_step
+        if self.clock.seconds - self._saved_at >= SECONDS or (self.every and steps >= self.every):
             self.save()
-            self._saved_step, self._saved_at = self.step(), self.seconds()
+            self._saved_step, self._saved_at = self.clock.step, self.clock.seconds
 
 
 def _whole(own: dict[str, tf.Variable], count: int) -> dict[str, tf.Variable]:

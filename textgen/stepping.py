@@ -38,6 +38,8 @@ class SteppedModel(keras.Model):
             steps_at_once: steps per call.
             mean: the mean of each tensor over all processes, where there are several.
         """
+        if config.freeze_embeddings:
+            self.get_layer("embedding").trainable = False
         self.objectives = losses.by_name(config.label_smoothing)
         self.running = [keras.metrics.Mean(name=name) for name in self.objectives]
         self.mean_of = mean or list

@@ -3,10 +3,28 @@
 import math
 
 from textgen import console, sizing
+from textgen.checkpoint import Metadata
 from textgen.config import ModelConfig, TrainingConfig
 from textgen.network import weight_shapes
 
 COLUMNS = "{:<14}{:>22}{:>14}"
+
+
+def say(metadata: Metadata, known: float, tokens: int) -> None:
+    """Say what is about to be trained.
+
+    Args:
+        metadata: its settings.
+        known: the share of the text that is in the vocabulary.
+        tokens: in an epoch.
+    """
+    model, config, tokenizer = metadata.model, metadata.training, metadata.tokenizer
+    size = len(tokenizer.vocabulary)
+    console.say(f"{size - 1:,} types, which are {known:.1%} of the {tokenizer.unit}s")
+    for line in table(model, config, size, tokens, tokenizer.unit):
+        console.say(line)
+    for name, value in (model.to_dict() | config.to_dict()).items():
+        console.detail(f"  {name}: {value}")
 
 
 def table(

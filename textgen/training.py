@@ -6,16 +6,16 @@ import contextlib
 import dataclasses
 import secrets
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from textgen import closing, console, recipes, sizing
+from textgen import closing, console, embeddings, recipes, sizing
 from textgen.checkpoint import Metadata
-from textgen.cluster import Cluster
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
-from textgen.dataset import training_batches
+from textgen.distributed.cluster import Cluster
 from textgen.files import explained
-from textgen.interruption import Interruption
+from textgen.history import Row
 from textgen.network import Array
 from textgen.run import OnEpoch, Run
 from textgen.tokenization import Corpus, VocabularyRule, tokenized
@@ -23,6 +23,19 @@ from textgen.workspace import exclusive
 
 LINE_STARTS = 100
 """How many a model keeps, to start texts with."""
+
+
+class Plan(NamedTuple):
+    """What to train."""
+
+    corpus: Corpus
+    model_config: ModelConfig
+    config: TrainingConfig
+    """How to train. Without a `random_seed` one is drawn."""
+    resume: bool = False
+    """Go on with the run in the data directory, whose settings these are, but for its length."""
+    weights: dict[str, Array] | None = None
+    """What a new run starts from, by path as `model.get_weights` gives them."""
 
 
 def read_corpus(data_dir: Path, rule: VocabularyRule, validation_split: float) -> Corpus:
@@ -44,34 +57,24 @@ def train(
     model_config: ModelConfig,
     tokenizer_config: TokenizerConfig,
     config: TrainingConfig,
-) -> dict[str, float]:
+) -> Row:
     """Train a model on the texts of `data_dir` and keep it there; see `fit`."""
-    rule = VocabularyRule(tokenizer_config)
-    corpus = read_corpus(data_dir, rule, config.validation_split)
-    return fit(data_dir, corpus, model_config, config)
+    corpus = read_corpus(data_dir, VocabularyRule(tokenizer_config), config.validation_split)
+    return fit(data_dir, Plan(corpus, model_config, config))
 
 
 def fit(
     data_dir: Path,
-    corpus: Corpus,
-    model_config: ModelConfig,
-    config: TrainingConfig,
-    resume: bool = False,
-    weights: dict[str, Array] | None = None,
+    plan: Plan,
     on_epoch: OnEpoch = lambda row, fraction: None,
     keep_samples: bool = False,
     cluster: Cluster | None = None,
-) -> dict[str, float]:
-    """Train a model on `corpus` and keep it in `data_dir`.
+) -> Row:
+    """Train a model and keep it in `data_dir`.
 
     Args:
         data_dir: where the model, its history and the training state go.
-        corpus: the texts.
-        model_config: the shape of the network.
-        config: how to train. Without a `random_seed` one is drawn.
-        resume: go on with the run whose state is in `data_dir`; the other arguments are those of
-            that run, but for how long to train.
-        weights: what a new run starts from, by path as `model.get_weights` gives them.
+        plan: what to train.
         on_epoch: is told each epoch's row of `history.csv`, and the share of the run that is done.
         keep_samples: write samples after every epoch into the file that `serve --watch` shows.
         cluster: the machines that train it together; None for this process alone.
@@ -84,31 +87,34 @@ def fit(
             `data_dir`, or the loss is no longer a number.
         KeyboardInterrupt: after Ctrl-C; what was learned is kept.
     """
-    tokenizer, cluster = corpus.tokenizer, cluster or Cluster()
-    sizing.check_memory(model_config, config, len(tokenizer.vocabulary))
-    config = with_random_seed(config)
-    batches = training_batches(
-        corpus.training.ids, config.batch_size, config.seq_length, config.seq_step,
-        config.steps_per_epoch,
-    )  # fmt: skip
-    batches = dataclasses.replace(batches, rows=cluster.rows(config.batch_size))
+    config, cluster = with_random_seed(plan.config), cluster or Cluster()
+    tokenizer, text = plan.corpus.tokenizer, plan.corpus.training
+    sizing.check_memory(plan.model_config, config, len(tokenizer.vocabulary))
     rng = np.random.default_rng(config.random_seed)
-    line_starts = rng.permutation(corpus.training.line_starts)[:LINE_STARTS].tolist()
-    metadata = Metadata(model_config, tokenizer, config, {}, line_starts)
+    line_starts = rng.permutation(text.line_starts)[:LINE_STARTS].tolist()
+    metadata = Metadata(plan.model_config, tokenizer, config, {}, line_starts)
     alone = exclusive(data_dir) if cluster.is_chief else contextlib.nullcontext()
-    with explained(data_dir), alone, Interruption(cluster.any) as interruption:
-        run = Run(
-            data_dir, metadata, batches, corpus, interruption, cluster, on_epoch, keep_samples
-        )
-        if resume:
-            run.resume()
-        else:
-            run.begin(weights)
-        best = run.finish()
+    with explained(data_dir), alone:
+        is_new = cluster.is_chief and not plan.resume
+        weights = _pretrained(metadata) if is_new and config.word2vec else plan.weights
+        run = Run(data_dir, metadata, plan.corpus, cluster, on_epoch, keep_samples)
+        best = run.train(plan.resume, weights)
     console.heading("The run is complete")
-    for line in closing.panel(data_dir, run.keeper.history, model_config, config, tokenizer.unit):
+    for line in closing.panel(data_dir, run.keeper.history, metadata):
         console.say(line, "green")
     return best
+
+
+def _pretrained(metadata: Metadata) -> dict[str, Array]:
+    """The token vectors of --word2vec, by their path."""
+    config, vocabulary = metadata.training, metadata.tokenizer.vocabulary
+    path, size = Path(config.word2vec or ""), metadata.model.embedding_size
+    rows, found = embeddings.load(path, vocabulary, size, config.random_seed)
+    console.say(
+        f"{path} has vectors for {found:,} of the {len(vocabulary):,} tokens"
+        f" ({found / len(vocabulary):.0%}); the others are drawn like them"
+    )
+    return {"embedding/embeddings": rows}
 
 
 def with_random_seed(config: TrainingConfig) -> TrainingConfig:

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import filelock
@@ -90,11 +91,7 @@ def keep_previous(data_dir: Path) -> None:
         _move_pair(data_dir, previous)
         return
     if not _holds_better(previous, metadata):
-        checkpoint.save(previous, metadata, lambda path: _copy(data_dir / "model.h5", path))
-
-
-def _copy(source: Path, target: Path) -> None:
-    shutil.copyfile(source, target)
+        checkpoint.save(previous, metadata, partial(shutil.copyfile, data_dir / "model.h5"))
 
 
 def _move_pair(data_dir: Path, previous: Path) -> None:

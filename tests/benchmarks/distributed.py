@@ -48,9 +48,9 @@ def measure(cell: str, workers: list[str], index: int, seconds: float) -> Figure
     threads = max(1, (os.cpu_count() or 1) // len(workers))
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
-    from textgen.cluster import Cluster, Workers
     from textgen.config import ModelConfig, TrainingConfig
-    from textgen.layout import Layout, wait_for_peers
+    from textgen.distributed.cluster import Cluster, Workers
+    from textgen.distributed.layout import Layout, wait_for_peers
     from textgen.model import build_model
     from textgen.stepping import stepped
 

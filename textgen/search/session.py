@@ -263,4 +263,4 @@ def _train(data_dir: Path, settings: dict[str, Any]) -> None:
 
     console.heading("Training the final model")
     arguments = argparse.Namespace(data_dir=data_dir, resume=False, **settings)
-    training.fit(data_dir, *planning.plan(arguments))
+    training.fit(data_dir, planning.plan(arguments))

@@ -23,7 +23,7 @@ from textgen.errors import TextgenError
 from textgen.history import Row
 
 if TYPE_CHECKING:
-    from textgen.planning import Plan
+    from textgen.training import Plan
 
 HELD_OUT = 0.1
 """The share that is held out where there is neither held-out text nor a --validation-split."""
@@ -86,7 +86,7 @@ def _carry_out(order: dict[str, Any], tell: Tell) -> None:
             log.write(row)
         tell({"row": row, "fraction": fraction})
 
-    training.fit(Path(order["folder"]), *plan, on_epoch=on_epoch)
+    training.fit(Path(order["folder"]), plan, on_epoch=on_epoch)
 
 
 def _lacks_validation(data_dir: Path, given: dict[str, Any]) -> bool:

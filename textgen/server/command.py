@@ -11,6 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from textgen import console
+from textgen.config import DEFAULT_FOLDER
 from textgen.errors import TextgenError
 from textgen.options import ArgumentParser
 from textgen.parallel import single_threaded_blas
@@ -19,7 +20,6 @@ from textgen.server.settings import ServerConfig
 if TYPE_CHECKING:
     from textgen.server.app import Service
 
-DEFAULT_FOLDER = Path("data/tinyshakespeare")
 NEEDED = ("fastapi", "uvicorn", "prometheus_client")
 BACKLOG = 2048
 """Connections that the system keeps while they wait to be taken."""
@@ -65,7 +65,7 @@ def listening(config: ServerConfig) -> socket.socket:
     except OSError as error:
         raise TextgenError(
             f"cannot listen on {config.host} port {config.port} ({error.strerror or error}). Choose"
-            " another --port, or --port 0 for any that is free"
+            " another port, or 0 for any that is free"
         ) from error
 
 

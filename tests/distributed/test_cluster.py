@@ -3,7 +3,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from textgen.cluster import Cluster
+from textgen.distributed.cluster import Cluster
 from textgen.errors import TextgenError
 
 

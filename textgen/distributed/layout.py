@@ -8,7 +8,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,7 +141,7 @@ def wait_for_peers(layout: Layout, seconds: float = CONNECT_SECONDS) -> None:
 
 
 @contextlib.contextmanager
-def _listening(layout: Layout) -> Any:
+def _listening(layout: Layout) -> Iterator[None]:
     """Hold the own port, so that the others see that this worker is there."""
     port = int(layout.workers[layout.index].rpartition(":")[2])
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as server:

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT, VERSES, run_python
-from textgen import checkpoint, distributed
+from textgen import checkpoint
+from textgen.distributed import agreement
+from textgen.distributed.layout import Layout
 from textgen.errors import TextgenError
-from textgen.layout import Layout
 
 FLAGS = (
     "--embedding-size", "8", "--rnn-size", "16", "--num-layers", "1", "--batch-size", "8",
@@ -198,8 +199,8 @@ def test_another_flag_on_a_worker_is_refused_by_name() -> None:
     layout = Layout(("one:1", "two:2"), 0)
     answers = ['{"clip_norm": 1.0, "minutes": 2}', '{"clip_norm": 2.0, "minutes": 2}']
     with pytest.raises(TextgenError, match=r"flag --clip-norm of worker 1 \(two:2\) .* 2.0, not 1"):
-        distributed._refuse_difference(answers, layout, "flag")
-    distributed._refuse_difference(answers[:1] * 2, layout, "flag")
+        agreement._refuse_difference(answers, layout, "flag")
+    agreement._refuse_difference(answers[:1] * 2, layout, "flag")
 
 
 @pytest.mark.slow

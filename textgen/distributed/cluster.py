@@ -17,13 +17,12 @@ import numpy.typing as npt
 
 from textgen import console
 from textgen.backend import tf
+from textgen.distributed.layout import VARIABLE, Layout, answers
 from textgen.errors import TextgenError, WorkerLostError
-from textgen.layout import VARIABLE, Layout, answers
 
 Values = npt.NDArray[Any]
 Tensors = list[tf.Tensor]
 Mean = Callable[[Tensors], Tensors]
-
 
 LOST = (
     tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError,

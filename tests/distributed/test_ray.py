@@ -4,12 +4,13 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import VERSES, run_python
-from textgen import checkpoint, ray_launch
+from textgen import checkpoint
+from textgen.distributed import ray
 from textgen.errors import TextgenError
 
 
 def test_flags_of_train_stand_after_two_dashes() -> None:
-    assert ray_launch._split(["--num-workers", "2", "--", "--minutes", "1"]) == (
+    assert ray._split(["--num-workers", "2", "--", "--minutes", "1"]) == (
         ["--num-workers", "2"],
         ["--minutes", "1"],
     )
@@ -19,9 +20,9 @@ def test_ray_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(TextgenError, match=r"pip install 'ray\[train\]'"):
-        ray_launch.main(["--num-workers", "2"])
+        ray.main(["--num-workers", "2"])
     with pytest.raises(TextgenError, match="--num-workers must be at least 1"):
-        ray_launch.main(["--num-workers", "0"])
+        ray.main(["--num-workers", "0"])
 
 
 @pytest.mark.slow

@@ -7,13 +7,13 @@ import json
 from typing import Any
 
 from textgen import console, planning, training
-from textgen.cluster import Cluster, Workers
 from textgen.config import ModelConfig, TrainingConfig
+from textgen.distributed.cluster import Cluster, Workers
+from textgen.distributed.layout import Layout, wait_for_peers
 from textgen.errors import TextgenError
-from textgen.layout import Layout, wait_for_peers
-from textgen.planning import Plan
-from textgen.tokenization import Corpus, VocabularyRule
+from textgen.tokenization import VocabularyRule
 from textgen.tokenizers import from_metadata, to_metadata
+from textgen.training import Plan
 
 OWN = (
     "config", "data_dir", "distribute", "quiet", "serve", "verbose", "worker_index", "workers",
@@ -37,7 +37,7 @@ def train(arguments: argparse.Namespace, layout: Layout) -> dict[str, float]:
         with workers.explained():
             plan = agreed_plan(arguments, workers, layout)
             serves = arguments.serve is not None
-            return training.fit(arguments.data_dir, *plan, cluster=workers, keep_samples=serves)
+            return training.fit(arguments.data_dir, plan, cluster=workers, keep_samples=serves)
 
 
 def agreed_plan(arguments: argparse.Namespace, cluster: Cluster, layout: Layout) -> Plan:
@@ -51,35 +51,43 @@ def agreed_plan(arguments: argparse.Namespace, cluster: Cluster, layout: Layout)
     plans: list[Plan] = []
 
     def make() -> str:
-        plan = planning.plan(arguments)
-        config = training.with_random_seed(plan.config)
-        cluster_rows(config)
-        plans.append(plan._replace(config=config))
-        tokenizer = to_metadata(plan.corpus.tokenizer)
-        about = {"tokenizer": tokenizer, "model": plan.model_config.to_dict()}
-        return json.dumps(about | {"training": config.to_dict(), "resume": plan.resume})
+        plans.append(_of_chief(arguments, cluster))
+        return json.dumps(_told(plans[0]))
 
-    def cluster_rows(config: TrainingConfig) -> None:
-        cluster.rows(config.batch_size)  # refuses what cannot be shared, before long work
-
-    about = json.loads(cluster.by_chief(make))
+    told = json.loads(cluster.by_chief(make))
 
     def read() -> str:
         if not plans:
-            plans.append(_followed(arguments, about))
+            plans.append(_followed(arguments, told))
         return json.dumps(plans[0].corpus.hashes)
 
     _refuse_difference(cluster.each(read), layout, "text")
     return plans[0]
 
 
-def _followed(arguments: argparse.Namespace, about: dict[str, Any]) -> Plan:
-    """The plan that the chief tells of."""
-    tokenizer = from_metadata(about["tokenizer"])
-    config = TrainingConfig.from_dict(about["training"])
+def _of_chief(arguments: argparse.Namespace, cluster: Cluster) -> Plan:
+    plan = planning.plan(arguments)
+    cluster.rows(plan.config.batch_size)  # refuses what cannot be shared, before long work
+    return plan._replace(config=training.with_random_seed(plan.config))
+
+
+def _told(plan: Plan) -> dict[str, Any]:
+    """What the others need to follow the chief's plan, in built-in values."""
+    return {
+        "tokenizer": to_metadata(plan.corpus.tokenizer),
+        "model": plan.model_config.to_dict(),
+        "training": plan.config.to_dict(),
+        "resume": plan.resume,
+    }
+
+
+def _followed(arguments: argparse.Namespace, told: dict[str, Any]) -> Plan:
+    """The chief's plan, with this machine's copy of the text."""
+    tokenizer = from_metadata(told["tokenizer"])
+    config = TrainingConfig.from_dict(told["training"])
     rule = VocabularyRule(tokenizer.config, tokenizer)
-    corpus: Corpus = training.read_corpus(arguments.data_dir, rule, config.validation_split)
-    return Plan(corpus, ModelConfig.from_dict(about["model"]), config, about["resume"])
+    corpus = training.read_corpus(arguments.data_dir, rule, config.validation_split)
+    return Plan(corpus, ModelConfig.from_dict(told["model"]), config, told["resume"])
 
 
 def _refuse_difference(answers: list[str], layout: Layout, kind: str) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from textgen.distributed.layout import Layout, checked, from_environment, wait_for_peers, wanted
 from textgen.errors import TextgenError
-from textgen.layout import Layout, checked, from_environment, wait_for_peers, wanted
 
 
 def environment(cluster: Any, kind: str = "worker", index: Any = 0) -> dict[str, str]:
