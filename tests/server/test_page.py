@@ -17,7 +17,10 @@ from textgen.history import csv_text
 from textgen.livesamples import SampleFile
 
 CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs: apt-get install chromium")
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="needs: apt-get install chromium"),
+    pytest.mark.xdist_group("page"),
+]
 SECONDS = 20_000
 """Milliseconds that Playwright waits."""
 
