@@ -50,7 +50,7 @@ def load(directory: "str | Path") -> "Generator":
         'character'
         >>> textgen.load("nowhere")
         Traceback (most recent call last):
-        textgen.errors.TextgenError: no model in nowhere: run python train.py --data-dir nowhere
+        textgen.errors.TextgenError: no model in nowhere. Train one: python train.py --data-dir nowhere
     """
     from textgen.generator import Generator
 
