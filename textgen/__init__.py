@@ -48,9 +48,9 @@ def load(directory: "str | Path") -> "Generator":
     Example:
         >>> textgen.load(folder).tokenizer.unit
         'character'
-        >>> textgen.load("nowhere")
+        >>> textgen.load("x")
         Traceback (most recent call last):
-        textgen.errors.TextgenError: no model in nowhere. Train one: python train.py --data-dir nowhere
+        textgen.errors.TextgenError: no model in x. Train one: python train.py --data-dir x
     """
     from textgen.generator import Generator
 
