@@ -1,14 +1,20 @@
-"""A small real text and a model trained on it, made once per test session."""
+"""A small real text, a model trained on it once for all tests, and ways to run the scripts."""
 
+import contextlib
+import functools
+import io
+import os
 import subprocess
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
+from textgen import console
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
 
 ROOT = Path(__file__).parent.parent
@@ -37,15 +43,6 @@ And even she had gone behind a cloud.
 """Written for these tests."""
 
 
-@pytest.fixture(scope="session")
-def corpus_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory with a training and a validation text."""
-    directory = tmp_path_factory.mktemp("verses")
-    (directory / "input.txt").write_text(VERSES * 4, encoding="utf-8")
-    (directory / "validate.txt").write_text(VERSES[:300], encoding="utf-8")
-    return directory
-
-
 TINY_MODEL = ModelConfig(embedding_size=8, rnn_size=16, num_layers=2)
 TINY_TRAINING = TrainingConfig(
     batch_size=4, seq_length=20, seq_step=20, num_epochs=20, learning_rate=0.02, random_seed=1
@@ -53,12 +50,61 @@ TINY_TRAINING = TrainingConfig(
 
 
 @pytest.fixture(scope="session")
-def trained_dir(corpus_dir: Path) -> Path:
-    """The data directory after a short training of a character model."""
+def trained_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory with both texts, after a short training of a character model.
+
+    The processes of pytest-xdist share it: tests read it, and change copies.
+    """
+    own = tmp_path_factory.getbasetemp()
+    home = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    folder, done = home / "verses", home / "verses.done"
+    with FileLock(home / "verses.lock"):
+        if not done.exists():
+            write_texts(folder)
+            _train(folder)
+            done.touch()
+    return folder
+
+
+def write_texts(folder: Path, text: str = VERSES * 4) -> Path:
+    """A data directory with a training and a validation text."""
+    folder.mkdir(exist_ok=True)
+    (folder / "input.txt").write_text(text, encoding="utf-8")
+    (folder / "validate.txt").write_text(VERSES[:300], encoding="utf-8")
+    return folder
+
+
+def _train(folder: Path) -> None:
     from textgen.training import train
 
-    train(corpus_dir, TINY_MODEL, TokenizerConfig(pristine_input=True), TINY_TRAINING)
-    return corpus_dir
+    train(folder, TINY_MODEL, TokenizerConfig(pristine_input=True), TINY_TRAINING)
+
+
+@contextlib.contextmanager
+def light_training() -> Iterator[None]:
+    """Training without XLA and pictures, for tests of what happens between the steps.
+
+    The steps are the same; to compile them, and to draw, takes longer than a run of some ten.
+    """
+    from textgen.backend import tf
+
+    function = tf.function
+
+    @functools.wraps(function)
+    def uncompiled(*arguments: Any, **options: Any) -> Any:
+        return function(*arguments, **options | {"jit_compile": False})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tf, "function", uncompiled)
+        patch.setattr("textgen.plot.write", lambda *arguments: None)
+        yield
+
+
+@pytest.fixture
+def light() -> Iterator[None]:
+    """`light_training` for one test."""
+    with light_training():
+        yield
 
 
 @pytest.fixture
@@ -81,3 +127,21 @@ def run_python(*arguments: object, **options: object) -> "subprocess.CompletedPr
     return subprocess.run(  # type: ignore[call-overload, no-any-return]
         command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=240, **options
     )
+
+
+def run_here(main: Callable[[], None], *arguments: object) -> "subprocess.CompletedProcess[str]":
+    """Call the `main` of a script in this process, and return what it printed.
+
+    It costs no start of Python or TensorFlow; that a whole process does the same, some other test
+    of each kind shows by `run_python`.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    command = [f"{main.__module__}.py", *map(str, arguments)]
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        patch.setattr(sys, "argv", command)
+        code = console.run(main)
+    return subprocess.CompletedProcess(command, code, out.getvalue(), err.getvalue())

@@ -24,7 +24,8 @@ class Running:
         self.log: list[str] = []
         self.address = self._find_address()
         self.port = int(self.address.rpartition(":")[2])
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def _find_address(self) -> str:
         assert self.process.stderr is not None
@@ -37,6 +38,11 @@ class Running:
     def _read(self) -> None:
         assert self.process.stderr is not None
         self.log.extend(self.process.stderr)
+
+    def said(self) -> str:
+        """All that a service said, which has ended."""
+        self._reader.join(timeout=30)
+        return "".join(self.log)
 
     def ask(
         self, path: str, body: Any = None, headers: dict[str, str] | None = None

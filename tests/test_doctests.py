@@ -1,4 +1,4 @@
-"""The examples in the docstrings do what they say."""
+"""The examples in the docstrings do what they say, and every public name has one."""
 
 import doctest
 import importlib
@@ -12,20 +12,26 @@ from tests.conftest import ROOT
 
 
 def with_examples() -> list[str]:
-    paths = [*ROOT.glob("textgen/*.py"), *ROOT.glob("textgen/server/*.py")]
-    modules = {".".join(path.relative_to(ROOT).with_suffix("").parts[1:]): path for path in paths}
-    sources = {name: path.read_text(encoding="utf-8") for name, path in modules.items()}
-    return sorted(name for name, source in sources.items() if ">>> " in source)
+    """The modules, by name."""
+    paths = [
+        path.relative_to(ROOT).with_suffix("")
+        for path in ROOT.glob("textgen/**/*.py")
+        if ">>> " in path.read_text(encoding="utf-8")
+    ]
+    return sorted(".".join(path.parts).removesuffix(".__init__") for path in paths)
 
 
-def test_the_public_interface_has_examples() -> None:
-    assert {"generator", "sampling", "tokenizers"} <= set(with_examples())
+@pytest.mark.parametrize("name", sorted({*textgen.__all__} - {"TextgenError"}))
+def test_every_public_name_has_an_example(name: str) -> None:
+    """But for the exception, which those that raise it show."""
+    found = doctest.DocTestFinder().find(getattr(textgen, name), name)
+    assert any(test.examples for test in found)
 
 
 @pytest.mark.parametrize("name", with_examples())
 def test_examples(name: str, trained_dir: Path) -> None:
     """`textgen`, `np` and `folder`, a folder with a model, are there without a word."""
-    module = importlib.import_module(f"textgen.{name}")
+    module = importlib.import_module(name)
     names = vars(module) | {"textgen": textgen, "np": np, "folder": trained_dir}
     failed, tried = doctest.testmod(module, globs=names)
     assert tried > 0

@@ -113,7 +113,7 @@ def test_gensim_is_asked_for_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_frozen_vectors_are_those_of_the_file_after_training(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    light: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "input.txt").write_text("The river and the rain. " * 40)
     path = text_file(tmp_path, "river 1 2\nrain 2 1\nthe 0 1\n")

@@ -31,7 +31,9 @@ def loaded(address: str) -> Any:
     raise AssertionError(f"nothing at {address}")
 
 
-def test_tensorboard_shows_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tensorboard_shows_the_run(
+    light: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "input.txt").write_text(VERSES * 2, encoding="utf-8")
     config = replace(TINY_TRAINING, num_epochs=2, tensorboard=True, print_every=1)
     train(tmp_path, replace(TINY_MODEL, num_layers=1), TokenizerConfig(), config)

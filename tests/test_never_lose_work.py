@@ -17,6 +17,8 @@ import pytest
 from tests.conftest import ROOT, run_python
 from textgen import checkpoint, generator
 
+pytestmark = pytest.mark.xdist_group("never_lose_work")
+
 FLAGS = (
     "--pristine-input", "--embedding-size", "8", "--rnn-size", "16", "--num-layers", "1",
     "--dropout", "0.3", "--batch-size", "4", "--seq-length", "20", "--seq-step", "10",
@@ -82,34 +84,32 @@ def finish(folder: Path) -> None:
     assert not list(folder.rglob("*.tmp*")), "files of killed writers were left behind"
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
-def test_a_run_killed_at_random_moments_loses_nothing(
-    folder: Path, in_peace: tuple[Path, int], kills: int
+def stopped_by_a_full_disk(folder: Path, moment: int) -> None:
+    stopped = run_python(*DRIVER, "full", moment, *command(folder))
+    assert stopped.returncode == 2, stopped.stderr
+    assert stopped.stderr.splitlines()[-1].startswith("error: cannot write ")
+    assert "Traceback" not in stopped.stderr
+
+
+@pytest.mark.parametrize(
+    ("kills", "full"),
+    [(2, 1), *(pytest.param(*times, marks=pytest.mark.slow) for times in ((20, 0), (0, 20)))],
+)
+def test_a_run_killed_or_on_a_full_disk_at_random_moments_loses_nothing(
+    folder: Path, in_peace: tuple[Path, int], kills: int, full: int
 ) -> None:
     expected, moments = in_peace
     rng = np.random.default_rng(kills)
-    for _ in range(kills):
-        # Twice the mean distance that 20 kills need to spread over the whole run.
-        assert killed(folder, int(rng.integers(1, moments // 8)))
+    for number in range(kills + full):
+        # Twice the mean distance that 20 of them need to spread over the whole run.
+        moment = int(rng.integers(1, moments // 8))
+        if number < kills:
+            assert killed(folder, moment)
+        else:
+            stopped_by_a_full_disk(folder, moment)
         check_usable(folder)
     finish(folder)
     check_usable(folder)
-    check_equal(folder, expected)
-
-
-@pytest.mark.parametrize("times", [1, pytest.param(20, marks=pytest.mark.slow)])
-def test_a_run_on_a_full_disk_stops_in_one_line_and_loses_nothing(
-    folder: Path, in_peace: tuple[Path, int], times: int
-) -> None:
-    expected, moments = in_peace
-    rng = np.random.default_rng(times)
-    for _ in range(times):
-        stopped = run_python(*DRIVER, "full", str(rng.integers(1, moments // 8)), *command(folder))
-        assert stopped.returncode == 2, stopped.stderr
-        assert stopped.stderr.splitlines()[-1].startswith("error: cannot write ")
-        assert "Traceback" not in stopped.stderr
-        check_usable(folder)
-    finish(folder)
     check_equal(folder, expected)
 
 

@@ -67,7 +67,7 @@ def test_a_folder_without_a_run_starts_from_the_beginning(
 
 
 def test_a_run_from_another_model_takes_its_sizes_and_vocabulary(
-    trained_dir: Path, tmp_path: Path
+    light: None, trained_dir: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "input.txt").write_text("Żółw: " + VERSES * 4)
     given = {"batch_size": 4, "seq_length": 20, "num_epochs": 1}

@@ -21,6 +21,21 @@ CELLS: dict[str, tuple[type, type, dict[str, Any]]] = {
 each_cell = pytest.mark.parametrize("cell", CELLS)
 
 
+MODES = {"eager": None, "graph": False, "xla": True}
+"""What `compile_with` is in each."""
+
+
+def compiled_cells(*modes: str) -> pytest.MarkDecorator:
+    """Cells in modes; outside of "eager", the variants of a cell are slow tests."""
+    cases = [
+        pytest.param(cell, MODES[mode], id=f"{cell}-{mode}", marks=marks)
+        for cell in CELLS
+        for mode in modes
+        for marks in [() if mode == "eager" or cell in ("lstm", "gru", "rnn") else pytest.mark.slow]
+    ]
+    return pytest.mark.parametrize(("cell", "compile_with"), cases)
+
+
 def pair(cell: str, **options: Any) -> tuple[keras.layers.Layer, keras.layers.Layer]:
     """Returns the fast layer and its stock twin, built, with the same random weights."""
     fast_class, stock_class, own = CELLS[cell]
@@ -62,9 +77,8 @@ def assert_same(ours: list[tf.Tensor], theirs: list[tf.Tensor]) -> None:
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("compile_with", [None, False, True], ids=["eager", "graph", "xla"])
 @pytest.mark.parametrize("with_state", [False, True])
-@each_cell
+@compiled_cells("eager", "graph", "xla")
 def test_outputs_and_gradients_are_those_of_keras(
     cell: str, with_state: bool, compile_with: bool | None
 ) -> None:
@@ -93,11 +107,10 @@ def test_dropout_uses_one_mask_per_sequence_as_keras_does(cell: str) -> None:
     assert_same([fast(x, training=False)], [stock(x, training=False)])
 
 
-@pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
-@each_cell
-def test_state_is_carried_from_batch_to_batch_until_reset(cell: str, jit_compile: bool) -> None:
+@compiled_cells("graph", "xla")
+def test_state_is_carried_from_batch_to_batch_until_reset(cell: str, compile_with: bool) -> None:
     fast, stock = pair(cell, stateful=True, return_sequences=True)
-    call = tf.function(fast, jit_compile=jit_compile)
+    call = tf.function(fast, jit_compile=compile_with)
     first, second = random(B, T, D, seed=1), random(B, T, D, seed=2)
     fresh = call(first)
     assert_same([fresh, call(second)], [stock(first), stock(second)])

@@ -1,4 +1,7 @@
-"""Runs that are stopped, resumed, prolonged and rolled back, in this process."""
+"""Runs that are stopped, resumed, prolonged and rolled back, in this process.
+
+Without XLA; `test_never_lose_work` has runs that are compiled.
+"""
 
 import csv
 import math
@@ -12,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import TINY_MODEL, TINY_TRAINING, VERSES
+from tests.conftest import TINY_MODEL, TINY_TRAINING, VERSES, light_training, write_texts
 from textgen import checkpoint, run, snapshots, training
 from textgen.backend import keras
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
@@ -27,16 +30,12 @@ CONFIG = replace(TINY_TRAINING, num_epochs=4, seq_step=10)
 """Two passes per epoch, so that an interruption may find a carried state."""
 
 
+pytestmark = [pytest.mark.usefixtures("light"), pytest.mark.xdist_group("run")]
+
+
 @pytest.fixture
 def verses(tmp_path: Path) -> Path:
-    return text_folder(tmp_path / "verses")
-
-
-def text_folder(folder: Path) -> Path:
-    folder.mkdir()
-    (folder / "input.txt").write_text(VERSES * 3, encoding="utf-8")
-    (folder / "validate.txt").write_text(VERSES[:300], encoding="utf-8")
-    return folder
+    return write_texts(tmp_path / "verses", VERSES * 3)
 
 
 def fit(
@@ -47,20 +46,6 @@ def fit(
 ) -> dict[str, float]:
     corpus = training.read_corpus(folder, VocabularyRule(TokenizerConfig()), 0.0)
     return training.fit(folder, Plan(corpus, model, config, resume))
-
-
-def test_weight_decay_shrinks_weights_that_the_text_does_not_need(verses: Path) -> None:
-    """The row of a token that never appears has no gradient: only decay changes it."""
-    unknown = [
-        np.abs(_trained_embedding(verses, replace(CONFIG, num_epochs=1, weight_decay=decay))[0])
-        for decay in (0.0, 1.0)
-    ]
-    assert (unknown[1] < unknown[0]).all()
-
-
-def _trained_embedding(folder: Path, config: TrainingConfig) -> np.ndarray:
-    fit(folder, config)
-    return checkpoint.load(folder / "latest").weights["embedding/embeddings"]
 
 
 class At(keras.callbacks.Callback):
@@ -110,8 +95,9 @@ def history(folder: Path) -> list[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = text_folder(tmp_path_factory.mktemp("uninterrupted") / "verses")
-    fit(folder)
+    folder = write_texts(tmp_path_factory.mktemp("uninterrupted") / "verses", VERSES * 3)
+    with light_training():
+        fit(folder)
     return folder
 
 
@@ -203,19 +189,16 @@ def test_minutes_that_are_used_up_end_a_resumed_run(
     assert [row["step"] for row in history(verses)] == [str(clock["step"] + 1)]
 
 
-def test_the_random_seed_drawn_is_recorded(verses: Path) -> None:
-    fit(verses, replace(CONFIG, num_epochs=1, random_seed=None))
-    assert isinstance(checkpoint.load(verses).metadata.training.random_seed, int)
-
-
 def test_patience_ends_a_run_that_stopped_improving(
     verses: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses = iter([3.0, 2.0, 2.5, 2.2, 1.0])
     monkeypatch.setattr(Validation, "loss", lambda self: next(losses))
-    best = fit(verses, replace(CONFIG, num_epochs=9, patience=2))
+    best = fit(verses, replace(CONFIG, num_epochs=9, patience=2, random_seed=None))
     assert best["val_loss"] == 2.0
     assert [row["val_loss"] for row in history(verses)] == ["3.0", "2.0", "2.5", "2.2"]
+    drawn = checkpoint.load(verses).metadata.training.random_seed
+    assert isinstance(drawn, int), "the random seed that was drawn is not recorded"
 
 
 def poison(model: keras.Model) -> None:

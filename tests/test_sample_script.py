@@ -9,15 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, run_python
+import sample as script
+from tests.conftest import ROOT, run_here, run_python
 
 
 @pytest.fixture
 def sample(trained_dir: Path):
-    """Run sample.py on the trained model and return what it printed."""
+    """Run sample.py's `main` on the trained model and return what it printed."""
 
-    def run(*flags: object, **options: object):
-        return run_python("sample.py", "--data-dir", trained_dir, *flags, **options)
+    def run(*flags: object):
+        return run_here(script.main, "--data-dir", trained_dir, *flags)
 
     return run
 
@@ -36,14 +37,17 @@ def test_no_echo_prints_the_new_text_alone(sample) -> None:
     assert alone.stderr == ""
 
 
-def test_seeds_from_a_file_and_from_standard_input(sample, tmp_path: Path) -> None:
+def test_seeds_from_a_file_and_from_standard_input(
+    sample, trained_dir: Path, tmp_path: Path
+) -> None:
     path = tmp_path / "seed.txt"
     path.write_bytes(b"\xef\xbb\xbfThe\r\nriver\n")
     flags = ("--length", "20", "--random-seed", "1", "--seed-file")
     from_file = sample(*flags, path).stdout
     assert from_file.startswith("The\nriver")
     assert len(from_file) == len("The\nriver") + 20 + 1
-    assert sample(*flags, "-", input="The\nriver\n").stdout == from_file
+    command = ("sample.py", "--data-dir", trained_dir, *flags, "-")
+    assert run_python(*command, input="The\nriver\n").stdout == from_file
     assert "no/such" in error_of(sample(*flags, "no/such"))
     path.write_bytes(b"caf\xe9")
     assert "is not UTF-8 (byte 3)" in error_of(sample(*flags, path))
@@ -105,6 +109,8 @@ def test_models_mix(sample, trained_dir: Path, tmp_path: Path) -> None:
         (["--diversity", "0.5,-1"], "--diversity must be at least 0. Received: -1.0"),
         (["--diversity", "warm"], "--diversity"),
         (["--sample-mode", "best"], "--sample-mode must be one of sample, argmax, spaces"),
+        (["--diversity", "-1"], "--diversity must be at least 0. Received: -1.0"),
+        (["--random-seed", "-1"], "--random-seed must be at least 0. Received: -1"),
         (["--length", "-2"], "--length must be at least -1"),
         (["--stop", ""], "--stop must not be empty"),
         (["--num-samples", "0"], "must be at least 1. Received: 0"),
@@ -134,10 +140,10 @@ def test_a_stop_text_that_is_never_reached(sample) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_a_full_disk(sample) -> None:
+def test_a_full_disk(sample, trained_dir: Path) -> None:
     assert "cannot write /dev/full (No space left" in error_of(sample("--output", "/dev/full"))
     with Path("/dev/full").open("w") as full:
-        command = [sys.executable, "sample.py", "--data-dir", sample("--help").args[3]]
+        command = [sys.executable, "sample.py", "--data-dir", trained_dir]
         result = subprocess.run(
             command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
         )
@@ -169,5 +175,5 @@ def test_weights_that_are_no_numbers(trained_dir: Path, tmp_path: Path) -> None:
         shutil.copy(trained_dir / name, tmp_path)
     with h5py.File(tmp_path / "model.h5", "a") as file:
         file["model_weights/logits/logits/bias"][2] = float("nan")
-    result = run_python("sample.py", "--data-dir", tmp_path)
+    result = run_here(script.main, "--data-dir", tmp_path)
     assert "has weights that are not finite numbers" in error_of(result)

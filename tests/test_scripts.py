@@ -1,14 +1,14 @@
-"""Both scripts as a user runs them: real processes, real files."""
+"""Both scripts as a user runs them: real files and, but for mistakes, real processes."""
 
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, VERSES, run_python
-from textgen import checkpoint
+import sample
+import train
+from tests.conftest import ROOT, VERSES, run_here, run_python
 
 SMALL = (
     "--embedding-size", "8", "--rnn-size", "16", "--num-layers", "1", "--batch-size", "4",
@@ -36,12 +36,13 @@ def test_words_from_training_to_a_file(tmp_path: Path) -> None:
     noise = [line for line in trained.stderr.splitlines() if "oneDNN" in line or "WARNING" in line]
     assert noise == []
     for folder in (tmp_path, tmp_path / "latest"):
-        sample = ("sample.py", "--data-dir", folder, "--length", "30", "--random-seed", "2")
-        printed = run_python(*sample)
+        flags = ("--data-dir", folder, "--length", "30", "--random-seed", "2")
+        printed = run_python("sample.py", *flags)
         assert printed.returncode == 0, printed.stderr
         assert len(printed.stdout.split()) > 15
-        assert printed.stdout == run_python(*sample).stdout, "a random seed repeats the text"
-    written = run_python(*sample, "--output", tmp_path / "out.txt")
+        again = run_here(sample.main, *flags)
+        assert printed.stdout == again.stdout, "a random seed repeats the text"
+    written = run_here(sample.main, *flags, "--output", tmp_path / "out.txt")
     assert written.stdout == ""
     assert (tmp_path / "out.txt").read_text(encoding="utf-8") == printed.stdout
 
@@ -56,7 +57,8 @@ def test_samples_begin_with_the_seed(trained_dir: Path) -> None:
 
 
 def test_unknown_characters_in_the_seed_are_named(trained_dir: Path) -> None:
-    result = run_python("sample.py", "--data-dir", trained_dir, "--seed", "The né", "--length", "5")
+    flags = ("--data-dir", trained_dir, "--seed", "The né", "--length", "5")
+    result = run_here(sample.main, *flags)
     assert result.returncode == 0
     assert "characters that the training text had not: 'é'" in result.stderr
 
@@ -82,21 +84,6 @@ def test_a_reader_that_goes_away_is_no_error(trained_dir: Path) -> None:
         assert process.wait(timeout=60) == 0
 
 
-def test_ctrl_c_keeps_the_model(tmp_path: Path) -> None:
-    (tmp_path / "input.txt").write_text(VERSES * 3, encoding="utf-8")
-    command = [sys.executable, "train.py", "--data-dir", str(tmp_path), "--minutes", "3", *SMALL]
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if line.startswith("epoch 2 "):
-                process.send_signal(signal.SIGINT)
-                break
-        rest = process.stderr.read()
-        assert process.wait(timeout=60) == 130
-    assert "Traceback" not in rest
-    assert checkpoint.load(tmp_path).metadata.results["epoch"] >= 1
-
-
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -110,8 +97,7 @@ def test_ctrl_c_keeps_the_model(tmp_path: Path) -> None:
 )
 def test_texts_that_cannot_be_used(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     (tmp_path / name).write_bytes(content)
-    error = error_of(run_python("train.py", "--data-dir", tmp_path))
-    assert message in error
+    assert message in error_of(run_here(train.main, "--data-dir", tmp_path))
     left = {path.name for path in tmp_path.iterdir()} - {".textgen"}  # the lock, the token ids
     assert left == {name}, "files were left behind"
 
@@ -124,7 +110,12 @@ def test_texts_that_cannot_be_used(tmp_path: Path, name: str, content: bytes, me
     ],
 )  # fmt: skip
 def test_flags_out_of_range_are_named_before_anything_is_done(flags: list[str]) -> None:
-    assert flags[0] in error_of(run_python("train.py", *flags))
+    assert flags[0] in error_of(run_here(train.main, *flags))
+
+
+def test_a_mistake_ends_a_process_in_one_line(tmp_path: Path) -> None:
+    assert "--rnn-size" in error_of(run_python("train.py", "--rnn-size", "0"))
+    assert "no model in" in error_of(run_python("sample.py", "--data-dir", tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -136,19 +127,12 @@ def test_a_machine_without_the_requirements_is_told_how_to_get_them(command: lis
 
 
 def test_folders_without_a_model(tmp_path: Path) -> None:
-    assert "no model in" in error_of(run_python("sample.py", "--data-dir", tmp_path))
+    assert "no model in" in error_of(run_here(sample.main, "--data-dir", tmp_path))
     (tmp_path / "model.pkl").write_bytes(b"")
-    assert "model.h5 is missing" in error_of(run_python("sample.py", "--data-dir", tmp_path))
-
-
-@pytest.mark.parametrize(
-    "flags", [["--length", "-5"], ["--diversity", "-1"], ["--random-seed", "-1"]]
-)
-def test_sampling_flags_out_of_range(trained_dir: Path, flags: list[str]) -> None:
-    assert flags[1] in error_of(run_python("sample.py", "--data-dir", trained_dir, *flags))
+    assert "model.h5 is missing" in error_of(run_here(sample.main, "--data-dir", tmp_path))
 
 
 def test_output_to_a_folder_that_does_not_exist(trained_dir: Path, tmp_path: Path) -> None:
     path = tmp_path / "no" / "such.txt"
-    result = run_python("sample.py", "--data-dir", trained_dir, "--output", path)
+    result = run_here(sample.main, "--data-dir", trained_dir, "--output", path)
     assert str(path) in error_of(result)

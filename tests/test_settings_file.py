@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import train
-from tests.conftest import TINY_TRAINING, run_python
+from tests.conftest import TINY_TRAINING, run_here
 from textgen import checkpoint
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textgen.errors import TextgenError
@@ -59,7 +59,8 @@ def test_what_is_wrong_in_a_file_is_named(tmp_path: Path, text: str, message: st
     ("name", "reason"), [("no.yaml", "No such file or directory"), (".", "Is a directory")]
 )
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, reason: str) -> None:
-    result, path = run_python("train.py", "--config", tmp_path / name), tmp_path / name
+    path = tmp_path / name
+    result = run_here(train.main, "--config", path)
     assert (result.returncode, result.stdout) == (2, "")
     wanted = f"error: {path} cannot be read ({reason}): give --config the path of a YAML file\n"
     assert result.stderr == wanted
@@ -79,7 +80,7 @@ def test_a_runs_own_record_has_all_its_settings_and_its_folder(
 def test_a_run_is_repeated(trained_dir: Path, tmp_path: Path) -> None:
     for name in ("input.txt", "validate.txt", "model.yaml"):
         (tmp_path / name).write_bytes((trained_dir / name).read_bytes())
-    result = run_python("train.py", "--config", tmp_path / "model.yaml", "--quiet")
+    result = run_here(train.main, "--config", tmp_path / "model.yaml", "--quiet")
     assert (result.returncode, result.stderr) == (0, "")
     first, second = checkpoint.load(trained_dir), checkpoint.load(tmp_path)
     for path, array in first.weights.items():

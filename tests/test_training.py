@@ -4,7 +4,6 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tests.conftest import TINY_MODEL, TINY_TRAINING, VERSES
@@ -38,19 +37,8 @@ def test_history_has_the_documented_columns(trained_dir: Path) -> None:
     assert (trained_dir / "history.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_same_random_seed_gives_the_same_weights(corpus_dir: Path, tmp_path: Path) -> None:
-    (tmp_path / "input.txt").write_text(VERSES * 2)
-    config = replace(TINY_TRAINING, num_epochs=1)
-    weights = []
-    for _ in range(2):
-        train(tmp_path, replace(TINY_MODEL, dropout=0.3), TokenizerConfig(), config)
-        weights.append(checkpoint.load(tmp_path).weights)
-    for path, array in weights[0].items():
-        np.testing.assert_array_equal(array, weights[1][path])
-
-
 def test_minutes_end_the_run_and_the_schedule(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    light: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a clock that goes on by a hundredth of a second each time it is read."""
     ticks = itertools.count()
@@ -58,17 +46,16 @@ def test_minutes_end_the_run_and_the_schedule(
     (tmp_path / "input.txt").write_text(VERSES * 2)
     config = replace(TINY_TRAINING, minutes=0.1, num_epochs=1)
     best = train(tmp_path, TINY_MODEL, TokenizerConfig(), config)
+    assert "val_loss" not in best, "nothing is held out unless asked for"
     last = history(tmp_path)[-1]
     assert float(last["learning_rate"]) < 0.02 * TINY_TRAINING.learning_rate
     assert best["epoch"] > 1
 
 
-def test_validation_split_is_used_only_without_validate_txt(tmp_path: Path) -> None:
+def test_a_share_of_the_text_is_held_out(light: None, tmp_path: Path) -> None:
     (tmp_path / "input.txt").write_text(VERSES * 6)
     config = replace(TINY_TRAINING, num_epochs=1, validation_split=0.2)
     assert "val_loss" in train(tmp_path, TINY_MODEL, TokenizerConfig(), config)
-    plain = replace(config, validation_split=0.0)
-    assert "val_loss" not in train(tmp_path, TINY_MODEL, TokenizerConfig(), plain)
 
 
 def test_tiny_texts_are_refused_with_the_numbers(tmp_path: Path) -> None:

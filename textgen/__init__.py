@@ -43,7 +43,15 @@ __all__ = [
 
 
 def load(directory: "str | Path") -> "Generator":
-    """Read the trained model in `directory`; see `textgen.generator.Generator.load`."""
+    """Read the trained model in `directory`; see `textgen.generator.Generator.load`.
+
+    Example:
+        >>> textgen.load(folder).tokenizer.unit
+        'character'
+        >>> textgen.load("x")
+        Traceback (most recent call last):
+        textgen.errors.TextgenError: no model in x. Train one: python train.py --data-dir x
+    """
     from textgen.generator import Generator
 
     return Generator.load(directory)

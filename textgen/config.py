@@ -20,7 +20,12 @@ MAX_VOCABULARY = 300_000
 
 @dataclass(frozen=True)
 class TokenizerConfig(Config):
-    """How text becomes tokens, and which of them the vocabulary keeps."""
+    """How text becomes tokens, and which of them the vocabulary keeps.
+
+    Example:
+        >>> TokenizerConfig(word_tokens=True, min_count=2).lowercase
+        False
+    """
 
     word_tokens: bool = option(False, "model words instead of characters")
     pristine_input: bool = option(
@@ -78,6 +83,13 @@ class ModelConfig(Config):
     """The shape of the network.
 
     Defaults of word models: see `TrainingConfig`.
+
+    Example:
+        >>> ModelConfig(rnn_size=256, cell="gru").num_layers
+        2
+        >>> ModelConfig(rnn_size=0)
+        Traceback (most recent call last):
+        textgen.errors.TextgenError: --rnn-size must be at least 1. Received: 0
     """
 
     embedding_size: int = option(
@@ -143,6 +155,10 @@ class TrainingConfig(Config):
     """How a model is trained.
 
     The defaults come from measurements, which the README lists under "Why these settings".
+
+    Example:
+        >>> TrainingConfig(**TrainingConfig.defaults(word_tokens=True)).seq_length
+        35
     """
 
     batch_size: int = option(32, "rows that are read side by side (B)", words=16, minimum=1)
@@ -283,6 +299,10 @@ class SamplingConfig(Config):
 
     The logits go through, in this order (the order and the meanings of Hugging Face
     transformers' logits processors): repetition penalty, bans, temperature, top-k, top-p, min-p.
+
+    Example:
+        >>> SamplingConfig(temperature=0.5, stop=("THE END",)).length
+        1000
     """
 
     length: int = option(

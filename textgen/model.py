@@ -40,6 +40,11 @@ def build_model(
         batch_size: B, fixed for the life of the model.
         random_seed: makes initial weights and dropout repeatable.
         layers: the module that has the recurrent layers: `textgen.recurrent` or `keras.layers`.
+
+    Example:
+        >>> model = build_model(ModelConfig(rnn_size=8), vocabulary_size=5, batch_size=2)
+        >>> model(np.array([[1, 2, 3], [3, 2, 1]], np.int32)).shape  # (B, T, V)
+        TensorShape([2, 3, 5])
     """
     seeds = Seeds(random_seed, config.num_layers)
     tokens = keras.Input(batch_shape=(batch_size, None), dtype="int32", name="tokens")

@@ -63,7 +63,12 @@ _T = TypeVar("_T")
 
 
 def tokenize(text: str) -> list[str]:
-    """Splits text into words, punctuation, newlines and, where needed, spacing tokens."""
+    """Splits text into words, punctuation, newlines and, where needed, spacing tokens.
+
+    Example:
+        >>> tokenize("I can't wait, (he said).")
+        ['I', 'ca', "n't", 'wait', ',', '(', 'he', 'said', ')', '.']
+    """
     numbers, kinds, _ = number_from(text, PARAGRAPH)
     return list(map(kinds.__getitem__, numbers))
 
@@ -96,7 +101,12 @@ def last_cut(text: str) -> int:
 
 
 def detokenize(tokens: Iterable[str]) -> str:
-    """Writes the text of tokens, whether they come from `tokenize` or from a model."""
+    """Writes the text of tokens, whether they come from `tokenize` or from a model.
+
+    Example:
+        >>> detokenize(["I", "ca", "n't", "wait", ",", "(", "he", "said", ")", "."])
+        "I can't wait, (he said)."
+    """
     pieces: list[str] = []
     writer = _memory_with_room().writer(PARAGRAPH)
     for token in tokens:

@@ -1,4 +1,7 @@
-"""Real worker processes on loopback: equal to one process, killed, resumed, refused."""
+"""Real worker processes on loopback: equal to one process, killed, resumed, refused.
+
+The required suite has one pair that trains in peace.
+"""
 
 import csv
 import os
@@ -14,11 +17,14 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT, VERSES, run_python
+import train
+from tests.conftest import ROOT, VERSES, run_here, run_python, write_texts
 from textgen import checkpoint
 from textgen.distributed import agreement
 from textgen.distributed.layout import Layout
 from textgen.errors import TextgenError
+
+pytestmark = pytest.mark.xdist_group("distributed")
 
 FLAGS = (
     "--embedding-size", "8", "--rnn-size", "16", "--num-layers", "1", "--batch-size", "8",
@@ -40,10 +46,7 @@ class Ended(NamedTuple):
 
 
 def text_folder(folder: Path, text: str = VERSES * 8) -> Path:
-    folder.mkdir()
-    (folder / "input.txt").write_text(text, encoding="utf-8")
-    (folder / "validate.txt").write_text(VERSES[:300], encoding="utf-8")
-    return folder
+    return write_texts(folder, text)
 
 
 def free_addresses(count: int) -> str:
@@ -104,9 +107,11 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
     return Pair(*folders, done)
 
 
-def test_two_workers_train_the_model_that_one_trains(pair: Pair, tmp_path: Path) -> None:
+def test_two_workers_train_the_model_that_one_trains_and_only_the_chief_speaks_and_writes(
+    pair: Pair, tmp_path: Path
+) -> None:
     folder = text_folder(tmp_path / "alone")
-    alone = run_python(*TRAIN, "--data-dir", folder, *FLAGS)
+    alone = run_here(train.main, "--data-dir", folder, *FLAGS)
     assert alone.returncode == 0, alone.stderr
     assert rows(folder)[-1]["step"] == "200"
     for ours, theirs in zip(rows(pair.chief), rows(folder), strict=True):
@@ -117,8 +122,6 @@ def test_two_workers_train_the_model_that_one_trains(pair: Pair, tmp_path: Path)
         difference = np.linalg.norm(weights[path] - array) / np.linalg.norm(array)
         assert difference < 1e-6, path
 
-
-def test_only_the_chief_speaks_and_writes(pair: Pair) -> None:
     chief, other = pair.ended
     assert "epoch 5/5" in chief.said
     assert chief.said.count("epoch 5, diversity 0.5") == 1
@@ -188,6 +191,7 @@ def test_dropout_and_recurrent_state_are_exactly_resumed_by_two(
         np.testing.assert_array_equal(weights[path], array, err_msg=path)
 
 
+@pytest.mark.slow
 def test_another_text_on_a_worker_is_refused_on_all(tmp_path: Path) -> None:
     folders = [text_folder(tmp_path / "chief"), text_folder(tmp_path / "other", VERSES * 7)]
     for done in together(folders):
@@ -195,12 +199,15 @@ def test_another_text_on_a_worker_is_refused_on_all(tmp_path: Path) -> None:
         assert "the text input.txt of worker 1 (127.0.0.1:" in done.said.splitlines()[-1]
 
 
-def test_another_flag_on_a_worker_is_refused_by_name() -> None:
+def test_another_flag_or_text_on_a_worker_is_refused_by_name() -> None:
     layout = Layout(("one:1", "two:2"), 0)
     answers = ['{"clip_norm": 1.0, "minutes": 2}', '{"clip_norm": 2.0, "minutes": 2}']
     with pytest.raises(TextgenError, match=r"flag --clip-norm of worker 1 \(two:2\) .* 2.0, not 1"):
         agreement._refuse_difference(answers, layout, "flag")
     agreement._refuse_difference(answers[:1] * 2, layout, "flag")
+    texts = ['{"input.txt": "0123"}', '{"input.txt": "4567"}']
+    with pytest.raises(TextgenError, match=r"the text input\.txt of worker 1 \(two:2\)"):
+        agreement._refuse_difference(texts, layout, "text")
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -16,6 +15,7 @@ import pytest
 from tests.conftest import ROOT, VERSES, run_python
 from tests.services import Running, serving
 from tests.test_scripts import SMALL
+from textgen import checkpoint
 from textgen.errors import TextgenError
 from textgen.server import command
 
@@ -43,7 +43,7 @@ def test_a_signal_lets_streams_finish(trained_dir: Path, number: signal.Signals)
             assert last.startswith("event: done")
             assert f'"finish_reason":"{reason}"' in last
         assert service.process.wait(timeout=30) == 130
-    assert "Traceback" not in "".join(service.log)
+    assert "Traceback" not in service.said()
 
 
 def test_no_model_and_a_port_in_use_are_said_in_a_line(tmp_path: Path, trained_dir: Path) -> None:
@@ -66,41 +66,36 @@ def test_what_is_missing_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -
         command.check_installed()
 
 
-def test_the_key_may_come_from_the_environment(trained_dir: Path) -> None:
-    os.environ[command.KEY_VARIABLE] = "sesame"
-    try:
-        with serving(trained_dir) as service:
-            assert service.ask("/api/models")[0] == 401
-            assert service.ask("/api/models", headers={"Authorization": "Bearer sesame"})[0] == 200
-    finally:
-        del os.environ[command.KEY_VARIABLE]
-
-
-def test_prompts_are_logged_where_that_is_asked_for(trained_dir: Path) -> None:
+def test_the_key_comes_from_the_environment_and_prompts_are_logged_where_that_is_asked_for(
+    trained_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(command.KEY_VARIABLE, "sesame")
+    key = {"Authorization": "Bearer sesame"}
     with serving(trained_dir, flags=("--log-prompts",)) as service:
-        service.ask("/api/generate", {"prompt": "The river", "n": 5})
-        service.process.terminate()
-        service.process.wait(timeout=30)
-        for _ in range(100):
-            if '"prompt": "The river"' in "".join(service.log):
-                return
-            time.sleep(0.05)
-    raise AssertionError("".join(service.log))
+        assert service.ask("/api/models")[0] == 401
+        assert service.ask("/api/models", headers=key)[0] == 200
+        service.ask("/api/generate", {"prompt": "The river", "n": 5}, key)
+    assert '"prompt": "The river"' in service.said()
 
 
-def test_a_training_shows_itself(tmp_path: Path) -> None:
+def test_a_training_shows_itself_and_ctrl_c_keeps_its_model(tmp_path: Path) -> None:
     (tmp_path / "input.txt").write_text(VERSES * 3, encoding="utf-8")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     flags = ["--data-dir", str(tmp_path), "--minutes", "3", "--serve", str(port), *SMALL]
     process = subprocess.Popen(
-        [sys.executable, "train.py", *flags], cwd=ROOT, stderr=subprocess.DEVNULL
+        [sys.executable, "train.py", *flags], cwd=ROOT, stderr=subprocess.PIPE, text=True
     )
     try:
         state = first_epoch(f"http://127.0.0.1:{port}/api/live")
-    finally:
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=60) == 130
+        said = process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "interrupted"
+    assert "Traceback" not in said
+    assert checkpoint.load(tmp_path).metadata.results["epoch"] >= 1
     assert state["rows"][0]["epoch"] == 1
     assert state["samples"][0]["title"].startswith("epoch ")
     with pytest.raises(OSError, match="refused"):

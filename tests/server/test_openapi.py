@@ -14,6 +14,8 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.services import serving
 
+pytestmark = pytest.mark.xdist_group("openapi")
+
 CHECKS = (
     not_a_server_error,
     status_code_conformance,

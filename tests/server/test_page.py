@@ -17,7 +17,10 @@ from textgen.history import csv_text
 from textgen.livesamples import SampleFile
 
 CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs: apt-get install chromium")
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="needs: apt-get install chromium"),
+    pytest.mark.xdist_group("page"),
+]
 SECONDS = 20_000
 """Milliseconds that Playwright waits."""
 
@@ -214,8 +217,15 @@ def test_a_key_is_asked_for(browser: Browser, trained_dir: Path) -> None:
         context.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1100, 320])
+@pytest.mark.parametrize(
+    ("scheme", "width"),
+    [
+        ("light", 1100),
+        ("dark", 320),
+        pytest.param("light", 320, marks=pytest.mark.slow),
+        pytest.param("dark", 1100, marks=pytest.mark.slow),
+    ],
+)
 def test_axe_finds_nothing_serious(
     browser: Browser, running: Running, scheme: str, width: int
 ) -> None:

@@ -1,0 +1,63 @@
+"""The making of a folder's token file, which hangs at a moment of the test's choice.
+
+    python -m tests.stoppable_tokenization FOLDER MOMENT
+
+Moments are counted from 1: pieces drafted and renumbered, and steps of the file's writing. At
+MOMENT it prints "moment" and does no more, so that the test can kill the process right there. At
+the end the number of moments is printed.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from textgen import pieces, recipes, tokenization
+from textgen.config import TokenizerConfig
+
+count = 0
+
+
+def in_pieces_of(size: int) -> Callable[..., pieces.Pieces]:
+    """`pieces.read` for a text that is read in chunks of `size`, into pieces of about as much."""
+    read = pieces.read
+
+    def small(chunks: Iterable[str], config: TokenizerConfig, cores: int) -> pieces.Pieces:
+        parts = (
+            chunk[start : start + size] for chunk in chunks for start in range(0, len(chunk), size)
+        )
+        return read(parts, config, cores, size)
+
+    return small
+
+
+def hanging(call: Callable[..., Any], stop_at: int) -> Callable[..., Any]:
+    """`call`, which hangs before it is done if this is the moment."""
+
+    def stoppable(*arguments: Any, **options: Any) -> Any:
+        global count
+        count += 1
+        if count == stop_at:
+            print("moment", flush=True)
+            sys.stdin.read()
+        return call(*arguments, **options)
+
+    return stoppable
+
+
+def main(folder: Path, stop_at: int) -> None:
+    pieces.read = in_pieces_of(2000)
+    for place, name in (
+        (tokenization._Draft, "add"), (np, "ascontiguousarray"), (os, "fsync"), (Path, "replace"),
+    ):  # fmt: skip
+        setattr(place, name, hanging(getattr(place, name), stop_at))
+    rule = tokenization.VocabularyRule(TokenizerConfig(word_tokens=True))
+    tokenization.tokenized(folder, "input", recipes.find_texts(folder, 0.0).training, rule)
+    print(count)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))
