@@ -47,7 +47,7 @@ def main() -> None:
 
 def usage() -> str:
     """Return the commands, a line each."""
-    lines = [f"  {name:<12} {command.summary}" for name, command in COMMANDS.items()]
+    lines = [f"  {name:<13} {command.summary}" for name, command in COMMANDS.items()]
     return "usage: python -m textgen COMMAND ...\n\n" + "\n".join(lines)
 
 
