@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from textgen.generator import Generator
     from textgen.model import build_model
 
+__version__ = "1.0.0"
+
 _HOMES = {
     "Generator": "generator",
     "ModelConfig": "config",

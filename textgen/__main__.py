@@ -1,9 +1,13 @@
-"""The command table: `python -m textgen COMMAND ...` imports only the module asked for."""
+"""The command table: `python -m textgen COMMAND ...` imports only the module asked for.
+
+Where the package is installed, `textgen COMMAND ...` is the same.
+"""
 
 import importlib
 import sys
 from typing import NamedTuple
 
+import textgen
 from textgen import console
 from textgen.errors import TextgenError
 
@@ -32,6 +36,9 @@ def main() -> None:
     if name in ("-h", "--help"):
         print(usage())
         return
+    if name == "--version":
+        print(f"textgen {textgen.__version__}")
+        return
     if name not in COMMANDS:
         problem = f"{name} is not a command" if name else "no command given"
         raise TextgenError(
@@ -42,9 +49,14 @@ def main() -> None:
 
 def usage() -> str:
     """Return the commands, a line each."""
-    lines = [f"  {name:<12} {command.summary}" for name, command in COMMANDS.items()]
+    lines = [f"  {name:<13} {command.summary}" for name, command in COMMANDS.items()]
     return "usage: python -m textgen COMMAND ...\n\n" + "\n".join(lines)
 
 
+def run() -> int:
+    """The command `textgen` of an installed package. Returns its exit code."""
+    return console.run(main)
+
+
 if __name__ == "__main__":
-    sys.exit(console.run(main))
+    sys.exit(run())
