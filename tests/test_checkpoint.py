@@ -285,6 +285,12 @@ def test_the_model_of_the_ancestor_is_recognised(pair: Path) -> None:
     )
 
 
+def test_the_ancestors_name_stands_at_the_beginning() -> None:
+    """Further on it may be a word of the vocabulary."""
+    assert checkpoint.is_ancestors(bytes(191) + b"MetaModel")
+    assert not checkpoint.is_ancestors(bytes(192) + b"MetaModel")
+
+
 def test_arrays_that_the_metadata_does_not_call_for_are_refused(pair: Path) -> None:
     with h5py.File(pair / "model.h5", "a") as file:
         group = file["model_weights/logits/logits"]
