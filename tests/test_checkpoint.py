@@ -201,16 +201,16 @@ def test_metadata_with_a_missing_part_is_refused(pair: Path) -> None:
         ("tokenizer", {"config": {}, "vocabulary": ["a", "a"]}, "must not hold a token twice"),
         ("tokenizer", {"config": {}, "vocabulary": ["a", "bc"]}, "single characters only"),
         ("tokenizer", {"config": {}, "vocabulary": list("abcdef")}, "no plain float32 array"),
-        ("results", {"loss": "low"}, "its results are not numbers"),
+        ("results", {"step": 1, "loss": "low"}, "its results are not numbers"),
         ("results", {"loss": True}, "its results are not numbers"),
         ("results", ["loss"], "its results are not numbers"),
-        ("results", {1: 1.0}, "its results are not numbers"),
+        ("results", {"step": 1, 1: 1.0}, "its results are not numbers"),
         ("results", {"x" * 1001: 1.0}, "its results are not numbers"),
         ("results", {str(n): n for n in range(301)}, "its results are not numbers"),
         ("line_starts", "ab", "its line starts are not"),
         ("line_starts", ["x" * 1001], "its line starts are not"),
         ("line_starts", ["x"] * 1001, "its line starts are not up to 1000 short texts"),
-        ("line_starts", [None], "its line starts are not"),
+        ("line_starts", ["a", None], "its line starts are not"),
     ],
 )
 def test_every_field_is_checked(pair: Path, part: str, value: object, problem: str) -> None:
@@ -283,6 +283,12 @@ def test_the_model_of_the_ancestor_is_recognised(pair: Path) -> None:
     assert f"Convert the model, which runs nothing in it: python -m textgen convert {pair}" in (
         refused(pair)
     )
+
+
+def test_the_ancestors_name_stands_at_the_beginning() -> None:
+    """Further on it may be a word of the vocabulary."""
+    assert checkpoint.is_ancestors(bytes(191) + b"MetaModel")
+    assert not checkpoint.is_ancestors(bytes(192) + b"MetaModel")
 
 
 def test_arrays_that_the_metadata_does_not_call_for_are_refused(pair: Path) -> None:
