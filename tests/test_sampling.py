@@ -24,6 +24,7 @@ from textgen.sampling import (
 
 LOGITS = np.log(np.array([[0.1, 0.2, 0.3, 0.4]], np.float32))
 NONE = np.zeros((1, 0), np.intp)
+"""No ids before."""
 
 
 def kept(logits: Logits) -> list[int]:
@@ -125,13 +126,13 @@ def test_memory_is_what_the_rules_look_back_at() -> None:
 
 def test_temperature_zero_takes_the_likeliest() -> None:
     rows = np.array([[0, 2, 1], [3, 1, 1]], np.float32)
-    assert sample_next(rows, np.zeros(2), Rules(temperatures=(0.0,))).tolist() == [1, 0]
+    assert sample_next(rows, np.zeros(2), Rules(temperatures=(0.0,)), NONE).tolist() == [1, 0]
 
 
 def test_temperatures_take_turns() -> None:
     rules = Rules(temperatures=(0.0, 1.0))
     rows = np.repeat(LOGITS, 4, 0)
-    drawn = sample_next(rows, np.zeros(4), rules, count=np.array([0, 1, 2, 3]))
+    drawn = sample_next(rows, np.zeros(4), rules, NONE, count=np.array([0, 1, 2, 3]))
     assert drawn.tolist() == [3, 0, 3, 0], "0 is the likeliest; 1 with the number 0 the first"
 
 
