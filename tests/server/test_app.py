@@ -6,7 +6,8 @@ from starlette.testclient import TestClient
 
 import textgen
 from tests.server.conftest import LIMITS
-from textgen.server.app import Service, build_app
+from textgen.server.app import build_app
+from textgen.server.service import Service
 from textgen.server.settings import ServerConfig
 
 
