@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 from textgen.errors import TextgenError
 from textgen.sampling import (
     Logits,
+    NoTokenLeftError,
     Rules,
     draw,
     keep_min_p,
@@ -101,10 +103,19 @@ def test_bans_by_hand() -> None:
     assert [kept(row[np.newaxis]) for row in result] == [[1, 3], [1, 3], [1, 2, 3], [1, 2, 3]]
 
 
-def test_bans_that_leave_nothing() -> None:
-    rules = Rules(banned=((0,), (1,), (2,), (3,)))
-    with pytest.raises(TextgenError, match="leave no token to go on with"):
-        restrained(LOGITS, rules, NONE)
+def test_bans_that_leave_some_rows_nothing() -> None:
+    rules = Rules(banned=((0,), (1,), (3,), (2, 2)))
+    with pytest.raises(NoTokenLeftError, match="leave no token to go on with") as caught:
+        restrained(np.repeat(LOGITS, 3, 0), rules, np.array([[2], [1], [2]]))
+    assert caught.value.rows.tolist() == [0, 2]
+    assert isinstance(caught.value, TextgenError)
+
+
+@pytest.mark.parametrize("penalty", [1.0, 2.0])
+def test_the_logits_that_were_given_are_left_alone(penalty: float) -> None:
+    given = LOGITS.copy()
+    restrained(given, Rules(banned=((1,), (2, 3)), repetition_penalty=penalty), np.array([[2]]))
+    assert (given == LOGITS).all()
 
 
 def test_the_filters_come_in_the_documented_order() -> None:
@@ -124,16 +135,43 @@ def test_memory_is_what_the_rules_look_back_at() -> None:
     assert Rules(drawn_after=frozenset({1})).memory == 1
 
 
-def test_temperature_zero_takes_the_likeliest() -> None:
-    rows = np.array([[0, 2, 1], [3, 1, 1]], np.float32)
-    assert sample_next(rows, np.zeros(2), Rules(temperatures=(0.0,)), NONE).tolist() == [1, 0]
+def test_rules_that_differ_in_their_one_temperature_are_of_a_kind() -> None:
+    kind = Rules(temperatures=(0.5,), top_k=2).kind
+    assert Rules(temperatures=(2.0,), top_k=2).kind == kind
+    for other in (
+        Rules(temperatures=(0.5,), top_k=3), Rules(temperatures=(0.5,)),
+        Rules(temperatures=(0.0,), top_k=2), Rules(temperatures=(0.5, 2.0), top_k=2),
+        Rules(temperatures=(0.5,), top_k=2, drawn_after=frozenset()),
+    ):  # fmt: skip
+        assert other.kind != kind
+
+
+def test_temperature_zero_takes_the_likeliest_and_the_first_of_equals() -> None:
+    rows = np.array([[0, 2, 1, 0], [3, 1, 1, 3]], np.float32)
+    for rules in (Rules(temperatures=(0.0,)), Rules(temperatures=(0.0, 0.0))):
+        assert sample_next(rows, np.full(2, 0.99), rules, NONE).tolist() == [1, 0]
 
 
 def test_temperatures_take_turns() -> None:
-    rules = Rules(temperatures=(0.0, 1.0))
-    rows = np.repeat(LOGITS, 4, 0)
-    drawn = sample_next(rows, np.zeros(4), rules, NONE, count=np.array([0, 1, 2, 3]))
-    assert drawn.tolist() == [3, 0, 3, 0], "0 is the likeliest; 1 with the number 0 the first"
+    rules = Rules(temperatures=(0.0, 1.0, 0.5))
+    rows = np.repeat(LOGITS, 6, 0)
+    uniforms = np.array([0, 0.09, 0.09, 0, 0.11, 0.11])
+    drawn = sample_next(rows, uniforms, rules, NONE, count=np.arange(6))
+    # The first token has 0.1, at temperature 0.5 1/30; the second then ends at 5/30.
+    assert drawn.tolist() == [3, 0, 1, 3, 1, 1]
+    assert sample_next(rows, uniforms, rules, NONE, count=1).tolist() == [0, 0, 0, 0, 1, 1]
+
+
+def test_rows_with_temperatures_of_their_own() -> None:
+    temperatures, uniforms = np.array([0.5, 1, 2, 1e-300, 1e300]), np.full(5, 0.2)
+    rows, rules = np.repeat(LOGITS, 5, 0), Rules(top_k=3, banned=((1,),))
+    together = sample_next(rows, uniforms, rules, NONE, temperatures=temperatures)
+    alone = [
+        sample_next(LOGITS, uniforms[:1], replace(rules, temperatures=(each,)), NONE)[0]
+        for each in temperatures.tolist()
+    ]
+    # Top-k leaves 0.1, 0.3 and 0.4; the first has 1/26 at 0.5, 1/8 at 1, 0.21 at 2, 1/3 at last.
+    assert together.tolist() == alone == [2, 2, 0, 3, 0]
 
 
 def test_tokens_within_a_word_are_the_likeliest() -> None:
