@@ -12,7 +12,7 @@ from typing import TextIO
 
 import textgen
 from textgen import console
-from textgen.config import SamplingConfig
+from textgen.config import DEFAULT_FOLDER, SamplingConfig
 from textgen.errors import TextgenError
 from textgen.generator import Generator
 from textgen.interactive import Interactive
@@ -50,7 +50,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument(
         "--data-dir", metavar="FOLDER", type=Path, action="append",
-        help="folder with model.h5 and model.pkl (default: data/tinyshakespeare); several mix:"
+        help=f"folder with model.h5 and model.pkl (default: {DEFAULT_FOLDER}); several mix:"
         " they write a word (or sentence) by turns",
     )  # fmt: skip
     parser.add_argument(
@@ -109,7 +109,7 @@ def refuse_contradictions(arguments: argparse.Namespace) -> None:
 
 def loaded(arguments: argparse.Namespace) -> Generator:
     """The model of the folder, or the mixture of several."""
-    folders = arguments.data_dir or [Path("data/tinyshakespeare")]
+    folders = arguments.data_dir or [DEFAULT_FOLDER]
     generators = [textgen.load(folder) for folder in folders]
     if len(generators) == 1 and arguments.weights is None:
         return generators[0]

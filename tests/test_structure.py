@@ -163,8 +163,8 @@ ALLOWED = {
         "server.schemas", "server.service", "server.writing",
     },
     "server.command": {
-        "console", "errors", "options", "parallel", "server.app", "server.log", "server.protocol",
-        "server.service", "server.settings",
+        "config", "console", "errors", "options", "parallel", "server.app", "server.log",
+        "server.protocol", "server.service", "server.settings",
     },
     "server.beside": {"server.command", "server.settings"},
     "__main__": {"console", "errors"},

@@ -6,11 +6,14 @@ fields of these frozen dataclasses. `--rnn-size` is `ModelConfig.rnn_size`, and 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from textgen.errors import TextgenError
 from textgen.options import Config, option
 
+DEFAULT_FOLDER = Path("data/tinyshakespeare")
+"""The data directory of commands that are given none; its corpus is fetched when needed."""
 MAX_VOCABULARY = 300_000
 """Tokens; more make a network too slow for this project, and `model.pkl` too large to read back."""
 

@@ -11,6 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from textgen import console
+from textgen.config import DEFAULT_FOLDER
 from textgen.errors import TextgenError
 from textgen.options import ArgumentParser
 from textgen.parallel import single_threaded_blas
@@ -19,7 +20,6 @@ from textgen.server.settings import HEADER_BYTES, ServerConfig
 if TYPE_CHECKING:
     from textgen.server.service import Service
 
-DEFAULT_FOLDER = Path("data/tinyshakespeare")
 NEEDED = ("fastapi", "uvicorn", "prometheus_client")
 BACKLOG = 2048
 """Connections that the system keeps while they wait to be taken."""
