@@ -228,7 +228,7 @@ def keep_top_p(logits: Logits, p: float) -> Logits:
     probabilities = softmax(logits)
     falling = -np.sort(-probabilities, axis=-1)
     above = falling.cumsum(axis=-1) - falling
-    last = np.maximum((above < p).sum(axis=-1, keepdims=True), 1) - 1
+    last = (above < p).sum(axis=-1, keepdims=True) - 1  # at least 0, for nothing is above the first
     return np.where(probabilities < np.take_along_axis(falling, last, axis=-1), NEVER, logits)
 
 
