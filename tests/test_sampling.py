@@ -166,6 +166,8 @@ def test_rules_that_differ_in_their_one_temperature_are_of_a_kind() -> None:
         Rules(temperatures=(0.5,), top_k=2, drawn_after=frozenset()),
     ):  # fmt: skip
         assert other.kind != kind
+    mixed = [Rules(temperatures=(each,), drawn_after=frozenset()) for each in (0.5, 2.0)]
+    assert mixed[0].kind != mixed[1].kind, "some of their tokens are not drawn"
 
 
 def test_temperature_zero_takes_the_likeliest_and_the_first_of_equals() -> None:
