@@ -7,9 +7,10 @@ import json
 import random
 import secrets
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import textgen
 from textgen import console
@@ -17,6 +18,10 @@ from textgen.config import DEFAULT_FOLDER, SamplingConfig
 from textgen.errors import TextgenError
 from textgen.options import ArgumentParser, numbers
 from textgen.output import DIVIDER, output, shaded
+
+if TYPE_CHECKING:
+    from textgen.interactive import Interactive
+    from textgen.texts import Piece
 
 
 def main() -> None:
@@ -30,10 +35,18 @@ def main() -> None:
         config = replace(config, random_seed=secrets.randbits(32))
     generator = loaded(arguments)
     seed = chosen_seed(generator, arguments, config)
-    many = arguments.num_samples > 1 or arguments.json
-    write = write_together if arguments.interactive else write_many if many else write_one
     with output(arguments.output) as stream, single_threaded_blas():
-        write(generator, seed, config, arguments, stream)
+        echo = "" if arguments.no_echo else console.paint(seed, "cyan", stream)
+        if arguments.interactive:
+            from textgen.interactive import Interactive
+
+            together = Interactive(generator, seed, config, arguments.interactive, ask)
+            write_together(together, echo, stream)
+        elif arguments.num_samples > 1 or arguments.json:
+            write_many(generator, seed, config, arguments, echo, stream)
+        else:
+            pieces = generator.pieces(seed, config, scored=arguments.color)
+            write_one(pieces, arguments.color, echo, stream)
 
 
 def parse() -> argparse.Namespace:
@@ -142,18 +155,11 @@ def read_seed(file: str) -> str:
     return text.replace("\r\n", "\n").removesuffix("\n")
 
 
-def write_one(
-    generator: textgen.Generator,
-    seed: str,
-    config: SamplingConfig,
-    arguments: argparse.Namespace,
-    stream: TextIO,
-) -> None:
+def write_one(pieces: Iterator[Piece], color: bool, echo: str, stream: TextIO) -> None:
     """Write one text while it is made."""
-    pieces = generator.pieces(seed, config, scored=arguments.color)
-    stream.write(echoed(seed, arguments, stream))
+    stream.write(echo)
     for text, log_probability, _ in pieces:
-        stream.write(shaded(text, log_probability) if arguments.color else text)
+        stream.write(shaded(text, log_probability) if color else text)
         if stream.isatty():
             stream.flush()
     stream.write("\n")
@@ -164,6 +170,7 @@ def write_many(
     seed: str,
     config: SamplingConfig,
     arguments: argparse.Namespace,
+    echo: str,
     stream: TextIO,
 ) -> None:
     """Write several texts, or JSON, when they are complete."""
@@ -175,37 +182,24 @@ def write_many(
                 stream.write(json.dumps(sample.to_dict(), ensure_ascii=False) + "\n")
             else:
                 stream.write(DIVIDER if number else "")
-                stream.write(echoed(seed, arguments, stream) + sample.text + "\n")
+                stream.write(echo + sample.text + "\n")
 
 
-def write_together(
-    generator: textgen.Generator,
-    seed: str,
-    config: SamplingConfig,
-    arguments: argparse.Namespace,
-    stream: TextIO,
-) -> None:
+def write_together(together: Interactive, echo: str, stream: TextIO) -> None:
     """Let a person choose, and write the text when they are done, or stopped by Ctrl-C."""
-
-    def ask(prompt: str) -> str:
-        print(prompt, end="", file=sys.stderr, flush=True)
-        line = sys.stdin.readline()
-        if not line:
-            raise EOFError
-        return line.rstrip("\r\n")
-
-    from textgen.interactive import Interactive
-
-    together = Interactive(generator, seed, config, arguments.interactive, ask)
     try:
         together.run()
     finally:
-        stream.write(echoed(seed, arguments, stream) + together.written + "\n")
+        stream.write(echo + together.written + "\n")
 
 
-def echoed(seed: str, arguments: argparse.Namespace, stream: TextIO) -> str:
-    """The seed as it is shown before a text."""
-    return "" if arguments.no_echo else console.paint(seed, "cyan", stream)
+def ask(prompt: str) -> str:
+    """A line from the person. Raises EOFError where there is no more."""
+    print(prompt, end="", file=sys.stderr, flush=True)
+    line = sys.stdin.readline()
+    if not line:
+        raise EOFError
+    return line.rstrip("\r\n")
 
 
 if __name__ == "__main__":

@@ -23,10 +23,6 @@ def alone(rules: Rules, random_seed: int, steps: int, prompt: np.ndarray = PROMP
     return [int(batch.step()[0]) for _ in range(steps)]
 
 
-def test_the_unknown_token_is_banned_by_a_rule_and_so_never_comes() -> None:
-    assert 0 not in alone(PLAIN, 1, 300)
-
-
 def test_streams_are_what_they_are_alone() -> None:
     batch = Batch(random_network())
     for seed, rules in enumerate(VARIED * 3):
@@ -37,7 +33,7 @@ def test_streams_are_what_they_are_alone() -> None:
         assert together[seed].tolist() == expected, rules
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 3), st.integers(0, 90)), min_size=1, max_size=6), st.data()
 )
@@ -143,13 +139,6 @@ def test_streams_that_cannot_go_on_are_named_and_the_others_can() -> None:
     assert caught.value.rows.tolist() == [1]
     batch.remove([1])
     assert [int(batch.step()[0]) for _ in range(40)] == alone(PLAIN, 5, 40)
-
-
-def test_without_scores_there_are_none() -> None:
-    batch = Batch(random_network())
-    batch.add(PROMPT, PLAIN, [np.random.default_rng(0)])
-    batch.step()
-    assert np.isnan(batch.scores.log_probabilities).all()
 
 
 def test_frequencies_match_the_models_probabilities() -> None:

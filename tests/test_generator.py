@@ -172,6 +172,13 @@ def test_next_tokens_are_what_would_be_drawn() -> None:
     assert model.next_tokens("a", 9, SamplingConfig(top_k=1)) == [("a", 1.0)]
 
 
+def test_next_tokens_mind_bans_that_are_longer_than_the_seed() -> None:
+    model = biased_generator(FLAT)
+    shown = {token for token, _ in model.next_tokens("a", 9, SamplingConfig(ban=("aab", "ba.b")))}
+    assert shown == set(FLAT), "of what must come before, half is there"
+    assert "b" not in dict(model.next_tokens("aa", 9, SamplingConfig(ban=("aab", "ba.b"))))
+
+
 def test_the_beam_finds_what_greed_misses() -> None:
     model = random_generator()
 

@@ -134,11 +134,6 @@ def test_top_k_larger_than_the_vocabulary_keeps_all(sample) -> None:
     assert sample(*flags, "--top-k", "9999").stdout == sample(*flags).stdout
 
 
-def test_a_stop_text_that_is_never_reached(sample) -> None:
-    flags = ("--length", "30", "--random-seed", "1")
-    assert sample(*flags, "--stop", "never to be seen").stdout == sample(*flags).stdout
-
-
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_full_disk(sample, trained_dir: Path) -> None:
     assert "cannot write /dev/full (No space left" in error_of(sample("--output", "/dev/full"))

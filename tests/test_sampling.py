@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 from textgen.errors import TextgenError
 from textgen.sampling import (
     Logits,
+    NoTokenLeftError,
     Rules,
     draw,
     keep_min_p,
@@ -24,26 +26,40 @@ from textgen.sampling import (
 
 LOGITS = np.log(np.array([[0.1, 0.2, 0.3, 0.4]], np.float32))
 NONE = np.zeros((1, 0), np.intp)
+"""No ids before."""
 
 
 def kept(logits: Logits) -> list[int]:
     return np.flatnonzero(np.isfinite(logits[0])).tolist()
 
 
-def test_softmax_by_hand() -> None:
-    np.testing.assert_allclose(softmax(LOGITS), [[0.1, 0.2, 0.3, 0.4]], rtol=1e-6)
-    np.testing.assert_allclose(log_softmax(LOGITS), np.log([[0.1, 0.2, 0.3, 0.4]]), rtol=1e-6)
+def test_softmax_by_hand_and_without_overflow() -> None:
+    rows = np.array([*LOGITS, [2000, -2000, 2000, 2000]], np.float32)
+    third, log_third = 1 / 3, -np.log(3)
+    expected = [[0.1, 0.2, 0.3, 0.4], [third, 0, third, third]]
+    np.testing.assert_allclose(softmax(rows), expected, rtol=1e-6)
+    expected = [np.log(expected[0]), [log_third, log_third - 4000, log_third, log_third]]
+    np.testing.assert_allclose(log_softmax(rows), expected, rtol=1e-6)
+    assert softmax(rows).dtype == log_softmax(rows).dtype == np.float64
 
 
 def test_temperature_by_hand() -> None:
     # At temperature 0.5 the probabilities are squared: 1, 4, 9, 16 of 30.
     squared = next_probabilities(LOGITS, Rules(temperatures=(0.5,)), NONE)
     np.testing.assert_allclose(squared, [np.array([1, 4, 9, 16]) / 30], rtol=1e-6)
+    in_turn = next_probabilities(LOGITS, Rules(temperatures=(0.5, 2.0)), NONE)
+    np.testing.assert_array_equal(in_turn, squared, "the first of several")
+
+
+def test_what_is_not_drawn_is_shown_with_the_models_own_probabilities() -> None:
+    shown = next_probabilities(LOGITS, Rules(temperatures=(0.0,)), NONE)
+    np.testing.assert_allclose(shown, [[0.1, 0.2, 0.3, 0.4]], rtol=1e-6)
 
 
 def test_temperatures_survive_extremes() -> None:
     extreme = np.array([[1e30, -1e30, 0, -np.inf]], np.float32)
-    cold = next_probabilities(extreme, Rules(temperatures=(1e-300,)), NONE)
+    with np.errstate(over="raise"):
+        cold = next_probabilities(extreme, Rules(temperatures=(1e-300,)), NONE)
     assert cold.tolist() == [[1, 0, 0, 0]]
     hot = next_probabilities(LOGITS, Rules(temperatures=(1e300,), banned=((3,),)), NONE)
     np.testing.assert_allclose(hot, [[1 / 3, 1 / 3, 1 / 3, 0]])
@@ -68,6 +84,11 @@ def test_top_k_by_hand() -> None:
 def test_top_p_by_hand(p: float, expected: list[int]) -> None:
     # From the likeliest on, the sums are 0.4, 0.7, 0.9, 1.
     assert kept(keep_top_p(LOGITS, p)) == expected
+
+
+def test_a_set_that_reaches_p_exactly_is_enough() -> None:
+    first, second, *_ = np.sort(softmax(LOGITS)[0])[::-1]
+    assert kept(keep_top_p(LOGITS, (first + second) - second)) == [3]
 
 
 @pytest.mark.parametrize(
@@ -100,10 +121,21 @@ def test_bans_by_hand() -> None:
     assert [kept(row[np.newaxis]) for row in result] == [[1, 3], [1, 3], [1, 2, 3], [1, 2, 3]]
 
 
-def test_bans_that_leave_nothing() -> None:
-    rules = Rules(banned=((0,), (1,), (2,), (3,)))
-    with pytest.raises(TextgenError, match="leave no token to go on with"):
-        restrained(LOGITS, rules, NONE)
+def test_bans_that_leave_some_rows_nothing() -> None:
+    rules = Rules(banned=((0,), (1,), (3,), (2, 2)))
+    with pytest.raises(NoTokenLeftError, match="leave no token to go on with") as caught:
+        restrained(np.repeat(LOGITS, 3, 0), rules, np.array([[2], [1], [2]]))
+    assert caught.value.rows.tolist() == [0, 2]
+    assert isinstance(caught.value, TextgenError)
+    with pytest.raises(NoTokenLeftError):
+        restrained(LOGITS[:, :2], Rules(banned=((0,), (1,))), NONE)
+
+
+@pytest.mark.parametrize("penalty", [1.0, 2.0])
+def test_the_logits_that_were_given_are_left_alone(penalty: float) -> None:
+    given = LOGITS.copy()
+    restrained(given, Rules(banned=((1,), (2, 3)), repetition_penalty=penalty), np.array([[2]]))
+    assert (given == LOGITS).all()
 
 
 def test_the_filters_come_in_the_documented_order() -> None:
@@ -119,20 +151,52 @@ def test_the_filters_come_in_the_documented_order() -> None:
 def test_memory_is_what_the_rules_look_back_at() -> None:
     assert Rules().memory == 0
     assert Rules(repetition_penalty=1.1, repetition_window=9).memory == 9
+    assert Rules(repetition_penalty=0.9).memory == 64
     assert Rules(banned=((0,), (1, 2, 3))).memory == 2
     assert Rules(drawn_after=frozenset({1})).memory == 1
 
 
-def test_temperature_zero_takes_the_likeliest() -> None:
-    rows = np.array([[0, 2, 1], [3, 1, 1]], np.float32)
-    assert sample_next(rows, np.zeros(2), Rules(temperatures=(0.0,))).tolist() == [1, 0]
+def test_rules_that_differ_in_their_one_temperature_are_of_a_kind() -> None:
+    assert {Rules()} == {Rules()}, "rules do not change, and can be compared"
+    kind = Rules(temperatures=(0.5,), top_k=2).kind
+    assert Rules(temperatures=(2.0,), top_k=2).kind == kind
+    for other in (
+        Rules(temperatures=(0.5,), top_k=3), Rules(temperatures=(0.5,)),
+        Rules(temperatures=(0.0,), top_k=2), Rules(temperatures=(0.5, 2.0), top_k=2),
+        Rules(temperatures=(0.5,), top_k=2, drawn_after=frozenset()),
+    ):  # fmt: skip
+        assert other.kind != kind
+    mixed = [Rules(temperatures=(each,), drawn_after=frozenset()) for each in (0.5, 2.0)]
+    assert mixed[0].kind != mixed[1].kind, "some of their tokens are not drawn"
+
+
+def test_temperature_zero_takes_the_likeliest_and_the_first_of_equals() -> None:
+    rows = np.array([[0, 2, 1, 0], [3, 1, 1, 3]], np.float32)
+    for rules in (Rules(temperatures=(0.0,)), Rules(temperatures=(0.0, 0.0))):
+        assert sample_next(rows, np.full(2, 0.99), rules, NONE).tolist() == [1, 0]
 
 
 def test_temperatures_take_turns() -> None:
-    rules = Rules(temperatures=(0.0, 1.0))
-    rows = np.repeat(LOGITS, 4, 0)
-    drawn = sample_next(rows, np.zeros(4), rules, count=np.array([0, 1, 2, 3]))
-    assert drawn.tolist() == [3, 0, 3, 0], "0 is the likeliest; 1 with the number 0 the first"
+    rules = Rules(temperatures=(0.0, 1.0, 0.5))
+    rows = np.repeat(LOGITS, 6, 0)
+    uniforms = np.array([0, 0.09, 0.09, 0, 0.11, 0.11])
+    drawn = sample_next(rows, uniforms, rules, NONE, count=np.arange(6))
+    # The first token has 0.1, at temperature 0.5 1/30; the second then ends at 5/30.
+    assert drawn.tolist() == [3, 0, 1, 3, 1, 1]
+    assert sample_next(rows, uniforms, rules, NONE, count=1).tolist() == [0, 0, 0, 0, 1, 1]
+    assert sample_next(rows, uniforms, rules, NONE).tolist() == [3] * 6
+
+
+def test_rows_with_temperatures_of_their_own() -> None:
+    temperatures, uniforms = np.array([0.5, 1, 2, 1e-300, 1e300]), np.full(5, 0.2)
+    rows, rules = np.repeat(LOGITS, 5, 0), Rules(top_k=3, banned=((1,),))
+    together = sample_next(rows, uniforms, rules, NONE, temperatures=temperatures)
+    alone = [
+        sample_next(LOGITS, uniforms[:1], replace(rules, temperatures=(each,)), NONE)[0]
+        for each in temperatures.tolist()
+    ]
+    # Top-k leaves 0.1, 0.3 and 0.4; the first has 1/26 at 0.5, 1/8 at 1, 0.21 at 2, 1/3 at last.
+    assert together.tolist() == alone == [2, 2, 0, 3, 0]
 
 
 def test_tokens_within_a_word_are_the_likeliest() -> None:
@@ -144,6 +208,11 @@ def test_tokens_within_a_word_are_the_likeliest() -> None:
 def test_draw_inverts_the_cumulative_distribution() -> None:
     uniforms = np.array([0.0, 0.0999, 0.1, 0.5999, 0.6, np.nextafter(1, 0)])
     assert draw(np.repeat([[0.1, 0.5, 0.4]], 6, 0), uniforms).tolist() == [0, 0, 1, 1, 2, 2]
+
+
+def test_draw_adds_in_float64() -> None:
+    weights = np.array([[2**24, 1, 1]], np.float32)  # float32 has no 2^24 + 1
+    assert draw(weights, np.array([1 - 2**-26])).tolist() == [2]
 
 
 @given(

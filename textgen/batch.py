@@ -197,16 +197,10 @@ class Batch:
             raise NoTokenLeftError(np.arange(len(self))[rows][error.rows]) from error
 
     def _remember(self, prompt: Ids, number: int) -> None:
-        """Make room for the ids that rules look back at; before a text stands the unknown id."""
+        """Make room for the ids that rules look back at, and take those of new streams."""
         memory = max(rules.memory for rules in self._rules)
-        wider = np.full((len(self), memory), UNKNOWN_ID, np.intp)
-        old = min(memory, self._recent.shape[1])
-        if old:
-            wider[: len(self._recent), -old:] = self._recent[:, -old:]
-        if memory:
-            last = prompt[-memory:]
-            wider[len(self) - number :, memory - len(last) :] = last
-        self._recent = wider
+        new = np.repeat(last_ids(prompt[np.newaxis], memory), number, axis=0)
+        self._recent = np.concatenate([last_ids(self._recent, memory), new])
 
     def _regroup(self) -> None:
         """Find the streams of one kind of rules, which are sampled together."""
@@ -225,6 +219,12 @@ class Batch:
             return Group(rules, places, None)
         temperatures = np.array([self._rules[row].temperatures[0] for row in rows])
         return Group(rules, places, temperatures)
+
+
+def last_ids(ids: Ids, count: int) -> Ids:
+    """The last `count` of each row of `ids` (B, T); before a text stands the unknown id."""
+    before = np.full((len(ids), count), UNKNOWN_ID, np.intp)
+    return np.concatenate([before, ids], axis=1)[:, ids.shape[1] :]
 
 
 def likeliest(scores: Reals, number: int) -> list[tuple[int, float]]:

@@ -5,9 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from textgen.batch import Model
+from textgen.batch import Model, last_ids
 from textgen.sampling import Ids, Reals, Rules, log_softmax, restrained
-from textgen.tokenizers import UNKNOWN_ID
 
 
 class Candidate(NamedTuple):
@@ -40,11 +39,12 @@ def beam_search(
         is_over: whether a text ends with the last of these ids.
     """
     stepper = model.stepper(prompt[np.newaxis])
+    (before,) = last_ids(prompt[np.newaxis], rules.memory).tolist()
     texts: list[list[int]] = [[]]
     totals = np.zeros(1)
     ended: list[Candidate] = []
     while texts and len(texts[0]) < length and len(ended) < size:
-        recent = _recent(prompt.tolist(), texts, rules.memory)
+        recent = np.array([(before + text)[len(text) :] for text in texts], np.intp)
         scores = totals[:, np.newaxis] + log_softmax(restrained(stepper.logits, rules, recent))
         parents, ids = _best(scores, size)
         longer = [[*texts[p], i] for p, i in zip(parents.tolist(), ids.tolist(), strict=True)]
@@ -57,14 +57,6 @@ def beam_search(
             stepper.step(ids[kept])
     ended += _candidates(texts, totals, np.arange(len(texts)))
     return max(ended, key=lambda candidate: candidate.score)
-
-
-def _recent(prompt: list[int], texts: list[list[int]], memory: int) -> Ids | None:
-    """The last ids of every text, (B, memory), newest last; the unknown id before the prompt."""
-    if memory == 0:
-        return None
-    padded = [UNKNOWN_ID] * memory + prompt
-    return np.array([(padded + text)[-memory:] for text in texts])
 
 
 def _candidates(texts: list[list[int]], totals: Reals, rows: Ids) -> list[Candidate]:

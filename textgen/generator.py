@@ -6,13 +6,14 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from textgen import checkpoint
-from textgen.batch import BLOCK, Model
+from textgen.batch import BLOCK, Model, last_ids
 from textgen.beam import beam_search
 from textgen.config import SamplingConfig
 from textgen.errors import TextgenError
@@ -50,11 +51,11 @@ class Sample:
         return asdict(self)
 
     @classmethod
-    def of(cls, seed: str, written: str, text: Text) -> "Sample":
+    def of(cls, text: Text, written: str) -> "Sample":
         """The record of a finished text."""
         number, total = len(text.writer.ids), text.log_probability
         mean = total / number if number and not math.isnan(total) else None
-        return cls(seed, written, number, text.config.random_seed or 0, mean, text.config)
+        return cls(text.seed, written, number, text.config.random_seed or 0, mean, text.config)
 
 
 class Generator:
@@ -82,8 +83,13 @@ class Generator:
         Raises:
             TextgenError: if there is no intact model.
         """
-        metadata, weights = checkpoint.load(Path(directory))
-        network = Network(metadata.model, weights)
+        return cls.of(checkpoint.load(Path(directory)))
+
+    @classmethod
+    def of(cls, saved: checkpoint.Checkpoint) -> "Generator":
+        """The model that was read from a folder. Raises TextgenError if its weights are unfit."""
+        metadata = saved.metadata
+        network = Network(metadata.model, saved.weights)
         return cls(network, metadata.tokenizer, tuple(metadata.line_starts))
 
     @classmethod
@@ -216,29 +222,22 @@ class Generator:
         if config.beam_size is not None and count > 1:
             raise TextgenError("--beam-size finds one text. Leave --num-samples away")
         first = secrets.randbits(32) if config.random_seed is None else config.random_seed
-        configs = [replace(config, random_seed=first + number) for number in range(count)]
-        return self._samples(seed, configs, scored, progress)
+        configs = (replace(config, random_seed=first + number) for number in range(count))
+        alternatives = 0 if scored else None
+        texts = (Text(seed, each, self.tokenizer, alternatives) for each in configs)
+        return self._samples(texts, progress)
 
     def _samples(
-        self,
-        seed: str,
-        configs: Sequence[SamplingConfig],
-        scored: bool,
-        progress: Callable[[int], object],
+        self, texts: Iterator[Text], progress: Callable[[int], object]
     ) -> Iterator[Sample]:
-        """Texts of configurations that differ in their random seeds only."""
-        for start in range(0, len(configs), AT_ONCE):
-            together = [
-                Text(seed, config, self.tokenizer, 0 if scored else None)
-                for config in configs[start : start + AT_ONCE]
-            ]
-            if configs[0].beam_size is not None:
+        """The samples of texts that differ in their random seeds only."""
+        while together := list(islice(texts, AT_ONCE)):
+            if together[0].config.beam_size is not None:
                 written = [self._search(text).text for text in together]
             else:
                 with single_threaded_blas():
                     written = side_by_side(partial(self._write, progress), together, SMALLEST_SHARE)
-            for text, new in zip(together, written, strict=True):
-                yield Sample.of(seed, new, text)
+            yield from map(Sample.of, together, written)
 
     def _write(
         self,
@@ -270,7 +269,7 @@ class Generator:
         def is_over(ids: list[int]) -> bool:
             if not (config.stop or config.until_paragraph):
                 return False
-            trial = Text("", replace(config, length=-1), self.tokenizer).writer
+            trial = Text(text.seed, replace(config, length=-1), self.tokenizer).writer
             trial.push(ids)
             return trial.finished
 
@@ -292,8 +291,10 @@ class Generator:
             True
         """
         text = Text(seed, config or SamplingConfig(), self.tokenizer)
-        logits = self.network.stepper(text.prompt[np.newaxis]).logits
-        probabilities = next_probabilities(logits, text.rules, text.prompt[np.newaxis])[0]
+        prompt = text.prompt[np.newaxis]
+        logits = self.network.stepper(prompt).logits
+        recent = last_ids(prompt, text.rules.memory)
+        (probabilities,) = next_probabilities(logits, text.rules, recent)
         likeliest = np.argsort(-probabilities, kind="stable")[:count]
         likeliest = likeliest[probabilities[likeliest] > 0]
         return [(self.tokenizer.vocabulary[i], float(probabilities[i])) for i in likeliest]

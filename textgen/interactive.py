@@ -88,7 +88,7 @@ class Interactive:
 
     def _add(self, answer: str, tokens: list[str]) -> None:
         if answer == "":
-            new = "".join(self._written(1))
+            new = "".join(self._drawn(1))
         elif answer == ".":
             new = self._sentence()
         elif answer.isdecimal():
@@ -107,13 +107,13 @@ class Interactive:
 
     def _sentence(self) -> str:
         new = ""
-        for piece in self._written(LONGEST_SENTENCE):
+        for piece in self._drawn(LONGEST_SENTENCE):
             new += piece
             if new.strip() and new.endswith(SENTENCE_ENDS):
                 break
         return new
 
-    def _written(self, length: int) -> Iterator[str]:
+    def _drawn(self, length: int) -> Iterator[str]:
         """What the model goes on with; every turn draws with another random seed."""
         number = self._config.random_seed
         seed = None if number is None else number + len(self._texts) - 1

@@ -74,22 +74,22 @@ class Layer(NamedTuple):
 class After(NamedTuple):
     """Normalization of a layer's output, addition of its input, or both."""
 
-    columns: slice
+    reads: slice
+    """The columns of the layer's input."""
+    gives: slice
     """The columns of the result."""
-    added: slice | None
-    """The columns of what is added."""
+    adds: bool
+    """Whether the input is added."""
     gamma: Array | None
     """(H,), scale after normalization."""
     beta: Array | None
     """(H,), shift after normalization."""
 
-    def apply(self, h: Array, output: Array) -> None:
-        """Write the result for `output`, (B, H), into `h`, (B, N)."""
+    def apply(self, output: Array, inputs: Array) -> Array:
+        """The result for a layer's output and input, (..., H)."""
         if self.gamma is not None:
             output = layer_norm(output, self.gamma, self.beta)
-        if self.added is not None:
-            output = output + h[:, self.added]
-        h[:, self.columns] = output
+        return output + inputs if self.adds else output
 
 
 def layer_norm(x: Array, gamma: Array, beta: Array | None) -> Array:
@@ -144,18 +144,19 @@ class Network:
         for number in range(1, config.num_layers + 1):
             layer = self._layer(number, weights, end)
             self.layers.append(layer)
-            end = layer.after.columns if layer.after else layer.gives
+            end = (layer.after or layer).gives
         self._output = end
-        small = self._kernel.shape[0] * self.vocabulary_size * self._kernel.shape[2]
-        table = self._embeddings @ self._kernel + self._bias if small <= LARGEST_TABLE else None
-        self._table = table
+        gates, _, width = self._kernel.shape
+        small = gates * self.vocabulary_size * width <= LARGEST_TABLE
+        self._table = self._embeddings @ self._kernel + self._bias if small else None
         self.output_kernel = weights["logits/kernel"]
         self.output_bias = weights["logits/bias"]
 
     def _layer(self, number: int, weights: Mapping[str, Array], inputs: slice) -> Layer:
         """Layer `number`, from 1, whose input stands in the columns `inputs`.
 
-        Its output follows at once, so that it reads input and last output as one.
+        Its output follows at once, so that it reads input and last output as one. What the first
+        layer does with its input is kept for `project`.
         """
         path = self.cell.path(number)
         kernel, recurrent_kernel, bias = self.cell.by_gate(
@@ -175,9 +176,9 @@ class Network:
         adds = self.config.is_residual(number - 1)
         if not adds and not self.config.layer_norm:
             return None
-        columns = slice(gives.stop, 2 * gives.stop - gives.start)
+        columns = slice(gives.stop, gives.stop + self.config.rnn_size)
         gamma, beta = (weights.get(f"norm_{number}/{name}") for name in ("gamma", "beta"))
-        return After(columns, inputs if adds else None, gamma, beta)
+        return After(inputs, columns, adds, gamma, beta)
 
     def initial_state(self, batch_size: int) -> State:
         """The state before any token: zeros."""
@@ -228,7 +229,10 @@ class Network:
                 inputs = sequence.reshape(-1, width) @ layer.kernel[:, :width] + layer.bias
             cells = state.c[number] if self.cell.has_memory else None
             outputs = self._run(layer, inputs, state.h[:, layer.gives], cells, gates)
-            sequence = self._after_all(layer, outputs, sequence, state.h)
+            if layer.after is not None:
+                outputs = layer.after.apply(outputs, sequence)
+                state.h[:, layer.after.gives] = outputs[-1]
+            sequence = outputs
 
     def _run(self, layer: Layer, inputs: Array, h: Array, c: Array | None, gates: Gates) -> Array:
         """The outputs of a layer, (T, B, H), for projected inputs (gates, T x B, H)."""
@@ -240,19 +244,6 @@ class Network:
             np.add(gates.all, inputs[:, t * rows : (t + 1) * rows], out=gates.all)
             self.cell.step(gates, h, c)
             outputs[t] = h
-        return outputs
-
-    @staticmethod
-    def _after_all(layer: Layer, outputs: Array, inputs: Array, h: Array) -> Array:
-        """What the next layer reads, (T, B, H); the last of it is left in `h`, (B, N)."""
-        after = layer.after
-        if after is None:
-            return outputs
-        if after.gamma is not None:
-            outputs = layer_norm(outputs, after.gamma, after.beta)
-        if after.added is not None:
-            outputs = outputs + inputs
-        h[:, after.columns] = outputs[-1]
         return outputs
 
     def stepper(self, ids: Ids) -> "Stepper":
@@ -296,7 +287,8 @@ class Stepper:
             np.add(gates.all, network.project(ids) if bias is None else bias, out=gates.all)
             cell_step(gates, h, c)
             if after is not None:
-                after.apply(self._state.h, h)
+                everything = self._state.h
+                everything[:, after.gives] = after.apply(h, everything[:, after.reads])
         np.matmul(self._output, network.output_kernel, out=self.logits)
         self.logits += network.output_bias
 

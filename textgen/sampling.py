@@ -4,7 +4,8 @@ The filters mean what Hugging Face transformers' logits processors of the same n
 """
 
 from collections.abc import Hashable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -46,18 +47,23 @@ class Rules:
     """Sequences of ids that must not appear."""
     drawn_after: frozenset[int] | None = None
     """Ids after which the next token is drawn; after others it is the likeliest. None: all."""
-    single_bans: Ids = field(init=False, repr=False, compare=False)
-    kind: Hashable = field(init=False, repr=False, compare=False)
-    """Streams whose rules are of one kind are sampled together: they draw every token, and differ
-    in their temperatures alone."""
 
-    def __post_init__(self) -> None:
-        settings = [getattr(self, part.name) for part in fields(self) if part.compare]
+    @cached_property
+    def kind(self) -> Hashable:
+        """What rules have alike whose streams are sampled together.
+
+        All of them must be equal; of rules that draw every token, with one temperature, the
+        temperature may differ.
+        """
+        settings = [getattr(self, part.name) for part in fields(self)]
         if len(self.temperatures) == 1 and self.temperatures[0] > 0 and self.drawn_after is None:
             settings = settings[1:]  # temperatures come first
-        object.__setattr__(self, "kind", tuple(settings))
-        singles = [ids[0] for ids in self.banned if len(ids) == 1]
-        object.__setattr__(self, "single_bans", np.array(singles, np.intp))
+        return tuple(settings)
+
+    @cached_property
+    def single_bans(self) -> Ids:
+        """The ids that must not appear at all."""
+        return np.array([ids[0] for ids in self.banned if len(ids) == 1], np.intp)
 
     @property
     def memory(self) -> int:
@@ -71,7 +77,7 @@ def sample_next(
     logits: Logits,
     uniforms: Reals,
     rules: Rules,
-    recent: Ids | None = None,
+    recent: Ids,
     count: int | Ids = 0,
     temperatures: Reals | None = None,
 ) -> Ids:
@@ -100,15 +106,14 @@ def sample_next(
 
 
 def _sample_by_row(
-    logits: Logits, uniforms: Reals, rules: Rules, recent: Ids | None, count: int | Ids
+    logits: Logits, uniforms: Reals, rules: Rules, recent: Ids, count: int | Ids
 ) -> Ids:
     """The same where rows differ in temperature, or some take the likeliest token."""
     turns = np.broadcast_to(count, len(logits)) % len(rules.temperatures)
     temperatures = np.array(rules.temperatures)[turns]
     greedy = temperatures == 0
-    if rules.drawn_after is not None and recent is not None:
+    if rules.drawn_after is not None:
         greedy |= ~np.isin(recent[:, -1], list(rules.drawn_after))
-    temperatures[temperatures == 0] = 1
     drawn = draw(np.exp(filtered(logits, temperatures[:, np.newaxis], rules)), uniforms)
     return np.where(greedy, likeliest(logits), drawn)
 
@@ -119,7 +124,7 @@ def next_probabilities(logits: Logits, rules: Rules, recent: Ids) -> Reals:
     return softmax(filtered(logits, float(rules.temperatures[0]) or 1.0, rules))
 
 
-def restrained(logits: Logits, rules: Rules, recent: Ids | None) -> Logits:
+def restrained(logits: Logits, rules: Rules, recent: Ids) -> Logits:
     """The repetition penalty and the bans, applied to a copy of `logits` (B, V).
 
     Args:
@@ -130,18 +135,19 @@ def restrained(logits: Logits, rules: Rules, recent: Ids | None) -> Logits:
     Raises:
         NoTokenLeftError: if the bans leave a row no token.
     """
-    restrained = logits.copy()
-    if recent is not None and rules.repetition_penalty != 1:
+    if rules.repetition_penalty != 1:
         window = recent[:, -rules.repetition_window :]
-        restrained = penalize_repetition(restrained, window, rules.repetition_penalty)
-    restrained[:, rules.single_bans] = NEVER
+        logits = penalize_repetition(logits, window, rules.repetition_penalty)
+    else:
+        logits = logits.copy()
+    logits[:, rules.single_bans] = NEVER
     for *before, last in rules.banned:
-        if before and recent is not None:
+        if before:
             rows = (recent[:, -len(before) :] == before).all(axis=-1)
-            restrained[rows, last] = NEVER
-    if len(rules.banned) > 1 and (ended := restrained.max(axis=-1) == NEVER).any():
+            logits[rows, last] = NEVER
+    if len(rules.banned) > 1 and (ended := logits.max(axis=-1) == NEVER).any():
         raise NoTokenLeftError(np.flatnonzero(ended))
-    return restrained
+    return logits
 
 
 def filtered(logits: Logits, temperature: float | Reals, rules: Rules) -> Logits:
@@ -149,7 +155,7 @@ def filtered(logits: Logits, temperature: float | Reals, rules: Rules) -> Logits
 
     Args:
         logits: (B, V).
-        temperature: above 0; for all rows, or (B, 1).
+        temperature: for all rows, or (B, 1).
         rules: the other filters.
 
     Returns:
@@ -170,7 +176,7 @@ def filtered(logits: Logits, temperature: float | Reals, rules: Rules) -> Logits
 
 
 def _divisor(temperature: float | Reals) -> float | Logits:
-    """A temperature that float32 can divide by; beyond, it is as good as argmax or uniform."""
+    """A temperature that float32 can divide by; beyond, it is as good as 0 or infinity."""
     coldest, hottest = 1e-30, 1e30
     if isinstance(temperature, float):
         return min(max(temperature, coldest), hottest)
@@ -222,7 +228,7 @@ def keep_top_p(logits: Logits, p: float) -> Logits:
     probabilities = softmax(logits)
     falling = -np.sort(-probabilities, axis=-1)
     above = falling.cumsum(axis=-1) - falling
-    last = np.maximum((above < p).sum(axis=-1, keepdims=True), 1) - 1
+    last = (above < p).sum(axis=-1, keepdims=True) - 1  # at least 0, for nothing is above the first
     return np.where(probabilities < np.take_along_axis(falling, last, axis=-1), NEVER, logits)
 
 

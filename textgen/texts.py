@@ -73,7 +73,8 @@ class Text:
         alternatives: int | None = None,
         first: Sequence[int] = (),
     ) -> None:
-        self.config, self.alternatives, self.first = config, alternatives, first
+        self.seed, self.config = seed, config
+        self.alternatives, self.first = alternatives, first
         self.prompt: Ids
         self.prompt, decoder = tokenizer.prompt(seed or "\n")
         self.rules = rules_of(config, tokenizer)

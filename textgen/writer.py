@@ -33,6 +33,7 @@ class Writer:
     ) -> None:
         self._vocabulary, self._decoder, self._length = vocabulary, decoder, length
         self._stops, self._until_paragraph = stops, until_paragraph
+        self._ends = [*stops, "\n\n"] if until_paragraph else stops
         self._begun = False
         self._held = ""
         self.ids: list[int] = []
@@ -42,20 +43,20 @@ class Writer:
         """Take tokens, up to the end of the text; returns the text that is certain now."""
         if self._length >= 0:
             ids = ids[: self._length - len(self.ids)]
-        tokens = [self._vocabulary[token_id] for token_id in ids]
-        if not (self._stops or self._until_paragraph):
-            self.ids += ids
-            text = "".join(map(self._decoder.push, tokens))
+        if self._ends:
+            text = "".join(self._push_each(ids))
         else:
-            text = "".join(self._push_all(ids, tokens))
+            self.ids += ids
+            text = "".join(map(self._decoder.push, map(self._vocabulary.__getitem__, ids)))
         return text + self.flush() if len(self.ids) == self._length else text
 
-    def _push_all(self, ids: Sequence[int], tokens: Sequence[str]) -> Iterator[str]:
-        """The same token by token, for the first one that ends the text ends the work."""
-        for token_id, token in zip(ids, tokens, strict=True):
-            if not self.finished:
-                self.ids.append(token_id)
-                yield self._until_stop(self._decoder.push(token))
+    def _push_each(self, ids: Sequence[int]) -> Iterator[str]:
+        """The same token by token: the first one that ends the text ends the work."""
+        for token_id in ids:
+            if self.finished:
+                return
+            self.ids.append(token_id)
+            yield self._until_stop(self._decoder.push(self._vocabulary[token_id]))
 
     def flush(self) -> str:
         """Ends the text where it is; returns what was held back."""
@@ -66,24 +67,16 @@ class Writer:
 
     def _until_stop(self, new: str) -> str:
         """What is certain of the held text and `new`; finishes if they hold a stop text."""
-        if not (self._stops or self._until_paragraph):
-            return new
         text = self._held + new
-        if not self._begun and text.strip("\n"):
-            self._begun = True
-            return self._cut(text, len(text) - len(text.lstrip("\n")))
-        return self._cut(text, 0 if self._begun else len(text))
-
-    def _cut(self, text: str, paragraph_start: int) -> str:
-        """Cut `text` before the first stop, or hold back what may become one."""
+        start = 0 if self._begun else len(text) - len(text.lstrip("\n"))
+        self._begun |= start < len(text)
         found = [at for stop in self._stops if (at := text.find(stop)) >= 0]
-        if self._until_paragraph and (at := text.find("\n\n", paragraph_start)) >= 0:
+        if self._until_paragraph and (at := text.find("\n\n", start)) >= 0:
             found.append(at)
         if found:
-            self.finished, self._held = True, ""
+            self.finished = True
             return text[: min(found)]
-        stops = [*self._stops, "\n\n"] if self._until_paragraph else self._stops
-        certain = len(text) - max(_overlap(text, stop) for stop in stops)
+        certain = len(text) - max(_overlap(text, end) for end in self._ends)
         self._held = text[certain:]
         return text[:certain]
 

@@ -7,7 +7,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.services import Running, serving
-from textgen.server.app import Service, build_app
+from textgen.server.app import build_app
+from textgen.server.service import Service
 from textgen.server.settings import ServerConfig
 
 LIMITS = ServerConfig(max_length=2000, max_prompt=5000)

@@ -6,7 +6,8 @@ from starlette.testclient import TestClient
 
 import textgen
 from tests.server.conftest import LIMITS
-from textgen.server.app import Service, build_app
+from textgen.server.app import build_app
+from textgen.server.service import Service
 from textgen.server.settings import ServerConfig
 
 
@@ -86,6 +87,7 @@ def test_a_browser_gets_the_page_at_the_same_address(client: TestClient) -> None
     assert "<!doctype html>" in answer.text
     for name in ("app.js", "style.css", "icon.svg"):
         assert client.get(f"/static/{name}").status_code == 200
+    assert client.get("/static/index.html").status_code == 404, "it has one address"
 
 
 def test_pages_name_no_other_host_and_hold_no_script_or_style() -> None:
@@ -215,6 +217,9 @@ def test_production_says_less(trained_dir: Path, monkeypatch: pytest.MonkeyPatch
         with TestClient(build_app(service), raise_server_exceptions=False) as client:
             assert client.get("/docs").status_code == status
             assert client.get("/openapi.json").status_code == status
+            assert client.get("/static/docs.html").status_code == 404
+            shown = client.get("/api/models").json()["documentation"]
+            assert shown == (None if production else "/docs")
             with monkeypatch.context() as patched:
                 patched.setattr(service.models, "find", lambda name: 1 / 0)
                 broken = client.post("/api/generate", json={"n": 5})

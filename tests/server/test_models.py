@@ -8,8 +8,9 @@ from tests.server.conftest import LIMITS
 from tests.server.test_app import events
 from textgen import checkpoint
 from textgen.errors import TextgenError
-from textgen.server.app import Service, build_app
+from textgen.server.app import build_app
 from textgen.server.models import Models, named
+from textgen.server.service import Service
 from textgen.server.settings import ServerConfig
 
 

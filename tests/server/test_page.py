@@ -79,6 +79,7 @@ def test_type_and_read(page: Page, trained_dir: Path) -> None:
     expected = textgen.load(trained_dir).generate("The river", 60, 0.8, 5)
     assert text == expected
     expect(page.locator("#text .seed")).to_have_text("The river")
+    expect(page.get_by_role("link", name="API")).to_be_visible()
     expect(page.locator("#spoken")).to_contain_text(expected.split()[0])
     expect(page.get_by_role("listitem")).to_have_count(1)
 
@@ -164,6 +165,7 @@ def test_history_and_comparison(page: Page) -> None:
     cards.nth(1).get_by_role("button", name="Open").click()
     assert written(page) == first
     page.reload()
+    assert finished(page) == first, "the address makes it again"
     expect(cards).to_have_count(2)
     page.get_by_role("button", name="Forget all").click()
     expect(cards).to_have_count(0)

@@ -1,8 +1,8 @@
 """The web application: its addresses, and what each answers."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+import os
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -17,7 +17,6 @@ from fastapi.responses import (
 )
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Scope
@@ -25,9 +24,6 @@ from starlette.types import ASGIApp, Scope
 from textgen.server import live
 from textgen.server.events import SIGN_OF_LIFE, EventStream, event, until_gone
 from textgen.server.guard import Guard, accepts_html
-from textgen.server.inbox import Post
-from textgen.server.metrics import Metrics
-from textgen.server.models import Models
 from textgen.server.problems import RefusedError, in_words
 from textgen.server.scheduler import Delivery
 from textgen.server.schemas import (
@@ -40,7 +36,7 @@ from textgen.server.schemas import (
     Outcome,
     Problem,
 )
-from textgen.server.settings import ServerConfig
+from textgen.server.service import Service
 from textgen.server.writing import Writing, begin
 
 STATIC = Path(__file__).parent / "static"
@@ -60,49 +56,18 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     }.items()
 }
 KEY: dict[int | str, dict[str, Any]] = {401: PROBLEMS[401]}
+EVENTS = {"text/event-stream": {"schema": {"type": "string"}}}
 STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The text; with `stream` as events `start`, `piece` ... and `done`, or"
         " `error`.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": EVENTS,
     }
 }
 TRAINING: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "Events `training`.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
-    }
+    200: {"description": "Events `training`.", "content": EVENTS}
 }
-
-
-class Service:
-    """What the addresses share.
-
-    Args:
-        folders: the data directories.
-        config: the limits.
-    """
-
-    def __init__(self, folders: Sequence[Path], config: ServerConfig) -> None:
-        self.config, self.metrics = config, Metrics()
-        self.post = Post()
-        self.models = Models(folders, config, self.post, self.metrics.count_tokens)
-        self.metrics.watch(self.models)
-        self.closing = asyncio.Event()
-
-    def close(self) -> None:
-        """Take no more requests, and let the running ones end; from the event loop's thread."""
-        self.closing.set()
-        self.models.close(self.config.grace_seconds)
-
-    @contextlib.asynccontextmanager
-    async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
-        """While the application runs."""
-        self.post.loop = asyncio.get_running_loop()
-        fresh = asyncio.create_task(self.models.keep_fresh())
-        yield
-        fresh.cancel()
-        self.close()
+DOCUMENTATION = "/docs"
 
 
 def build_app(service: Service) -> ASGIApp:
@@ -170,7 +135,12 @@ def _add_information(app: FastAPI, service: Service) -> None:
             )
             for name, served in service.models.by_name.items()
         ]
-        return ModelList(models=shown, max_length=config.max_length, max_prompt=config.max_prompt)
+        return ModelList(
+            models=shown,
+            max_length=config.max_length,
+            max_prompt=config.max_prompt,
+            documentation=None if config.production else DOCUMENTATION,
+        )
 
     @app.get(
         "/api/live", tags=["training"], response_class=StreamingResponse,
@@ -198,7 +168,7 @@ def _add_generation(app: FastAPI, service: Service) -> None:
     async def generate(request: Request, wanted: Generate) -> Response:
         """Write on from `prompt`."""
         note(request, service, wanted.prompt)
-        writing = await begin(wanted, service.models, service.config, service.metrics)
+        writing = await begin(wanted, service)
         if wanted.stream:
             return EventStream(_text_events(writing))
         whole = await written(writing, request)
@@ -208,7 +178,7 @@ def _add_generation(app: FastAPI, service: Service) -> None:
     async def classic(request: Request, wanted: Annotated[Classic, Query()]) -> Response:
         """The classic form: the prompt and what is written, as text; for browsers, the page."""
         note(request, service, wanted.prime)
-        writing = await begin(wanted.in_full(), service.models, service.config, service.metrics)
+        writing = await begin(wanted.in_full(), service)
         return PlainTextResponse(wanted.prime + (await written(writing, request)).text)
 
 
@@ -270,9 +240,16 @@ class PageRoute(Route):
     """A route for browsers only; programs that ask at the same address get text."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        if scope["type"] != "http" or not accepts_html(Headers(scope=scope).get("accept", "")):
+        if scope["type"] != "http" or not accepts_html(scope):
             return Match.NONE, {}
         return super().matches(scope)
+
+
+class PageFiles(StaticFiles):
+    """What the pages load; the pages themselves have addresses of their own, or none."""
+
+    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
+        return ("", None) if path.endswith(".html") else super().lookup_path(path)
 
 
 def _add_pages(app: FastAPI, service: Service) -> None:
@@ -284,5 +261,5 @@ def _add_pages(app: FastAPI, service: Service) -> None:
 
     app.router.routes.insert(0, PageRoute("/", page))
     if not service.config.production:
-        app.router.routes.append(Route("/docs", documentation))
-    app.mount("/static", StaticFiles(directory=STATIC))
+        app.router.routes.append(Route(DOCUMENTATION, documentation))
+    app.mount("/static", PageFiles(directory=STATIC))

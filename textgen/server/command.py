@@ -15,10 +15,10 @@ from textgen.config import DEFAULT_FOLDER
 from textgen.errors import TextgenError
 from textgen.options import ArgumentParser
 from textgen.parallel import single_threaded_blas
-from textgen.server.settings import ServerConfig
+from textgen.server.settings import HEADER_BYTES, ServerConfig
 
 if TYPE_CHECKING:
-    from textgen.server.app import Service
+    from textgen.server.service import Service
 
 NEEDED = ("fastapi", "uvicorn", "prometheus_client")
 BACKLOG = 2048
@@ -82,7 +82,7 @@ def serve(folders: Sequence[Path], config: ServerConfig, listener: socket.socket
         TextgenError: if there is no model.
         KeyboardInterrupt: at the end, after either signal.
     """
-    from textgen.server.app import Service
+    from textgen.server.service import Service
 
     with single_threaded_blas():
         service = Service(folders, config)
@@ -99,7 +99,7 @@ def _run(service: "Service", listener: socket.socket) -> None:
     import uvicorn
 
     from textgen.server.app import build_app
-    from textgen.server.protocol import HEADER_BYTES, bounded
+    from textgen.server.protocol import bounded
 
     class Server(uvicorn.Server):
         """Tells the service at once that the end has come."""

@@ -7,14 +7,13 @@ import asyncio
 import hmac
 import logging
 import time
-from collections.abc import MutableMapping
-from typing import Any
 
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from textgen.server.metrics import Metrics
 from textgen.server.problems import RefusedError
-from textgen.server.settings import ServerConfig
+from textgen.server.settings import HEADER_BYTES, ServerConfig
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
@@ -36,7 +35,6 @@ OTHER_BYTES = 200_000
 """Of a request, beside the prompt: its lists of texts."""
 MOST_DRAINED = 20_000_000
 """Bytes too many that are thrown away, so that the client reads the answer."""
-MOST_HEADER_BYTES = 16_384
 OPEN = ("/healthz", "/static/", "/docs", "/openapi.json")
 """What needs no key; nor does the page itself."""
 
@@ -65,8 +63,9 @@ class Guard:
         async def send_on(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
-                _complete(message)
+                status, headers = message["status"], MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
             await send(message)
 
         try:
@@ -81,8 +80,8 @@ class Guard:
 
     def _check(self, scope: Scope) -> None:
         size = sum(len(name) + len(value) for name, value in scope["headers"])
-        if size > MOST_HEADER_BYTES:
-            raise RefusedError(431, f"the headers have more than {MOST_HEADER_BYTES} bytes")
+        if size > HEADER_BYTES:
+            raise RefusedError(431, f"the headers have more than {HEADER_BYTES} bytes")
         if self._config.api_key is not None and _needs_key(scope):
             _check_key(scope, self._config.api_key)
 
@@ -120,19 +119,6 @@ def _method(scope: Scope) -> str:
     return scope["method"] if scope["method"] in known else "other"
 
 
-def _complete(message: MutableMapping[str, Any]) -> None:
-    """Add the headers of every answer."""
-    present = {name.lower() for name, _ in message["headers"]}
-    message["headers"] = [
-        *message["headers"],
-        *(
-            (name.encode(), value.encode())
-            for name, value in HEADERS.items()
-            if name.encode() not in present
-        ),
-    ]
-
-
 def _replayed(body: bytes, receive: Receive) -> Receive:
     """Gives the body that was read already, then whatever comes after it."""
     waiting = [body]
@@ -147,24 +133,19 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
 
 def _needs_key(scope: Scope) -> bool:
     if scope["path"] == "/":
-        return not accepts_html(_header(scope, b"accept"))
+        return not accepts_html(scope)
     return not scope["path"].startswith(OPEN)
 
 
-def accepts_html(accept: str) -> bool:
+def accepts_html(scope: Scope) -> bool:
     """Whether a browser asks, and not a program."""
-    return "text/html" in accept
+    return "text/html" in Headers(scope=scope).get("accept", "")
 
 
 def _check_key(scope: Scope, key: str) -> None:
-    given = _header(scope, b"authorization").removeprefix("Bearer ")
+    given = Headers(scope=scope).get("authorization", "").removeprefix("Bearer ")
     if not hmac.compare_digest(given.encode(), key.encode()):
         raise RefusedError(
             401, "this service asks for a key: Authorization: Bearer KEY",
             headers={"WWW-Authenticate": "Bearer"},
         )  # fmt: skip
-
-
-def _header(scope: Scope, name: bytes) -> str:
-    values = [value for found, value in scope["headers"] if found == name]
-    return values[0].decode("latin-1") if values else ""

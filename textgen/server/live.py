@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from textgen import livesamples
+from textgen.files import stamp
 
 SECONDS_BETWEEN_LOOKS = 1.0
 LOOKS_BETWEEN_SIGNS = 15
@@ -58,15 +59,8 @@ async def updates(data_dir: Path, closing: asyncio.Event) -> AsyncIterator[dict[
             continue
 
 
-def _stamps(data_dir: Path) -> list[tuple[int, int]]:
-    stamps = []
-    for path in (data_dir / "history.csv", livesamples.file_of(data_dir)):
-        try:
-            found = path.stat()
-            stamps.append((found.st_mtime_ns, found.st_ino))
-        except OSError:
-            stamps.append((0, 0))
-    return stamps
+def _stamps(data_dir: Path) -> list[tuple[int, ...]]:
+    return [stamp(data_dir / "history.csv"), stamp(livesamples.file_of(data_dir))]
 
 
 def _state(data_dir: Path) -> dict[str, Any]:

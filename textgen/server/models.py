@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from textgen import checkpoint
 from textgen.errors import TextgenError
+from textgen.files import stamp
 from textgen.generator import Generator
-from textgen.network import Network
 from textgen.server.scheduler import Parcel, Scheduler
 from textgen.server.settings import ServerConfig
 
@@ -43,37 +43,27 @@ class Served:
     def __init__(self, name: str, folder: Path, scheduler: Scheduler) -> None:
         self.name, self.folder, self.scheduler = name, folder, scheduler
         self.loaded: Loaded | None = None
+        self._file = folder / "model.h5"
         self._refused: tuple[int, ...] = ()
 
     def load(self) -> None:
         """Read the model. Raises TextgenError if there is no intact one."""
-        stamp = _stamp(self.folder)
+        now = stamp(self._file)
         found = checkpoint.load(self.folder)
-        network = Network(found.metadata.model, found.weights)
-        generator = Generator(network, found.metadata.tokenizer, tuple(found.metadata.line_starts))
-        self.loaded = Loaded(generator, _facts(found.metadata), stamp)
+        self.loaded = Loaded(Generator.of(found), _facts(found.metadata), now)
 
     def refresh(self) -> bool:
         """Read the model if another one is there; whether it was. Keeps what it has otherwise."""
-        stamp = _stamp(self.folder)
-        if not stamp or stamp == self._refused or (self.loaded and stamp == self.loaded.stamp):
+        now = stamp(self._file)
+        if not now or now == self._refused or (self.loaded and now == self.loaded.stamp):
             return False
         try:
             self.load()
         except TextgenError as error:
-            self._refused = stamp
+            self._refused = now
             log.warning("model not taken", extra={"model": self.name, "problem": str(error)})
             return False
         return True
-
-
-def _stamp(folder: Path) -> tuple[int, ...]:
-    """Tells one file from another that has taken its place; empty where there is none."""
-    try:
-        found = (folder / "model.h5").stat()
-    except OSError:
-        return ()
-    return (found.st_ino, found.st_mtime_ns, found.st_size)
 
 
 def _facts(metadata: checkpoint.Metadata) -> dict[str, Any]:

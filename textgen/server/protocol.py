@@ -18,8 +18,6 @@ FULL = (
     b"connection: close\r\n\r\n"
 )
 TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-HEADER_BYTES = 16_384
-"""Of a request's head that is not complete; more is answered with 400."""
 
 
 class BoundedProtocol(H11Protocol):

@@ -1,9 +1,9 @@
 """What goes in and out as JSON. Ranges and meanings of the controls are those of sample.py."""
 
 import dataclasses
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from textgen.config import SamplingConfig
 
@@ -19,55 +19,61 @@ BOUNDS = {"at least": "ge", "above": "gt", "at most": "le", "below": "lt"}
 
 _FIELDS = {field.name: field for field in dataclasses.fields(SamplingConfig)}
 
-ShortText = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=LONGEST_TEXT)]
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Temperature = Annotated[Number, Field(ge=0)]
+
+def bounds(name: str) -> dict[str, Any]:
+    """The range of a field of `SamplingConfig`, as pydantic says it."""
+    return {BOUNDS[words]: bound for words, bound in _FIELDS[name].metadata["bounds"].items()}
 
 
 def control(name: str, **limits: Any) -> Any:
     """A field like the one of `SamplingConfig`, with some more limits."""
     field = _FIELDS[name]
-    bounds = {BOUNDS[words]: bound for words, bound in field.metadata["bounds"].items()}
     default = list(field.default) if isinstance(field.default, tuple) else field.default
     described = field.metadata["help"].replace("--", "").replace("; repeat the flag for more", "")
-    return Field(default=default, description=described, **bounds | limits)
+    return Field(default=default, description=described, **bounds(name) | limits)
+
+
+ShortText = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_TEXT)]
+Temperature = Annotated[float, Field(**bounds("temperature"))]
+Temperatures = Annotated[list[Temperature], Field(min_length=1, max_length=MOST_TEMPERATURES)]
+TEMPERATURE = cast(float, SamplingConfig.temperature)
+LENGTH: Any = Field(200, ge=1, description="tokens (characters or words) to write")
+FIRST: Any = Field(None, description="a token of the vocabulary that the text shall begin with")
 
 
 class Generate(BaseModel):
     """What to write. `n` is limited by the service's settings, and so is the prompt."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
-    model: Annotated[str, Field(strict=True, max_length=200)] | None = Field(
-        None, description="one of /api/models; without it the first"
+    model: str | None = Field(
+        None, max_length=200, description="one of /api/models; without it the first"
     )
-    prompt: Annotated[str, Field(strict=True)] = Field("", description="the text to go on from")
-    n: StrictInt = Field(200, ge=1, description="tokens (characters or words) to write")
-    temperature: (
-        Temperature
-        | Annotated[list[Temperature], Field(min_length=1, max_length=MOST_TEMPERATURES)]
-    ) = Field(1.0, description="lower is safer, higher wilder; several take turns")
-    top_k: StrictInt | None = control("top_k", le=1_000_000)
-    top_p: Number | None = control("top_p")
-    min_p: Number | None = control("min_p")
-    repetition_penalty: Number = control("repetition_penalty", le=1000)
-    repetition_window: StrictInt = control("repetition_window", le=WIDEST_WINDOW)
+    prompt: str = Field("", description="the text to go on from")
+    n: int = LENGTH
+    temperature: Temperature | Temperatures = Field(
+        TEMPERATURE,
+        description="lower is safer, higher wilder; several take turns",
+    )
+    top_k: int | None = control("top_k", le=1_000_000)
+    top_p: float | None = control("top_p")
+    min_p: float | None = control("min_p")
+    repetition_penalty: float = control("repetition_penalty", le=1000)
+    repetition_window: int = control("repetition_window", le=WIDEST_WINDOW)
     sample_mode: Literal["sample", "argmax", "spaces"] = control("sample_mode")
     stop: list[ShortText] = control("stop", max_length=MOST_TEXTS)
-    until_paragraph: StrictBool = control("until_paragraph")
+    until_paragraph: bool = control("until_paragraph")
     ban: list[ShortText] = control("ban", max_length=MOST_TEXTS)
     force: list[ShortText] = control("force", max_length=MOST_TEXTS)
-    random_seed: StrictInt | None = control("random_seed", le=LARGEST_SEED)
-    first: ShortText | None = Field(
-        None, description="a token of the vocabulary that the text shall begin with"
-    )
-    alternatives: StrictInt | None = Field(
+    random_seed: int | None = control("random_seed", le=LARGEST_SEED)
+    first: ShortText | None = FIRST
+    alternatives: int | None = Field(
         None,
         ge=1,
         le=MOST_ALTERNATIVES,
         description="tell every token's probability, and so many of the likeliest in its place",
     )
-    stream: StrictBool = Field(False, description="answer with server-sent events")
+    stream: bool = Field(False, description="answer with server-sent events")
 
     def sampling(self, random_seed: int) -> SamplingConfig:
         """The settings. Raises TextgenError."""
@@ -82,16 +88,18 @@ SAMPLE_MODES = ("argmax", "sample", "spaces")
 class Classic(BaseModel):
     """The classic form of a request, in the address: `/?prime=The&n=200&sample_mode=2`."""
 
+    model_config = ConfigDict(allow_inf_nan=False)
+
     prime: str = Field("", description="the text to go on from")
-    n: int = Field(200, ge=1, description="tokens (characters or words) to write")
+    n: int = LENGTH
     sample_mode: int = Field(
         1, ge=0, le=2, description="0: always the likeliest token; 1: draw; 2: draw after spaces"
     )
-    temperature: float = Field(1.0, ge=0, allow_inf_nan=False)
+    temperature: Temperature = Field(TEMPERATURE, description="lower is safer, higher wilder")
     top_k: int | None = control("top_k", le=1_000_000)
-    top_p: float | None = control("top_p", allow_inf_nan=False)
+    top_p: float | None = control("top_p")
     random_seed: int | None = control("random_seed", le=LARGEST_SEED)
-    first: ShortText | None = Field(None, description="a token that the text shall begin with")
+    first: ShortText | None = FIRST
     model: str | None = Field(None, max_length=200)
 
     def in_full(self) -> Generate:
@@ -129,15 +137,10 @@ class Start(BaseModel):
     random_seed: int = Field(description="the number that makes this text again")
 
 
-class Generated(BaseModel):
+class Generated(Outcome, Start):
     """The answer without `stream`."""
 
-    model: str
-    random_seed: int
     text: str = Field(description="what was written, without the prompt")
-    tokens: int
-    finish_reason: FinishReason
-    seconds: float
     details: list[TokenShown] | None = None
 
 
@@ -161,6 +164,7 @@ class ModelList(BaseModel):
     models: list[ModelShown]
     max_length: int
     max_prompt: int
+    documentation: str | None = Field(description="the page that describes the API, if any")
 
 
 class Health(BaseModel):

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from textgen.options import Config, option
 
+HEADER_BYTES = 16_384
+"""Of a request's head at most; more is answered with 431, or 400 where it is not complete."""
+
 
 @dataclass(frozen=True)
 class ServerConfig(Config):

@@ -10,12 +10,11 @@ from typing import cast
 from textgen.errors import TextgenError
 from textgen.generator import Generator
 from textgen.server.inbox import Inbox
-from textgen.server.metrics import Metrics
-from textgen.server.models import Models, Served
+from textgen.server.models import Served
 from textgen.server.problems import RefusedError
 from textgen.server.scheduler import BusyError, ClosingError, Delivery, Job
 from textgen.server.schemas import FinishReason, Generate, Outcome, Start, TokenShown
-from textgen.server.settings import ServerConfig
+from textgen.server.service import Service
 from textgen.texts import Text, Token
 from textgen.tokenizers import UNKNOWN_ID
 
@@ -29,8 +28,7 @@ class Writing:
         text: what is asked for.
         generator: the model.
         served: whose scheduler writes.
-        config: the limits.
-        metrics: what is counted.
+        service: the limits, and what is counted.
 
     Attributes:
         outcome: how it ended, when it has.
@@ -39,27 +37,17 @@ class Writing:
         RefusedError: with the status that says why.
     """
 
-    def __init__(
-        self,
-        text: Text,
-        generator: Generator,
-        served: Served,
-        config: ServerConfig,
-        metrics: Metrics,
-    ) -> None:
+    def __init__(self, text: Text, generator: Generator, served: Served, service: Service) -> None:
         self.start = Start(model=served.name, random_seed=text.config.random_seed or 0)
         self.outcome: Outcome | None = None
-        self._vocabulary, self._metrics, self._inbox = (
-            generator.tokenizer.vocabulary,
-            metrics,
-            Inbox(),
-        )
-        deadline = time.monotonic() + config.max_seconds
+        self._vocabulary = generator.tokenizer.vocabulary
+        self._metrics, self._inbox = service.metrics, Inbox()
+        deadline = time.monotonic() + service.config.max_seconds
         self._job = Job(generator, text, self._inbox.put, deadline)
         try:
             served.scheduler.submit(self._job)
         except BusyError:
-            problem = f"{config.max_queue} requests are waiting already; try again soon"
+            problem = f"{service.config.max_queue} requests are waiting already; try again soon"
             raise RefusedError(429, problem, RETRY_SECONDS) from None
         except ClosingError:
             raise RefusedError(503, "the service is closing", RETRY_SECONDS) from None
@@ -134,10 +122,9 @@ def text_of(request: Generate, random_seed: int, generator: Generator) -> Text:
         raise RefusedError(422, str(error).replace("--", "")) from None  # names of flags
 
 
-async def begin(
-    request: Generate, models: Models, config: ServerConfig, metrics: Metrics
-) -> Writing:
+async def begin(request: Generate, service: Service) -> Writing:
     """Begin to write what is asked for. Raises RefusedError."""
+    config, models = service.config, service.models
     served = models.find(request.model)
     if served is None:
         raise RefusedError(404, f"no such model; there are: {', '.join(models.by_name)}")
@@ -151,6 +138,7 @@ async def begin(
         )
     seed = request.random_seed
     seed = secrets.randbits(32) if seed is None else seed
+    generator = served.loaded.generator  # a newer one may come while the prompt is read
     # In a thread, because the words of a long prompt take many milliseconds to find.
-    text = await asyncio.to_thread(text_of, request, seed, served.loaded.generator)
-    return Writing(text, served.loaded.generator, served, config, metrics)
+    text = await asyncio.to_thread(text_of, request, seed, generator)
+    return Writing(text, generator, served, service)

@@ -2,16 +2,16 @@
 
 import { events, getJson, setKey } from "./api.js";
 import { openChoices, closeChoices } from "./choices.js";
-import { remembered, remember, showHistory } from "./history.js";
+import { $, element, seedElement } from "./dom.js";
+import { forget, remember, showHistory } from "./history.js";
 import { watch } from "./training.js";
 
-const $ = (id) => document.getElementById(id);
 const KNOBS = ["n", "temperature", "top_k", "top_p", "sample_mode", "random_seed"];
 const MODES = ["argmax", "sample", "spaces"]; // by their number in addresses
 const ALTERNATIVES = 6;
 const NEW_SEEDS = 2 ** 32;
 
-let sample = null; // the text on the page: {request, seed, pieces, text, done}
+let sample = null; // the text on the page: {request, tokens, text, done}
 let running = null; // the AbortController of the text that is being written
 let current = -1; // the token that the keyboard is at
 let unspoken = "";
@@ -94,9 +94,7 @@ function speak(text, last = false) {
   unspoken += text;
   const end = last ? unspoken.length : Math.max(unspoken.lastIndexOf("\n"), unspoken.lastIndexOf(". ")) + 1;
   if (end > 0 && unspoken.trim()) {
-    const line = document.createElement("p");
-    line.textContent = unspoken.slice(0, end);
-    $("spoken").append(line);
+    $("spoken").append(element("p", {}, unspoken.slice(0, end)));
     unspoken = unspoken.slice(end);
   }
 }
@@ -124,14 +122,10 @@ async function write(wanted) {
 
 function begin() {
   $("error").hidden = true;
-  $("text").replaceChildren();
+  $("text").replaceChildren(seedElement(sample.request.prompt));
   $("spoken").replaceChildren();
   unspoken = "";
   current = -1;
-  const seed = document.createElement("span");
-  seed.className = "seed";
-  seed.textContent = sample.request.prompt;
-  $("text").append(seed);
   $("text").classList.add("writing");
   $("write").disabled = true;
   $("stop").disabled = false;
@@ -143,8 +137,10 @@ function take(name, data) {
     sample.request = { ...sample.request, model: data.model, random_seed: data.random_seed };
     history.replaceState(null, "", linkOf(sample.request));
   } else if (name === "piece") {
+    const tokens = data.tokens ?? [];
+    $("text").append(...tokens.map((token, number) => tokenElement(token, sample.tokens.length + number)));
+    sample.tokens.push(...tokens);
     sample.text += data.text;
-    $("text").append(...data.tokens.map(tokenElement));
     speak(data.text);
   } else if (name === "done") {
     sample.done = data;
@@ -154,14 +150,12 @@ function take(name, data) {
   }
 }
 
-function tokenElement(token) {
-  const element = document.createElement("span");
-  element.className = `token p${Math.min(9, Math.floor(Math.sqrt(token.probability) * 10))}`;
-  element.textContent = token.text;
-  element.dataset.number = sample.tokens.length;
-  if (sample.request.first && sample.tokens.length === 0) element.classList.add("chosen");
-  sample.tokens.push(token);
-  return element;
+function tokenElement(token, number) {
+  const shade = Math.min(9, Math.floor(Math.sqrt(token.probability) * 10));
+  const chosen = sample.request.first && number === 0 ? " chosen" : "";
+  const made = element("span", { className: `token p${shade}${chosen}` }, token.text);
+  made.dataset.number = number;
+  return made;
 }
 
 const REASONS = { length: "", stop: "It came to its stop text. ", seconds: "The time that a request may take is over. ", shutdown: "The service is closing, so it ends here. " };
@@ -202,17 +196,17 @@ function stop() {
 // ---- tokens: what else was likely, and going on from there
 
 function point(number) {
-  const elements = $("text").querySelectorAll(".token");
+  const places = $("text").querySelectorAll(".token");
   $("text").querySelector(".current")?.classList.remove("current");
-  current = Math.max(0, Math.min(number, elements.length - 1));
-  elements[current]?.classList.add("current");
-  return elements[current];
+  current = Math.max(0, Math.min(number, places.length - 1));
+  places[current]?.classList.add("current");
+  return places[current];
 }
 
-function choose(element, focus) {
-  const number = Number(element.dataset.number);
+function choose(place, focus) {
+  const number = Number(place.dataset.number);
   point(number);
-  openChoices(element, sample.tokens[number], focus, (alternative) => branch(number, alternative));
+  openChoices(place, sample.tokens[number], focus, (alternative) => branch(number, alternative));
 }
 
 function branch(number, alternative) {
@@ -227,8 +221,7 @@ function keys(event) {
   const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 40, ArrowUp: -40 }[event.key];
   if (!sample?.tokens.length) return;
   if (step) {
-    const element = point(current + step);
-    element?.scrollIntoView({ block: "nearest" });
+    point(current + step)?.scrollIntoView({ block: "nearest" });
     const token = sample.tokens[current];
     say(`“${token.text}”: ${(100 * token.probability).toFixed(1)} %`);
     event.preventDefault();
@@ -246,15 +239,10 @@ function open(entry, whole) {
   sample = whole ?? { request: entry.request, tokens: [], text: entry.text, done: null };
   history.replaceState(null, "", linkOf(sample.request));
   $("error").hidden = true;
-  const seed = document.createElement("span");
-  seed.className = "seed";
-  seed.textContent = entry.request.prompt;
-  const tokens = sample.tokens;
-  sample.tokens = [];
-  $("text").replaceChildren(seed, ...(tokens.length ? tokens.map(tokenElement) : [entry.text]));
-  sample.tokens = tokens;
+  const known = sample.tokens.length > 0;
+  $("text").replaceChildren(seedElement(entry.request.prompt), ...(known ? sample.tokens.map(tokenElement) : [entry.text]));
   $("copy").disabled = $("link").disabled = false;
-  say(tokens.length ? "" : "Write it again to see what else was likely.");
+  say(known ? "" : "Write it again to see what else was likely.");
   $("text").focus();
 }
 
@@ -273,14 +261,15 @@ function render() {
 
 async function start() {
   const wanted = fromLink();
-  let models;
+  let models, documentation;
   try {
-    ({ models } = await getJson("/api/models"));
+    ({ models, documentation } = await getJson("/api/models"));
   } catch (error) {
     refuse(error);
     return;
   }
   $("model").replaceChildren(...models.map(({ name, unit }) => new Option(unit === "word" ? `${name} (words)` : name, name)));
+  $("documentation").hidden = !documentation;
   $("error").hidden = true;
   if (wanted) fill(wanted);
   const chosen = models.find(({ name }) => name === $("model").value);
@@ -310,7 +299,7 @@ $("text").addEventListener("pointerover", (event) => {
   if (event.target.matches(".token") && event.pointerType === "mouse") choose(event.target, false);
 });
 $("uncompare").addEventListener("click", () => { $("compared").hidden = true; $("text").focus(); });
-$("forget").addEventListener("click", () => { remembered(true); render(); });
+$("forget").addEventListener("click", () => { forget(); render(); });
 document.addEventListener("keydown", (event) => { if (event.key === "Escape") closeChoices(); });
 document.addEventListener("pointerdown", (event) => { if (!event.target.closest("#choices, #text")) closeChoices(); });
 showTemperature();

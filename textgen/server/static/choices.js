@@ -1,6 +1,8 @@
 // What was likely in a token's place, in a box beside it.
 
-const box = document.getElementById("choices");
+import { $, element } from "./dom.js";
+
+const box = $("choices");
 const SIGNS = { " ": "␣ space", "\n": "⏎ new line", "\t": "⇥ tab" };
 
 let opened = null;
@@ -10,37 +12,31 @@ export function closeChoices() {
   const inside = box.contains(document.activeElement);
   box.hidden = true;
   opened = null;
-  if (inside) document.getElementById("text").focus();
+  if (inside) $("text").focus();
 }
 
-export function openChoices(element, token, focus, chosen) {
-  if (opened !== element) {
-    opened = element;
-    const title = document.createElement("p");
-    title.textContent = `Likely here (this one: ${percent(token.probability)}). Choose one to go on from it.`;
-    box.replaceChildren(title, ...token.alternatives.map(([text, probability]) => choice(text, probability, chosen)));
+export function openChoices(place, token, focus, chosen) {
+  if (opened !== place) {
+    opened = place;
+    const title = `Likely here (this one: ${percent(token.probability)}). Choose one to go on from it.`;
+    const choices = token.alternatives.map(([text, probability]) => choice(text, probability, chosen));
+    box.replaceChildren(element("p", {}, title), ...choices);
     box.hidden = false;
-    place(element);
+    putBeside(place);
   }
   if (focus) box.querySelector("button")?.focus();
 }
 
 function choice(text, probability, chosen) {
-  const button = document.createElement("button");
-  button.type = "button";
-  const sign = document.createElement("span");
-  sign.className = "sign";
-  sign.textContent = SIGNS[text] ?? text;
-  const number = document.createElement("span");
-  number.textContent = percent(probability);
+  const sign = element("span", { className: "sign" }, SIGNS[text] ?? text);
+  const button = element("button", { type: "button" }, sign, element("span", {}, percent(probability)));
   button.style.setProperty("--share", probability);
-  button.append(sign, number);
   button.addEventListener("click", () => { closeChoices(); chosen(text); });
   return button;
 }
 
-function place(element) {
-  const [at] = element.getClientRects();
+function putBeside(place) {
+  const [at] = place.getClientRects();
   if (!at) return;
   const left = Math.min(at.left, document.documentElement.clientWidth - box.offsetWidth - 8);
   const below = at.bottom + 4 + box.offsetHeight < window.innerHeight || at.top < box.offsetHeight;

@@ -1,12 +1,7 @@
 // The API's description, made from openapi.json.
 
 import { getJson } from "./api.js";
-
-function element(kind, words, ...children) {
-  const made = document.createElement(kind);
-  made.append(...(words === undefined ? [] : [String(words)]), ...children);
-  return made;
-}
+import { $, element } from "./dom.js";
 
 function typeOf(schema) {
   if (schema.$ref) return schema.$ref.split("/").at(-1);
@@ -18,29 +13,28 @@ function typeOf(schema) {
 
 function row(name, schema, words) {
   const start = schema.default === undefined || schema.default === null ? "" : JSON.stringify(schema.default);
-  return element("tr", undefined, element("td", undefined, element("code", name)), element("td", typeOf(schema)), element("td", start), element("td", words ?? schema.description ?? ""));
+  const cells = [element("code", {}, name), typeOf(schema), start, words ?? schema.description ?? ""];
+  return element("tr", {}, ...cells.map((cell) => element("td", {}, cell)));
 }
 
 function table(rows) {
-  const heads = ["name", "type", "default", "meaning"].map((word) => element("th", word));
-  return element("table", undefined, element("thead", undefined, element("tr", undefined, ...heads)), element("tbody", undefined, ...rows));
+  const heads = ["name", "type", "default", "meaning"].map((word) => element("th", {}, word));
+  return element("table", {}, element("thead", {}, element("tr", {}, ...heads)), element("tbody", {}, ...rows));
 }
 
 function operation(path, method, described, schemas) {
-  const card = element("section");
-  card.className = "operation";
-  card.append(element("h2", `${method.toUpperCase()} ${path}`), element("p", described.description ?? described.summary));
+  const about = described.description ?? described.summary;
   const rows = (described.parameters ?? []).map(({ name, schema, description }) => row(name, schema, description));
   const body = described.requestBody?.content["application/json"]?.schema.$ref;
   const fields = body ? schemas[body.split("/").at(-1)].properties : {};
   rows.push(...Object.entries(fields).map(([name, schema]) => row(name, schema)));
-  if (rows.length) card.append(table(rows));
-  const answers = Object.entries(described.responses).map(([status, { description }]) => element("li", `${status}: ${description}`));
-  card.append(element("ul", undefined, ...answers));
-  return card;
+  const answers = Object.entries(described.responses).map(([status, { description }]) => element("li", {}, `${status}: ${description}`));
+  return element("section", { className: "operation" },
+    element("h2", {}, `${method.toUpperCase()} ${path}`), element("p", {}, about),
+    ...(rows.length ? [table(rows)] : []), element("ul", {}, ...answers));
 }
 
 const described = await getJson("/openapi.json");
 const cards = Object.entries(described.paths).flatMap(([path, methods]) =>
   Object.entries(methods).map(([method, one]) => operation(path, method, one, described.components.schemas)));
-document.getElementById("operations").replaceChildren(...cards);
+$("operations").replaceChildren(...cards);

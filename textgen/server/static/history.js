@@ -1,12 +1,17 @@
 // What was written before, kept in this browser.
 
+import { $, element, seedElement } from "./dom.js";
+
 const KEY = "textgen-history";
 const MOST = 30;
-const list = document.getElementById("history");
 const whole = new Map(); // texts of this visit with all their tokens, by their text
 
-export function remembered(forget = false) {
-  if (forget) { localStorage.removeItem(KEY); whole.clear(); }
+export function forget() {
+  localStorage.removeItem(KEY);
+  whole.clear();
+}
+
+function remembered() {
   try { return JSON.parse(localStorage.getItem(KEY)) ?? []; } catch { return []; }
 }
 
@@ -15,9 +20,9 @@ function keep(entries) {
 }
 
 export function remember(entry, sample) {
-  const same = JSON.stringify(entry);
-  const others = remembered().filter((other) => JSON.stringify({ request: other.request, text: other.text }) !== same);
-  keep([{ ...entry, about: describe(entry) }, ...others]);
+  const about = describe(entry);
+  const same = (other) => other.text === entry.text && other.about === about && other.request.prompt === entry.request.prompt;
+  keep([{ ...entry, about }, ...remembered().filter((other) => !same(other))]);
   whole.set(entry.text, sample);
 }
 
@@ -33,36 +38,21 @@ function describe({ request, text }) {
 
 export function showHistory({ open, compare, link, changed }) {
   const entries = remembered();
-  document.getElementById("forget").hidden = !entries.length;
-  document.getElementById("no-history").hidden = entries.length > 0;
-  list.replaceChildren(...entries.map((entry, number) => {
-    const card = document.createElement("li");
-    card.className = "card";
-    const text = document.createElement("pre");
-    const seed = document.createElement("span");
-    seed.className = "seed";
-    seed.textContent = entry.request.prompt;
-    text.append(seed, entry.text.slice(0, 400));
-    const about = document.createElement("p");
-    about.className = "about";
-    about.textContent = entry.about;
-    const row = document.createElement("div");
-    row.className = "row";
-    row.append(
+  $("forget").hidden = !entries.length;
+  $("no-history").hidden = entries.length > 0;
+  $("history").replaceChildren(...entries.map((entry, number) => element("li", { className: "card" },
+    element("pre", {}, seedElement(entry.request.prompt), entry.text.slice(0, 400)),
+    element("p", { className: "about" }, entry.about),
+    element("div", { className: "row" },
       button("Open", number, () => open(entry, whole.get(entry.text))),
       button("Compare", number, () => compare(entry)),
       button("Link", number, () => link(entry)),
       button("Forget", number, () => { keep(entries.filter((other) => other !== entry)); changed(); }),
-    );
-    card.append(text, about, row);
-    return card;
-  }));
+    ))));
 }
 
 function button(words, number, does) {
-  const made = document.createElement("button");
-  made.type = "button";
-  made.textContent = words;
+  const made = element("button", { type: "button" }, words);
   made.setAttribute("aria-label", `${words}: text ${number + 1}`);
   made.addEventListener("click", does);
   return made;

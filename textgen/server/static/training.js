@@ -1,8 +1,8 @@
 // A training in progress: its losses as a curve, and what the model writes.
 
 import { events } from "./api.js";
+import { $, element, seedElement } from "./dom.js";
 
-const $ = (id) => document.getElementById(id);
 const [WIDTH, HEIGHT, LEFT, BOTTOM, EDGE] = [640, 240, 44, 26, 12];
 const LINES = [["loss", "training"], ["val_loss", "validation"]];
 const SECONDS_BEFORE_RETRY = 3;
@@ -34,18 +34,9 @@ function show({ rows, samples }) {
 }
 
 function card({ title, seed, text }) {
-  const made = document.createElement("div");
-  made.className = "card";
-  const about = document.createElement("p");
-  about.className = "about";
-  about.textContent = title;
-  const words = document.createElement("pre");
-  const start = document.createElement("span");
-  start.className = "seed";
-  start.textContent = seed;
-  words.append(start, text);
-  made.append(about, words);
-  return made;
+  return element("div", { className: "card" },
+    element("p", { className: "about" }, title),
+    element("pre", {}, seedElement(seed), text));
 }
 
 function draw(rows) {

@@ -1,0 +1,46 @@
+"""What all requests share: the models, the settings and the counters of one service."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from textgen.server.inbox import Post
+from textgen.server.metrics import Metrics
+from textgen.server.models import Models
+from textgen.server.settings import ServerConfig
+
+
+class Service:
+    """A service, from its start to its end.
+
+    Args:
+        folders: the data directories.
+        config: the limits.
+
+    Raises:
+        TextgenError: if there is no model in a folder.
+    """
+
+    def __init__(self, folders: Sequence[Path], config: ServerConfig) -> None:
+        self.config, self.metrics = config, Metrics()
+        self.post = Post()
+        self.models = Models(folders, config, self.post, self.metrics.count_tokens)
+        self.metrics.watch(self.models)
+        self.closing = asyncio.Event()
+
+    def close(self) -> None:
+        """Take no more requests, and let the running ones end; from the event loop's thread."""
+        self.closing.set()
+        self.models.close(self.config.grace_seconds)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        """While the application runs."""
+        self.post.loop = asyncio.get_running_loop()
+        fresh = asyncio.create_task(self.models.keep_fresh())
+        yield
+        fresh.cancel()
+        self.close()
