@@ -33,7 +33,7 @@ def test_streams_are_what_they_are_alone() -> None:
         assert together[seed].tolist() == expected, rules
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(st.tuples(st.integers(0, 3), st.integers(0, 90)), min_size=1, max_size=6), st.data()
 )

@@ -15,7 +15,7 @@ from textgen.errors import TextgenError
 from textgen.sources import Source
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"], include_characters="\n\r\t"))
-same_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+same_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def read(*paths: Path, size: int = sources.CHUNK) -> str:

@@ -16,7 +16,7 @@ from textgen.sources import Source
 from textgen.splitting import Indexed, Split, Stream
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"], include_characters="\n\r\t"))
-same_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+same_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def paragraphs(count: int) -> str:

@@ -65,7 +65,7 @@ ALLOWED = {
         "checkpoint", "config", "console", "errors", "model", "network", "options", "safe_pickle",
         "tokenizers", "weights_file",
     },
-    "sizing": {"backend", "config", "errors", "network"},
+    "sizing": {"console", "backend", "config", "errors", "network"},
     "batch": {"network", "sampling", "tokenizers"},
     "beam": {"batch", "sampling"},
     "controls": {"config", "errors", "sampling", "tokenizers"},
@@ -160,7 +160,8 @@ ALLOWED = {
         "search.storage", "search.study", "sizing", "training", "workspace",
     },
     "search.command": {
-        "console", "errors", "options", "search.request", "search.session", "search.space",
+        "config", "console", "errors", "options", "search.request", "search.session",
+        "search.space",
     },
     "livesamples": {"files", "workspace"},
     "server": set(),

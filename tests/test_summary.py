@@ -28,12 +28,13 @@ def test_the_table_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     model = ModelConfig(embedding_size=2, rnn_size=3, num_layers=1)
     config = TrainingConfig(batch_size=2, seq_length=4, num_epochs=10)
     assert summary.table(model, config, 5, 1000, "word") == [
-        "layer             gives (B, T, size)       weights",
+        "layer            output (B, T, size)       weights",
         "embedding                  (2, 4, 2)            10",
         "lstm_1                     (2, 4, 3)            72",
         "logits                     (2, 4, 5)            20",
         "all                                            102",
-        "about 0 MiB of memory for training; 1,000 words per epoch; about 0:06 for 10 epochs",
+        "about 0 MiB of memory beside TensorFlow's own; 1,000 words per epoch;"
+        " about 0:06 for 10 epochs",
     ]  # 92 weights x 6e-6 s x 10,000 tokens = 5.5 s, and 0.04 s
 
 

@@ -18,10 +18,11 @@ DASHES = "-–‒—―⸺"
 UNSPACED = "\u2e80-\u2fff\u3001-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
 # Marks "no white space here"; a run of it in the text itself gets one more, so none is lost.
 GLUE = "⁀"
-SPACED_DOTS = r"\.(?:[ \xa0]\.){2,}+"
+SPACED_DOTS = r"\.(?:[ \xa0]\.){2,}"
 
 _APART = re.escape(BRACKETS + QUOTES + STOPS + SYMBOLS + DASHES + GLUE) + UNSPACED
 # Every alternative is linear: none that fails can be tried again inside what it has scanned.
+# No group is repeated possessively: Python before 3.11.5 matches that wrongly (its issue 106052).
 _PIECES = re.compile(
     rf"""
       [{UNSPACED}“”"!?,()\[\]{{}}]                                           # first, for speed
@@ -40,7 +41,7 @@ _PIECES = re.compile(
         | (?<=[^\W_])_+(?=[^\W_])                                           # snake_case
         | (?<=\w)&(?=\w)                                                    # AT&T
         | (?<!-)-(?![->])                                                   # well-known
-      )++
+      )+
     | _+ | .
     """,
     re.VERBOSE | re.DOTALL,

@@ -137,6 +137,11 @@ def reading(title: str, num_bytes: int) -> Iterator[Callable[[int], None]]:
         yield advance
 
 
+def counted(number: float, unit: str) -> str:
+    """A number of things, as in `1 minute` and `2.5 minutes`."""
+    return f"{number:g} {unit}" + ("" if number == 1 else "s")
+
+
 def duration(seconds: float) -> str:
     """Seconds as people read them: 75 is `1:15`, 3675 is `1:01:15`."""
     if not math.isfinite(seconds):

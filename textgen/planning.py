@@ -53,12 +53,13 @@ def _new(arguments: argparse.Namespace) -> Plan:
     if config.word2vec:
         embeddings.check(Path(config.word2vec))  # now, not after reading a long text
     corpus = read_corpus(arguments.data_dir, VocabularyRule(tokenizer), config.validation_split)
-    if not (config.minutes and sizing.is_wanted(vars(arguments))):
+    minutes = config.minutes
+    if not (minutes and sizing.is_wanted(vars(arguments))):
         return Plan(corpus, model, config)
-    chosen = sizing.choose(config.minutes, len(corpus.training.ids), words, sizing.measure_gflops())
+    chosen = sizing.choose(minutes, len(corpus.training.ids), words, sizing.measure_gflops())
     model = ModelConfig.from_flags(arguments, words, chosen.settings)
     config = TrainingConfig.from_flags(arguments, words, chosen.settings)
-    console.say(f"chosen for {config.minutes:g} minutes: {_described(model, config)}")
+    console.say(f"chosen for {console.counted(minutes, 'minute')}: {_described(model, config)}")
     console.say(f"because {chosen.reason}")
     return Plan(corpus, model, config)
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from textgen import console
 from textgen.config import ModelConfig, TrainingConfig
 from textgen.errors import TextgenError
 from textgen.network import weight_shapes
@@ -78,7 +79,7 @@ def choose(minutes: float, num_tokens: int, word_tokens: bool, gflops: float) ->
         settings |= {"batch_size": 32, "seq_length": 32, "seq_step": 16}
     reason = (
         f"about {speed:,.0f} {'words' if word_tokens else 'characters'}/s here read the text"
-        f" {epochs:.1f} times in {minutes:g} minutes"
+        f" {epochs:.1f} times in {console.counted(minutes, 'minute')}"
     )
     return Choice(settings, reason)
 

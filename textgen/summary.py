@@ -20,7 +20,9 @@ def say(metadata: Metadata, known: float, tokens: int) -> None:
     """
     model, config, tokenizer = metadata.model, metadata.training, metadata.tokenizer
     size = len(tokenizer.vocabulary)
-    console.say(f"{size - 1:,} types, which are {known:.1%} of the {tokenizer.unit}s")
+    console.say(
+        f"vocabulary: {size - 1:,} different {tokenizer.unit}s, which are {known:.1%} of the text"
+    )
     for line in table(model, config, size, tokens, tokenizer.unit):
         console.say(line)
     for name, value in (model.to_dict() | config.to_dict()).items():
@@ -40,7 +42,7 @@ def table(
         unit: what a token is called.
     """
     counts = weights_per_layer(model, vocabulary_size)
-    lines = [COLUMNS.format("layer", "gives (B, T, size)", "weights")]
+    lines = [COLUMNS.format("layer", "output (B, T, size)", "weights")]
     for name, (size, count) in counts.items():
         shape = f"({config.batch_size}, {config.seq_length}, {size})"
         lines.append(COLUMNS.format(name, shape, f"{count:,}"))
@@ -49,7 +51,7 @@ def table(
     return [
         *lines,
         COLUMNS.format("all", "", f"{total:,}"),
-        f"about {memory:,.0f} MiB of memory for training; {tokens:,} {unit}s per epoch;"
+        f"about {memory:,.0f} MiB of memory beside TensorFlow's own; {tokens:,} {unit}s per epoch;"
         f" {_time(model, config, vocabulary_size, tokens)}",
     ]
 
@@ -78,7 +80,8 @@ def _gives(name: str, model: ModelConfig, vocabulary_size: int) -> int:
 
 def _time(model: ModelConfig, config: TrainingConfig, vocabulary_size: int, tokens: int) -> str:
     if config.minutes:
-        return f"{config.minutes:g} minutes"
+        return console.counted(config.minutes, "minute")
     gflops = sizing.measure_gflops(seconds=0.3)
     seconds = sizing.estimated_seconds(model, vocabulary_size, tokens, gflops)
-    return f"about {console.duration(config.num_epochs * seconds)} for {config.num_epochs} epochs"
+    epochs = console.counted(config.num_epochs, "epoch")
+    return f"about {console.duration(config.num_epochs * seconds)} for {epochs}"

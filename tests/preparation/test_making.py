@@ -97,7 +97,11 @@ def test_documents_are_deduplicated_shuffled_and_reported(
     assert sorted(found) == sorted(f"Żółw {number}." for number in range(50))
     assert found != sorted(found, key=lambda part: int(part.split()[1][:-1]))
     printed = capsys.readouterr().err
-    for words in ("in 99 lines, the longest of 8 char", "different words: 51 in 100", "30.67%"):
+    for words in (
+        "in 99 lines, the longest of 8 char",
+        "different words: 51 among the first 100",
+        "30.67%",
+    ):
         assert words in printed, printed
     run(path, "--out", tmp_path / "other", *options, "--random-seed", 1)
     assert read(tmp_path / "other" / "input.txt") != text

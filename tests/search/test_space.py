@@ -74,7 +74,7 @@ def test_the_nearest_value_in_the_space(entry, value: object, expected: object) 
     assert space.nearest({"name": entry}, {"name": value}) == {"name": expected}
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(1, 2000), st.integers(1, 300), st.integers(1, 600), st.integers(0, 600))
 def test_what_is_suggested_is_a_setting_that_can_be(
     rnn: int, batch: int, length: int, embedding: int

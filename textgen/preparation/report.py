@@ -20,7 +20,7 @@ class Report:
         self.num_bytes = self.characters = self.newlines = self.foreign = self.words = 0
         self.longest_line = self._line = 0
         self.curve: list[tuple[int, int]] = []
-        """Distinct words after so many words: at 1,000, 10,000, ... and at the end."""
+        """Distinct words among the first so many: 1,000, 10,000, ... and all."""
         self._kinds: set[str] = set()
         self._mark = FIRST_MARK
 
@@ -61,7 +61,9 @@ class Report:
     def lines(self) -> list[str]:
         """The report for people."""
         share = self.foreign / max(1, self.characters)
-        curve = ", ".join(f"{_kinds(kinds)} in {words:,}" for words, kinds in self.curve)
+        curve = ", ".join(
+            f"{_kinds(kinds)} among the first {words:,}" for words, kinds in self.curve
+        )
         return [
             f"size: {self.num_bytes / 1e6:,.1f} MB, {self.characters:,} characters in"
             f" {self.newlines:,} lines, the longest of {self.longest_line:,} characters",

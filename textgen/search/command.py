@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from textgen import console
+from textgen.config import DEFAULT_FOLDER
 from textgen.errors import TextgenError
 from textgen.options import ArgumentParser
 from textgen.search.request import BEST, CONFIGS, MINUTES, TRIALS
@@ -62,7 +63,7 @@ def _parser() -> ArgumentParser:
         " for all of them. Results go to FOLDER/search/.",
     )
     parser.add_argument(
-        "--data-dir", metavar="FOLDER", type=Path, default=Path("data/tinyshakespeare"),
+        "--data-dir", metavar="FOLDER", type=Path, default=DEFAULT_FOLDER,
         help="folder with input.txt, and validate.txt if there is held-out text",
     )  # fmt: skip
     _add_flags_of_trials(parser)

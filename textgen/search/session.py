@@ -178,8 +178,8 @@ class Session:
     def _say_start(self, found: Study, task: Task, facts: dict[str, Any]) -> None:
         done = study.counted(found)
         console.heading(f"search {self.name}: {done} of {task.wanted} trials are there")
-        length = facts["base"].get("minutes")
-        each = f"{length:g} minutes" if length else f"{facts['base']['num_epochs']} epochs"
+        minutes, epochs = facts["base"].get("minutes"), facts["base"]["num_epochs"]
+        each = console.counted(minutes or epochs, "minute" if minutes else "epoch")
         console.say(
             f"each of {each}; {self.arguments.workers} at once, {task.threads} threads each; the"
             " first has the settings of train.py"
