@@ -1,5 +1,4 @@
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -116,14 +115,14 @@ def test_only_the_window_is_penalized() -> None:
 
 def test_bans_by_hand() -> None:
     rules = Rules(banned=((0,), (1, 2), (3, 1, 2)))
-    recent = np.array([[3, 1], [1, 1], [1, 3], [2, 2]])
+    recent = np.array([[3, 1], [1, 1], [1, 3], [3, 3]])
     result = restrained(np.zeros((4, 4), np.float32), rules, recent)
     assert [kept(row[np.newaxis]) for row in result] == [[1, 3], [1, 3], [1, 2, 3], [1, 2, 3]]
 
 
 def test_bans_that_leave_some_rows_nothing() -> None:
     rules = Rules(banned=((0,), (1,), (3,), (2, 2)))
-    with pytest.raises(NoTokenLeftError, match="leave no token to go on with") as caught:
+    with pytest.raises(NoTokenLeftError, match=r"^the banned texts leave no token") as caught:
         restrained(np.repeat(LOGITS, 3, 0), rules, np.array([[2], [1], [2]]))
     assert caught.value.rows.tolist() == [0, 2]
     assert isinstance(caught.value, TextgenError)
@@ -185,23 +184,28 @@ def test_temperatures_take_turns() -> None:
     assert drawn.tolist() == [3, 0, 1, 3, 1, 1]
     assert sample_next(rows, uniforms, rules, NONE, count=1).tolist() == [0, 0, 0, 0, 1, 1]
     assert sample_next(rows, uniforms, rules, NONE).tolist() == [3] * 6
+    two = Rules(temperatures=(0.0, 1.0))
+    assert sample_next(rows, uniforms, two, NONE, count=1).tolist() == [0, 0, 0, 0, 1, 1]
 
 
 def test_rows_with_temperatures_of_their_own() -> None:
-    temperatures, uniforms = np.array([0.5, 1, 2, 1e-300, 1e300]), np.full(5, 0.2)
+    temperatures = np.array([0.5, 1, 2, 1e-300, 1e300])
     rows, rules = np.repeat(LOGITS, 5, 0), Rules(top_k=3, banned=((1,),))
-    together = sample_next(rows, uniforms, rules, NONE, temperatures=temperatures)
-    alone = [
-        sample_next(LOGITS, uniforms[:1], replace(rules, temperatures=(each,)), NONE)[0]
-        for each in temperatures.tolist()
-    ]
-    # Top-k leaves 0.1, 0.3 and 0.4; the first has 1/26 at 0.5, 1/8 at 1, 0.21 at 2, 1/3 at last.
-    assert together.tolist() == alone == [2, 2, 0, 3, 0]
+    # The ban leaves 0.1, 0.3 and 0.4. The first has 1/26 at 0.5, 1/8 at 1, 0.21 at 2, 1/3 at last;
+    # with the second it ends at 10/26, 1/2, 0.577 and 2/3.
+    for uniform, expected in {
+        0.2: [2, 2, 0, 3, 0],
+        0.49: [3, 2, 2, 3, 2],
+        0.51: [3, 3, 2, 3, 2],
+    }.items():
+        drawn = sample_next(rows, np.full(5, uniform), rules, NONE, temperatures=temperatures)
+        assert drawn.tolist() == expected
 
 
 def test_tokens_within_a_word_are_the_likeliest() -> None:
     rules = Rules(drawn_after=frozenset({2}))
-    drawn = sample_next(np.repeat(LOGITS, 2, 0), np.zeros(2), rules, np.array([[2], [1]]))
+    recent = np.array([[1, 2], [2, 1]])
+    drawn = sample_next(np.repeat(LOGITS, 2, 0), np.zeros(2), rules, recent)
     assert drawn.tolist() == [0, 3]
 
 
