@@ -37,6 +37,14 @@ def test_choices_are_valid_settings() -> None:
             assert settings["embedding_size"] == settings["rnn_size"], "so that weights are tied"
 
 
+def test_words_that_are_read_a_few_times_are_learned_in_small_steps() -> None:
+    often, seldom = chosen(2, 140_000, words=True), chosen(2, 150_000, words=True)
+    assert (often["rnn_size"], often["dropout"]) == (256, 0.5), "10.3 readings"
+    assert "cell" not in often
+    assert (seldom["cell"], seldom["tie_weights"], seldom["batch_size"]) == ("gru", False, 8)
+    assert chosen(2, 150_000, words=True, speed=2)["rnn_size"] == 256
+
+
 def test_the_reason_has_the_numbers() -> None:
     choice = sizing.choose(2, 960_000, False, sizing.REFERENCE_GFLOPS)
     assert choice.reason == ("about 65,000 characters/s here read the text 8.1 times in 2 minutes")

@@ -136,6 +136,14 @@ def flags_of(field: "dataclasses.Field[Any]") -> tuple[str, ...]:
     return field.metadata["flags"] or ("--" + field.name.replace("_", "-"),)
 
 
+def as_flag(name: str, value: Any) -> str:
+    """A setting as on a command line: `--rnn-size 64`, `--no-tie-weights`."""
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{flag}" if value else f"--no-{flag}"
+    return f"--{flag} {value}"
+
+
 def _shown_default(field: "dataclasses.Field[Any]") -> str:
     words = field.metadata["words"]
     if field.default in (None, ()) or field.default is words is False:

@@ -11,7 +11,7 @@ import numpy as np
 from textgen import checkpoint, console, embeddings, finetuning, sizing
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textgen.errors import TextgenError
-from textgen.options import plain
+from textgen.options import as_flag, plain
 from textgen.snapshots import stored_progress
 from textgen.tokenization import VocabularyRule
 from textgen.tokenizers import from_metadata
@@ -59,7 +59,9 @@ def _new(arguments: argparse.Namespace) -> Plan:
     chosen = sizing.choose(minutes, len(corpus.training.ids), words, sizing.measure_gflops())
     model = ModelConfig.from_flags(arguments, words, chosen.settings)
     config = TrainingConfig.from_flags(arguments, words, chosen.settings)
-    console.say(f"chosen for {console.counted(minutes, 'minute')}: {_described(model, config)}")
+    values = model.to_dict() | config.to_dict()
+    flags = " ".join(as_flag(name, values[name]) for name in chosen.settings)
+    console.say(f"chosen for {console.counted(minutes, 'minute')}: {flags}")
     console.say(f"because {chosen.reason}")
     return Plan(corpus, model, config)
 
@@ -120,13 +122,3 @@ def _refuse_others(
                 f"{flag} {value} does not fit: {who} {fixed[name]}. Leave {flag} out, or start a"
                 " new run without --resume and --init-from"
             )
-
-
-def _described(model: ModelConfig, config: TrainingConfig) -> str:
-    """The settings that `sizing.choose` decides, as flags to repeat them with."""
-    return (
-        f"--rnn-size {model.rnn_size} --num-layers {model.num_layers} --embedding-size"
-        f" {model.embedding_size} --dropout {model.dropout} --batch-size {config.batch_size}"
-        f" --seq-length {config.seq_length} --seq-step {config.seq_step} --learning-rate"
-        f" {config.learning_rate}"
-    )

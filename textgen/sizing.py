@@ -36,9 +36,17 @@ CHARACTER_SIZES = (
     Size(0.6, 320, 1, 0.01, 65_000),
     Size(4.0, 512, 1, 0.008, 30_000),
 )
-WORD_SIZES = (Size(0.0, 256, 1, 0.003, 12_000),)
-DROPOUTS = {False: ((6, 0.0), (8, 0.1), (30, 0.3), (60, 0.4)), True: ((2, 0.2), (5, 0.4))}
-"""By `word_tokens`: dropout for at most so many epochs. More than the last get 0.5."""
+CHARACTER_DROPOUTS = ((6, 0.0), (8, 0.1), (30, 0.3), (60, 0.4))
+"""Dropout for at most so many readings of the text. More than the last get 0.5."""
+FEW_READINGS = 10
+"""Of a text of words, up to which small steps and output weights of their own learn more."""
+WORDS = Size(0.0, 256, 1, 0.003, 12_000)
+WORD_SETTINGS: dict[str, Any] = {"dropout": 0.5}
+FEW_WORDS = Size(0.0, 288, 1, 0.004, 9_500)
+FEW_WORD_SETTINGS: dict[str, Any] = {
+    "cell": "gru", "tie_weights": False, "dropout": 0.3, "embedding_dropout": 0.1,
+    "batch_size": 8, "seq_length": 28, "seq_step": 14,
+}  # fmt: skip
 
 
 class Choice(NamedTuple):
@@ -53,7 +61,8 @@ def choose(minutes: float, num_tokens: int, word_tokens: bool, gflops: float) ->
     """Choose size, dropout, batch and learning rate for `minutes` of training.
 
     The larger the time and the faster the machine, the larger the model; the more often the
-    text is read in that time, the more dropout.
+    text is read in that time, the more dropout. Words that are read but a few times are learned
+    by other settings than those that are read often.
 
     Args:
         minutes: wall time of the training.
@@ -62,26 +71,26 @@ def choose(minutes: float, num_tokens: int, word_tokens: bool, gflops: float) ->
         gflops: the speed of this machine, by `measure_gflops`.
     """
     relative = gflops / REFERENCE_GFLOPS
-    sizes = WORD_SIZES if word_tokens else CHARACTER_SIZES
-    size = [row for row in sizes if row.minutes <= minutes * relative][-1]
-    speed = size.tokens_per_second * relative
-    epochs = 60 * minutes * speed / num_tokens
-    dropout = next((share for most, share in DROPOUTS[word_tokens] if epochs <= most), 0.5)
-    settings: dict[str, Any] = {
-        "rnn_size": size.rnn_size,
-        "num_layers": size.num_layers,
-        "dropout": dropout,
-        "learning_rate": size.learning_rate,
-    }
+
+    def readings(size: Size) -> float:
+        return 60 * minutes * relative * size.tokens_per_second / num_tokens
+
     if word_tokens:
-        settings |= {"embedding_size": size.rnn_size}
+        is_few = readings(WORDS) <= FEW_READINGS
+        size, settings = (FEW_WORDS, FEW_WORD_SETTINGS) if is_few else (WORDS, WORD_SETTINGS)
+        settings = {"embedding_size": size.rnn_size, **settings}
     else:
-        settings |= {"batch_size": 32, "seq_length": 32, "seq_step": 16}
+        size = [row for row in CHARACTER_SIZES if row.minutes <= minutes * relative][-1]
+        times = readings(size)
+        dropout = next((share for most, share in CHARACTER_DROPOUTS if times <= most), 0.5)
+        settings = {"dropout": dropout, "batch_size": 32, "seq_length": 32, "seq_step": 16}
+    sizes = {name: getattr(size, name) for name in ("rnn_size", "num_layers", "learning_rate")}
+    speed = relative * size.tokens_per_second
     reason = (
         f"about {speed:,.0f} {'words' if word_tokens else 'characters'}/s here read the text"
-        f" {epochs:.1f} times in {console.counted(minutes, 'minute')}"
+        f" {readings(size):.1f} times in {console.counted(minutes, 'minute')}"
     )
-    return Choice(settings, reason)
+    return Choice(sizes | settings, reason)
 
 
 SIZE_FLAGS = frozenset(["embedding_size", "rnn_size", "num_layers"])
