@@ -1,13 +1,14 @@
 """Runs that are stopped, resumed, prolonged and rolled back, in this process.
 
-Without XLA; `test_never_lose_work` has runs that are compiled.
+Most without XLA, which takes seconds to compile.
 """
 
+import contextlib
 import csv
 import math
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,14 @@ CONFIG = replace(TINY_TRAINING, num_epochs=4, seq_step=10)
 """Two passes per epoch, so that an interruption may find a carried state."""
 
 
-pytestmark = [pytest.mark.usefixtures("light"), pytest.mark.xdist_group("run")]
+pytestmark = pytest.mark.xdist_group("run")
+
+
+@pytest.fixture(autouse=True)
+def quick(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Without XLA, but where runs are compared bit for bit: there threads sum in any order."""
+    with contextlib.nullcontext() if "uninterrupted" in request.fixturenames else light_training():
+        yield
 
 
 @pytest.fixture
@@ -96,8 +104,7 @@ def history(folder: Path) -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = write_texts(tmp_path_factory.mktemp("uninterrupted") / "verses", VERSES * 3)
-    with light_training():
-        fit(folder)
+    fit(folder)
     return folder
 
 
