@@ -179,8 +179,10 @@ class TrainingConfig(Config):
         minimum=1,
     )
     minutes: float | None = option(
-        None, "train for this wall time instead of --num-epochs", above=0
-    )
+        None, "train for this wall time instead of --num-epochs, and choose the model and how it is"
+        " trained for it, unless a size is given",
+        above=0,
+    )  # fmt: skip
     patience: int | None = option(None, "stop after so many epochs without improvement", minimum=1)
     save_every: int | None = option(
         None, "steps between two savings of the full training state, beside one per minute",

@@ -19,10 +19,10 @@ REFERENCE_GFLOPS = 310.0
 
 
 class Size(NamedTuple):
-    """A model that is best from some training time on."""
+    """A model that is best for some training times."""
 
     minutes: float
-    """On the reference machine."""
+    """The shortest of them, on the reference machine; words go by readings of the text instead."""
     rnn_size: int
     num_layers: int
     learning_rate: float
