@@ -95,6 +95,25 @@ def test_a_slow_reader_holds_nobody_and_is_let_go(service: Running) -> None:
         until(lambda: metric(service, "textgen_running") == 0, seconds=60)
 
 
+@pytest.mark.parametrize("wanted", [{"n": 20_000}, {"n": 1_000_000, "stream": True}])
+def test_who_takes_nothing_is_let_go_whole_answer_or_stream(service: Running, wanted) -> None:
+    """Even one who goes on sending: once they had their answer, or asked for more, they stayed."""
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", service.port))
+        connection.sendall(post(alternatives=20, **wanted))
+        until(lambda: is_cut(connection), seconds=60)
+
+
+def is_cut(connection: socket.socket) -> bool:
+    """Whether the service has aborted a connection, to which something more is sent."""
+    try:
+        connection.send(b"G")
+    except ConnectionError:
+        return True
+    return False
+
+
 def test_more_requests_than_may_wait_are_told_to_come_back(service: Running) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(5):
@@ -118,9 +137,12 @@ def test_idle_connections_make_room(service: Running) -> None:
 def test_where_all_connections_work_one_more_is_refused(service: Running) -> None:
     with contextlib.ExitStack() as stack:
         busy = [stack.enter_context(connected(service)) for _ in range(CONNECTIONS)]
-        for connection in busy:  # a body that does not come
-            connection.sendall((HEAD + "Content-Length: 10\r\n\r\n1").encode())
-        time.sleep(0.1)
+        for connection in busy:
+            connection.sendall(
+                (HEAD + "Expect: 100-continue\r\nContent-Length: 10\r\n\r\n").encode()
+            )
+        for connection in busy:  # a body that is waited for, and does not come
+            assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
         with connected(service) as one_more:
             answer = rest_of(one_more)
         assert answer.startswith(b"HTTP/1.1 503 ")

@@ -18,6 +18,24 @@ FULL = (
     b"connection: close\r\n\r\n"
 )
 TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+LEAST_TAKEN = 2**15
+"""Bytes of an answer that must be taken in the time a connection may be idle."""
+
+
+class _Timer:
+    """Calls `then` so many seconds after its start, unless it is stopped before."""
+
+    def __init__(self, seconds: float, then: Callable[[], None]) -> None:
+        self._seconds, self._then = seconds, then
+        self._handle: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        self.stop()
+        self._handle = asyncio.get_running_loop().call_later(self._seconds, self._then)
+
+    def stop(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
 
 
 class BoundedProtocol(H11Protocol):
@@ -31,7 +49,9 @@ class BoundedProtocol(H11Protocol):
         super().__init__(*args, **settings)
         self._limits = server_config
         self._idle_since = self.loop.time()
-        self._timer: asyncio.TimerHandle | None = None
+        self._until_request = _Timer(server_config.idle_seconds, self._give_up)
+        self._until_taken = _Timer(server_config.idle_seconds, self._end_unless_taken)
+        self._untaken = 0
         self._sent_anything = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -43,14 +63,15 @@ class BoundedProtocol(H11Protocol):
         self._wait_for_request()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_waiting()
+        self._until_request.stop()
+        self._until_taken.stop()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         self._sent_anything = True
         super().data_received(data)
         if not self._is_idle:
-            self._stop_waiting()
+            self._until_request.stop()
 
     def on_response_complete(self) -> None:
         self._sent_anything = False
@@ -58,12 +79,12 @@ class BoundedProtocol(H11Protocol):
         super().on_response_complete()
 
     def pause_writing(self) -> None:
-        """The client takes nothing: end that some time."""
         super().pause_writing()
-        self._wait(self.transport.abort)
+        self._wait_for_reader()
 
     def resume_writing(self) -> None:
-        self._stop_waiting()
+        if not self.transport.is_closing():  # else the rest has to be taken too
+            self._until_taken.stop()
         super().resume_writing()
 
     @property
@@ -81,16 +102,18 @@ class BoundedProtocol(H11Protocol):
 
     def _wait_for_request(self) -> None:
         self._idle_since = self.loop.time()
-        self._wait(self._give_up)
+        self._until_request.start()
 
-    def _wait(self, then: Callable[[], None]) -> None:
-        self._stop_waiting()
-        self._timer = self.loop.call_later(self._limits.idle_seconds, then)
+    def _wait_for_reader(self) -> None:
+        self._untaken = self.transport.get_write_buffer_size()
+        self._until_taken.start()
 
-    def _stop_waiting(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def _end_unless_taken(self) -> None:
+        """The client has more of the answer to take than may be kept for it."""
+        if self._untaken - self.transport.get_write_buffer_size() < LEAST_TAKEN:
+            self.transport.abort()
+        else:
+            self._wait_for_reader()
 
     def _give_up(self) -> None:
         """No whole head of a request has come."""
