@@ -165,12 +165,13 @@ def test_a_stop_text_ends_a_text() -> None:
         assert reader.text == GENERATOR.generate("a", 10**4, random_seed=1, stop=["ab"])
 
 
+@pytest.mark.parametrize(("broken", "method"), [(Job, "read"), (Texts, "add"), (Texts, "advance")])
 def test_after_an_error_of_ours_nobody_waits_and_the_next_are_served(
-    monkeypatch: pytest.MonkeyPatch,
+    broken: type, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with scheduler() as writer:
         with monkeypatch.context() as patched:
-            patched.setattr(Texts, "advance", lambda *arguments: 1 / 0)
+            patched.setattr(broken, method, lambda *arguments: 1 / 0)
             one, reader = job(50)
             writer.submit(one)
             assert reader.reason == "broken"

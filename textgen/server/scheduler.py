@@ -227,13 +227,15 @@ class Scheduler:
         """End what was cancelled or takes too long."""
         now = time.monotonic()
         closed = self._closes is not None and now >= self._closes
-        for job in [*self._queue, *self._reading, *self._writing.values()]:
+        with self._lock:
+            queued = list(self._queue)
+        for job in [*queued, *self._reading, *self._writing.values()]:
             if job.cancelled:
                 self._end(job, "cancelled")
             elif closed:
                 self._end(job, "shutdown")
             elif now >= job.deadline:
-                self._end(job, "queue" if job in self._queue else "seconds")
+                self._end(job, "queue" if job in queued else "seconds")
 
     def _end(self, job: Job, reason: str) -> None:
         """Let a job leave, wherever it is, and say why."""
@@ -255,20 +257,21 @@ class Scheduler:
         """Read prompts in turn, part by part, for a while."""
         end = time.monotonic() + READ_TURN
         while self._reading and time.monotonic() < end:
-            job = self._reading.popleft()
+            job = self._reading[0]
             stepper = job.read()
             if stepper is None:
-                self._reading.append(job)
+                self._reading.rotate(-1)
             else:
+                self._reading.popleft()
                 self._join(job, stepper)
 
     def _join(self, job: Job, stepper: Stepper) -> None:
         if job.text.writer.finished:
             self._send(job, time.monotonic(), "length")
             return
+        self._writing[job.text] = job
         batch = self._batches.setdefault(job.generator, Texts(job.generator.network))
         batch.add([job.text], stepper)
-        self._writing[job.text] = job
 
     def _write(self) -> None:
         """A turn of every batch."""
