@@ -211,6 +211,20 @@ def test_a_key_is_asked_for(trained_dir: Path) -> None:
         assert client.get("/", headers={"accept": "text/html"}).status_code == 200
 
 
+def test_a_key_may_have_any_letters(trained_dir: Path) -> None:
+    config = ServerConfig(api_key="schlüssel")
+    with TestClient(build_app(Service([trained_dir], config))) as client:
+        header = {"authorization": "Bearer schlüssel".encode()}  # as curl sends it
+        assert client.get("/metrics", headers=header).status_code == 200
+
+
+def test_descriptions_name_no_flags(client: TestClient) -> None:
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+    said = {name: field["description"] for name, field in schemas["Generate"]["properties"].items()}
+    assert said["stop"] == "end before this text"
+    assert not [words for words in said.values() if "--" in words or "flag" in words]
+
+
 def test_production_says_less(trained_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for production, status in ((False, 200), (True, 404)):
         service = Service([trained_dir], ServerConfig(production=production))

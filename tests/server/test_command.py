@@ -18,6 +18,7 @@ from tests.test_scripts import SMALL
 from textgen import checkpoint
 from textgen.errors import TextgenError
 from textgen.server import command
+from textgen.server.settings import ServerConfig
 
 
 def test_it_listens_on_this_machine_only(running: Running) -> None:
@@ -56,6 +57,12 @@ def test_no_model_and_a_port_in_use_are_said_in_a_line(tmp_path: Path, trained_d
     assert done.returncode == 2
     assert f"port {port}" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("host", ["a..b", "192.0.2.1"])
+def test_an_address_that_is_none_of_ours_is_named(host: str) -> None:
+    with pytest.raises(TextgenError, match=rf"cannot listen on {host} port 0 \(.*another --host"):
+        command.listening(ServerConfig(host=host, port=0))
 
 
 def test_what_is_missing_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from tests.server.conftest import LIMITS
 from tests.server.test_app import events
 from textgen import checkpoint
 from textgen.errors import TextgenError
+from textgen.generator import Generator
 from textgen.server.app import build_app
 from textgen.server.models import Models, named
 from textgen.server.service import Service
@@ -74,12 +75,22 @@ def test_a_newer_model_is_taken_and_texts_under_way_go_on_with_the_old_one(
         assert client.post("/api/generate", json={"n": 5}).status_code == 200
 
 
-def test_a_broken_model_is_not_taken(trained_dir: Path, tmp_path: Path) -> None:
+def test_a_broken_model_is_not_taken_nor_one_without_room(
+    trained_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = copied(trained_dir, tmp_path / "model")
     models = Models([folder], ServerConfig(), lambda parcels: None, lambda name, tokens: None)
     (served,) = models.by_name.values()
     before = served.loaded
     (folder / "model.h5").write_bytes(b"nothing")
+    assert not served.refresh()
+    assert served.loaded is before
+
+    def too_large(found: checkpoint.Checkpoint) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Generator, "of", too_large)
+    copied(trained_dir, folder)
     assert not served.refresh()
     assert served.loaded is before
     models.close(0)

@@ -62,10 +62,11 @@ def listening(config: ServerConfig) -> socket.socket:
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     try:
         return socket.create_server((config.host, config.port), family=family, backlog=BACKLOG)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter for names like "a..b"
+        reason = getattr(error, "strerror", None) or error
         raise TextgenError(
-            f"cannot listen on {config.host} port {config.port} ({error.strerror or error}). Choose"
-            " another port, or 0 for any that is free"
+            f"cannot listen on {config.host} port {config.port} ({reason}). Choose another --host,"
+            " or another --port; 0 is any that is free"
         ) from error
 
 
@@ -105,7 +106,7 @@ def _run(service: "Service", listener: socket.socket) -> None:
         """Tells the service at once that the end has come."""
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            service.post.loop.call_soon_threadsafe(service.close)
+            service.post([service.close])
             super().handle_exit(sig, frame)
 
     config = service.config

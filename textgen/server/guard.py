@@ -144,7 +144,7 @@ def accepts_html(scope: Scope) -> bool:
 
 def _check_key(scope: Scope, key: str) -> None:
     given = Headers(scope=scope).get("authorization", "").removeprefix("Bearer ")
-    if not hmac.compare_digest(given.encode(), key.encode()):
+    if not hmac.compare_digest(given.encode("latin-1"), key.encode()):
         raise RefusedError(
             401, "this service asks for a key: Authorization: Bearer KEY",
             headers={"WWW-Authenticate": "Bearer"},

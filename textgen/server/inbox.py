@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from textgen.server.scheduler import Delivery, Parcel
 
@@ -40,16 +40,18 @@ class Post:
     """Brings parcels into an event loop, from any thread.
 
     Attributes:
-        loop: set it before the first parcel comes; after it has closed they are thrown away.
+        loop: set when there is one; before that, and after it has closed, they are thrown away.
     """
 
-    loop: asyncio.AbstractEventLoop
+    def __init__(self) -> None:
+        self.loop: asyncio.AbstractEventLoop | None = None
 
-    def __call__(self, parcels: list[Parcel]) -> None:
-        with contextlib.suppress(RuntimeError):  # closed
-            self.loop.call_soon_threadsafe(_open, parcels)
+    def __call__(self, parcels: Sequence[Parcel]) -> None:
+        if self.loop is not None:
+            with contextlib.suppress(RuntimeError):  # closed
+                self.loop.call_soon_threadsafe(_open, parcels)
 
 
-def _open(parcels: list[Parcel]) -> None:
+def _open(parcels: Sequence[Parcel]) -> None:
     for parcel in parcels:
         parcel()

@@ -59,7 +59,7 @@ class Served:
             return False
         try:
             self.load()
-        except TextgenError as error:
+        except (TextgenError, MemoryError) as error:
             self._refused = now
             log.warning("model not taken", extra={"model": self.name, "problem": str(error)})
             return False

@@ -29,7 +29,7 @@ def control(name: str, **limits: Any) -> Any:
     """A field like the one of `SamplingConfig`, with some more limits."""
     field = _FIELDS[name]
     default = list(field.default) if isinstance(field.default, tuple) else field.default
-    described = field.metadata["help"].replace("--", "").replace("; repeat the flag for more", "")
+    described = field.metadata["help"].partition("; repeat the flag")[0].replace("--", "")
     return Field(default=default, description=described, **bounds(name) | limits)
 
 
