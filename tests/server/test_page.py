@@ -167,6 +167,16 @@ def test_a_link_makes_the_text_again(page: Page, browser: Browser) -> None:
         assert plain.text() == "A coin & a «word»" + text
 
 
+def test_a_long_beginning_is_in_no_link(page: Page) -> None:
+    """In an address each of these letters takes six bytes, and the service refuses that many."""
+    write(page, "é" * 3000, n=20)
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.get_by_role("alert")).to_contain_text("too long for a link")
+    page.reload()
+    expect(page.locator("#model option")).not_to_have_count(0)
+    expect(page.get_by_role("listitem")).to_have_count(1)
+
+
 def test_history_and_comparison(page: Page) -> None:
     first = write(page, "The ", n=30, random_seed=1)
     second = write(page, "The ", n=30, random_seed=2)
@@ -200,6 +210,21 @@ def test_a_training_is_shown(browser: Browser, tmp_path: Path) -> None:
         expect(page.locator("#training-about")).to_contain_text("validation 1.750")
         points = page.locator("#curve polyline.validation").get_attribute("points") or ""
         assert len(points.split()) == 2
+
+
+def test_the_training_of_the_chosen_model_is_shown(browser: Browser, tmp_path: Path) -> None:
+    folders = [tmp_path / "one", tmp_path / "other"]
+    for epochs, folder in enumerate(folders, start=1):
+        folder.mkdir()
+        rows = [{"epoch": e + 1, "step": e + 1, "loss": 2.5} for e in range(epochs)]
+        write_atomic(folder / "history.csv", csv_text(rows).encode())
+    with (
+        serving(*folders, flags=("--watch",)) as service,
+        opened(browser, service) as page,
+    ):
+        expect(page.locator("#training-about")).to_contain_text("Epoch 1, step 1")
+        page.get_by_label("Model").select_option("other")
+        expect(page.locator("#training-about")).to_contain_text("Epoch 2, step 2")
 
 
 def test_errors_are_said_in_words(page: Page) -> None:

@@ -10,6 +10,7 @@ const KNOBS = ["n", "temperature", "top_k", "top_p", "sample_mode", "random_seed
 const MODES = ["argmax", "sample", "spaces"]; // by their number in addresses
 const ALTERNATIVES = 6;
 const NEW_SEEDS = 2 ** 32;
+const LONGEST_LINK = 8000; // the service takes 16 KB of a request's head, and browsers send more
 
 let sample = null; // the text on the page: {request, tokens, text, done}
 let running = null; // the AbortController of the text that is being written
@@ -55,6 +56,17 @@ function linkOf(wanted) {
     else if (value !== null && value !== undefined) parameters.set(name, value);
   }
   return `${location.origin}/?${parameters}`;
+}
+
+function showLink() {
+  const link = linkOf(sample.request);
+  history.replaceState(null, "", link.length > LONGEST_LINK ? "/" : link);
+}
+
+function copyLink(wanted) {
+  const link = linkOf(wanted);
+  if (link.length > LONGEST_LINK) fail("This beginning is too long for a link.");
+  else copy(link, "Link");
 }
 
 function fromLink() {
@@ -135,7 +147,7 @@ function begin() {
 function take(name, data) {
   if (name === "start") {
     sample.request = { ...sample.request, model: data.model, random_seed: data.random_seed };
-    history.replaceState(null, "", linkOf(sample.request));
+    showLink();
   } else if (name === "piece") {
     const tokens = data.tokens ?? [];
     $("text").append(...tokens.map((token, number) => tokenElement(token, sample.tokens.length + number)));
@@ -237,7 +249,7 @@ function open(entry, whole) {
   stop();
   fill(entry.request);
   sample = whole ?? { request: entry.request, tokens: [], text: entry.text, done: null };
-  history.replaceState(null, "", linkOf(sample.request));
+  showLink();
   $("error").hidden = true;
   const known = sample.tokens.length > 0;
   $("text").replaceChildren(seedElement(entry.request.prompt), ...(known ? sample.tokens.map(tokenElement) : [entry.text]));
@@ -254,7 +266,7 @@ function compare(entry) {
 }
 
 function render() {
-  showHistory({ open, compare, link: (entry) => copy(linkOf(entry.request), "Link"), changed: render });
+  showHistory({ open, compare, link: (entry) => copyLink(entry.request), changed: render });
 }
 
 // ---- start
@@ -285,9 +297,10 @@ $("prompt").addEventListener("keydown", (event) => {
 });
 $("temperature").addEventListener("input", showTemperature);
 $("dice").addEventListener("click", roll);
+$("model").addEventListener("change", () => { if (!$("training").hidden) watch($("model").value); });
 $("stop").addEventListener("click", stop);
 $("copy").addEventListener("click", () => copy(sample.request.prompt + sample.text, "Text"));
-$("link").addEventListener("click", () => copy(linkOf(sample.request), "Link"));
+$("link").addEventListener("click", () => copyLink(sample.request));
 $("shade").addEventListener("change", () => {
   $("text").classList.toggle("shaded", $("shade").checked);
   $("legend").hidden = !$("shade").checked;

@@ -7,14 +7,19 @@ const [WIDTH, HEIGHT, LEFT, BOTTOM, EDGE] = [640, 240, 44, 26, 12];
 const LINES = [["loss", "training"], ["val_loss", "validation"]];
 const SECONDS_BEFORE_RETRY = 3;
 
+let watching = null; // the AbortController of the training that is shown
+
 export async function watch(model) {
+  watching?.abort();
+  const { signal } = (watching = new AbortController());
   $("training").hidden = false;
   for (;;) {
     try {
-      for await (const [name, state] of events(`/api/live?model=${encodeURIComponent(model)}`)) {
+      for await (const [name, state] of events(`/api/live?model=${encodeURIComponent(model)}`, { signal })) {
         if (name === "training") show(state);
       }
     } catch { /* said below */ }
+    if (signal.aborted) return;
     $("training-about").textContent = "The training cannot be seen: the service has ended. Trying again …";
     await new Promise((resolve) => setTimeout(resolve, 1000 * SECONDS_BEFORE_RETRY));
   }
