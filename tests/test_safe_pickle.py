@@ -68,7 +68,7 @@ LAUGHS = b"\x80\x04]q\x00" + b"".join(b"](h%ch%ceq%c" % (n, n, n + 1) for n in r
         (b"I1\n.", "'I' is not for plain values"),
         (b"L" + b"9" * 5000 + b"L\n.", "'L' is not"),
         (b"cos\nsystem\n.", "asks for 'os.system'"),
-        (b"cos\nsystem", "asks for 'os.'"),
+        (b"cos\nsystem", "too early"),
         (b"c", "too early"),
         (b"ios\nsystem\n.", "'i' is not"),
         (b"(S'ls'\nios\nsystem\n.", "'S' is not"),
@@ -168,6 +168,19 @@ class Toucher:
 
     def __reduce__(self) -> Any:
         return open, (str(self.path), "w"), {"x": 1}
+
+
+@pytest.mark.parametrize("name", [b"K\x01", b")", b")" + b"q\x00h\x00\x86" * 40])
+def test_a_name_is_a_text(name: bytes) -> None:
+    """Not a nest of tuples, whose text would have 2**40 letters."""
+    with pytest.raises(PickleError, match="broken"):
+        safe_pickle.objects(b"\x8c\x01m" + name + b"\x93.")
+
+
+@pytest.mark.parametrize("data", [b"cmodule.", b"cmodule\nname."])
+def test_a_name_ends_with_its_line(data: bytes) -> None:
+    with pytest.raises(PickleError, match="too early"):
+        safe_pickle.objects(data)
 
 
 @given(st.binary(max_size=60))

@@ -105,6 +105,10 @@ class _Machine:
             instruction(self)
         raise PickleError(f"it has more than {self.max_steps:,} instructions")
 
+    def takes(self, class_name: str) -> bool:
+        """Whether the pickle may ask for a class of this name."""
+        return class_name in self.classes
+
     def result(self) -> Any:
         if len(self.stack) != 1 or self.marks or self.position != len(self.data):
             raise PickleError("it is broken")
@@ -125,7 +129,9 @@ class _Machine:
     def line(self) -> str:
         """The text up to the next newline."""
         end = self.data.find(b"\n", self.position)
-        return self.take(max(end, self.position) + 1 - self.position)[:-1].decode()
+        if end < 0:
+            raise PickleError("it ends too early")
+        return self.take(end + 1 - self.position)[:-1].decode()
 
     def push_container(self, value: Any) -> None:
         self.containers += 1
@@ -153,6 +159,9 @@ class _ObjectMachine(_Machine):
         super().__init__(data, frozenset())
         self.max_steps = self.max_containers = len(data)  # an instruction is a byte or more
         self.instructions = _INSTRUCTIONS | _OBJECT_INSTRUCTIONS
+
+    def takes(self, class_name: str) -> bool:
+        return True
 
 
 def _text(machine: _Machine) -> None:
@@ -220,8 +229,8 @@ def _recall(machine: _Machine, size: int) -> None:
     machine.stack.append(value)
 
 
-def _class_name(machine: _Machine, module: Any, name: Any) -> None:
-    if name not in machine.classes:
+def _class_name(machine: _Machine, module: str, name: str) -> None:
+    if not machine.takes(name):
         raise PickleError("it asks for " + repr(f"{module}.{name}"[:100]))
     machine.stack.append(ClassName(name))
 
@@ -301,11 +310,6 @@ def _recall_anything(machine: _Machine, size: int) -> None:
     machine.stack.append(machine.memo[machine.number(size)])
 
 
-def _any_class_name(machine: _Machine) -> None:
-    name, _module = machine.stack.pop(), machine.stack.pop()
-    machine.stack.append(ClassName(str(name)))
-
-
 def _object(machine: _Machine) -> None:
     """What a class or a function would return for arguments."""
     arguments, name = machine.stack.pop(), machine.top(ClassName).name
@@ -335,8 +339,6 @@ _OBJECT_INSTRUCTIONS: dict[int, Callable[[_Machine], object]] = {
     ord("h"): lambda machine: _recall_anything(machine, 1),
     ord("j"): lambda machine: _recall_anything(machine, 4),
     # objects
-    ord("c"): lambda machine: machine.stack.append(ClassName((machine.line(), machine.line())[1])),
-    0x93: _any_class_name,
     ord("R"): _object,
     0x81: _object,
     ord("b"): _set_up,
