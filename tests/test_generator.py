@@ -202,6 +202,11 @@ def test_the_beam_finds_what_greed_misses() -> None:
 def test_the_beam_minds_stops_bans_and_limits() -> None:
     model = biased_generator({"a": 0.6, "b": 0.4})
     assert model.generate("a", 4, beam_size=3, ban=("aa",)) == "baba"
+    assert model.generate("a", 4, beam_size=3, ban=("ba", "bb")) == "aaaa", "b ends nowhere"
+    stuck = model.generate("b", 4, beam_size=3, ban=("aa", "ab"), stop=("b",))
+    assert stuck == "", "b has ended when a cannot go on"
+    with pytest.raises(TextgenError, match="leave no token"):
+        model.generate("a", 4, beam_size=3, ban=("aa", "ab"))
     assert model.generate("a", 9, beam_size=3, stop=("aaaa",)) in ("", "aaa")
     assert model.generate("a", 0, beam_size=3) == ""
     for wrong in ({"force": ("b",)}, {"length": -1}):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from textgen.batch import Model, last_ids
-from textgen.sampling import Ids, Reals, Rules, log_softmax, restrained
+from textgen.sampling import Ids, NoTokenLeftError, Reals, Rules, log_softmax, restrained
 
 
 class Candidate(NamedTuple):
@@ -28,7 +28,8 @@ def beam_search(
 
     At each step every candidate is continued with every token, and the `size` likeliest
     continuations are kept. Texts of different lengths are compared by their mean log-probability
-    per token. Of the rules, the repetition penalty and the bans apply; nothing is drawn.
+    per token. Of the rules, the repetition penalty and the bans apply; nothing is drawn. What bans
+    leave no token to go on with is given up.
 
     Args:
         model: a network or a mixture.
@@ -37,6 +38,9 @@ def beam_search(
         length: tokens of a text that does not end before, at least 1.
         size: candidates kept.
         is_over: whether a text ends with the last of these ids.
+
+    Raises:
+        NoTokenLeftError: if the bans leave no candidate a token.
     """
     stepper = model.stepper(prompt[np.newaxis])
     (before,) = last_ids(prompt[np.newaxis], rules.memory).tolist()
@@ -45,7 +49,16 @@ def beam_search(
     ended: list[Candidate] = []
     while texts and len(texts[0]) < length and len(ended) < size:
         recent = np.array([(before + text)[len(text) :] for text in texts], np.intp)
-        scores = totals[:, np.newaxis] + log_softmax(restrained(stepper.logits, rules, recent))
+        try:
+            logits = restrained(stepper.logits, rules, recent)
+        except NoTokenLeftError as error:
+            if len(error.rows) == len(texts) and not ended:
+                raise
+            kept = np.delete(np.arange(len(texts)), error.rows)
+            texts, totals = [texts[row] for row in kept], totals[kept]
+            stepper.select(kept)
+            continue
+        scores = totals[:, np.newaxis] + log_softmax(logits)
         parents, ids = _best(scores, size)
         longer = [[*texts[p], i] for p, i in zip(parents.tolist(), ids.tolist(), strict=True)]
         over = np.array([is_over(text) for text in longer])
