@@ -103,10 +103,12 @@ def refuse_contradictions(arguments: argparse.Namespace) -> None:
         "--json": arguments.json,
         "--num-samples": arguments.num_samples > 1,
         "--beam-size": hasattr(arguments, "beam_size"),
+        "--force": hasattr(arguments, "force"),
     }
     for one, other in [
         ("--interactive", "--color"), ("--interactive", "--json"),
-        ("--interactive", "--num-samples"), ("--color", "--json"), ("--color", "--num-samples"),
+        ("--interactive", "--num-samples"), ("--interactive", "--beam-size"),
+        ("--interactive", "--force"), ("--color", "--json"), ("--color", "--num-samples"),
         ("--color", "--beam-size"),
     ]:  # fmt: skip
         if given[one] and given[other]:

@@ -10,6 +10,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.networks import biased_generator, random_generator, word_tokenizer
 from textgen.config import SamplingConfig
+from textgen.errors import TextgenError
 from textgen.interactive import Interactive
 
 MODEL = biased_generator({"a": 0.5, "b": 0.3, ".": 0.2})
@@ -58,6 +59,20 @@ def test_the_model_draws_a_token_or_a_sentence() -> None:
     assert sentence.endswith(".")
     assert "." not in sentence[:-1]
     assert written(["", "", "", "", "", ""], random_seed=1) != written([""] * 6, random_seed=2)
+
+
+def test_a_sentence_ends_where_it_does_everywhere() -> None:
+    model = biased_generator({"…": 0.5, "a": 0.4, "\n": 0.1})
+    for seed in range(9):
+        assert set(written(["."], model, "a", random_seed=seed)[:-1]) <= {"a", "\n"}
+
+
+def test_what_leaves_no_choice_is_taken_back(capsys: pytest.CaptureFixture[str]) -> None:
+    words = random_generator(word_tokenizer())
+    assert written(["  ", "The"], words) == "The"
+    assert "has no words. Received: '  '. Going back" in capsys.readouterr().err
+    with pytest.raises(TextgenError, match="leave no token"):
+        written(["1"], ban=("a", "b", "."))
 
 
 def test_a_sentence_that_does_not_end_is_cut() -> None:

@@ -122,6 +122,8 @@ def test_models_mix(sample, trained_dir: Path, tmp_path: Path) -> None:
         (["--color", "--beam-size", "2"], "--color does not go with --beam-size"),
         (["--interactive", "--json"], "--interactive does not go with --json"),
         (["--interactive", "--num-samples", "2"], "--interactive does not go with --num-samples"),
+        (["--interactive", "--beam-size", "2"], "--interactive does not go with --beam-size"),
+        (["--interactive", "--force", "a"], "--interactive does not go with --force"),
         (["--interactive", "0"], "must be at least 1. Received: 0"),
     ],
 )

@@ -77,7 +77,7 @@ ALLOWED = {
         "batch", "beam", "checkpoint", "config", "errors", "mixture", "network", "parallel",
         "sampling", "texts", "tokenizers",
     },
-    "interactive": {"config", "console", "generator"},
+    "interactive": {"config", "console", "controls", "errors", "generator"},
     "output": {"errors", "files"},
     "callbacks": {"backend", "clock", "config", "history", "model", "schedules"},
     "feed": {"backend", "config", "dataset", "distributed.cluster", "tokenfiles", "tokenizers"},

@@ -37,7 +37,7 @@ def rules_of(config: SamplingConfig, tokenizer: Tokenizer) -> Rules:
 
 def boundaries(tokenizer: Tokenizer) -> frozenset[int]:
     """The ids after which something new begins: white space, or the end of a sentence."""
-    ends = _ends_word if tokenizer.unit == "character" else _ends_sentence
+    ends = _ends_word if tokenizer.unit == "character" else ends_sentence
     return frozenset(i for i, token in enumerate(tokenizer.vocabulary) if ends(token))
 
 
@@ -45,7 +45,8 @@ def _ends_word(token: str) -> bool:
     return token.isspace()
 
 
-def _ends_sentence(token: str) -> bool:
+def ends_sentence(token: str) -> bool:
+    """Whether a sentence is over with a token, or what it adds to a text."""
     return "\n" in token or token.rstrip(CLOSING).endswith((".", "!", "?", "…", "。"))
 
 

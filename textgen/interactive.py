@@ -8,14 +8,14 @@ from dataclasses import replace
 
 from textgen import console
 from textgen.config import SamplingConfig
+from textgen.controls import ends_sentence
+from textgen.errors import TextgenError
 from textgen.generator import Generator
 
 HELP = (
     "number: take it   text: add your own (a leading space counts)   Enter: draw one"
     "   .: write a sentence   <: go back   ?: help   q: end"
 )
-
-SENTENCE_ENDS = (".", "!", "?", "\n")
 
 LONGEST_SENTENCE = 400
 """Tokens after which a sentence is taken to be over."""
@@ -61,8 +61,18 @@ class Interactive:
             pass
 
     def _turn(self) -> bool:
-        """Show the choices and do what is answered; False at the end."""
-        found = self._generator.next_tokens(self.text, self._choices, self._config)
+        """Show the choices and do what is answered; False at the end.
+
+        Text that leaves no choice, such as before a word spaces alone, is taken back.
+        """
+        try:
+            found = self._generator.next_tokens(self.text, self._choices, self._config)
+        except TextgenError as error:
+            if len(self._texts) == 1:
+                raise
+            console.say(f"{error}. Going back")
+            self._go_back()
+            return True
         console.say("\n" + console.paint(self.text, "cyan"))
         for number, (token, probability) in enumerate(found, start=1):
             console.say(f"{number:>3}  {probability:6.1%}  {token!r}")
@@ -109,7 +119,7 @@ class Interactive:
         new = ""
         for piece in self._drawn(LONGEST_SENTENCE):
             new += piece
-            if new.strip() and new.endswith(SENTENCE_ENDS):
+            if new.strip() and ends_sentence(piece):
                 break
         return new
 
