@@ -131,6 +131,20 @@ def test_a_crash_at_any_step_of_saving_leaves_a_whole_pair(
     np.testing.assert_array_equal(loaded.weights["logits/kernel"], expected["logits/kernel"])
 
 
+@pytest.mark.parametrize("kind", [OSError, RuntimeError])
+def test_a_disk_that_takes_no_model_is_named(pair: Path, kind: type[Exception]) -> None:
+    """h5py raises either."""
+
+    def full(path: Path) -> None:
+        path.write_bytes(b"half of")
+        raise kind("No space left on device")
+
+    with pytest.raises(TextgenError, match=rf"cannot write the model to {pair} \(No space left"):
+        checkpoint.save(pair, metadata(loss=0.5), full)
+    assert checkpoint.load(pair).metadata.results == {"loss": 1.5}
+    assert sorted(os.listdir(pair)) == ["model.h5", "model.pkl", "model.yaml"]
+
+
 def refused(directory: Path) -> str:
     with pytest.raises(TextgenError) as error:
         checkpoint.load(directory)

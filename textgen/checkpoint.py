@@ -20,7 +20,7 @@ import h5py
 from textgen import safe_pickle, tokenizers
 from textgen.config import ModelConfig, TrainingConfig
 from textgen.errors import TextgenError
-from textgen.files import replacing, write_atomic
+from textgen.files import make_folder, replacing, write_atomic
 from textgen.network import Array, weight_shapes
 from textgen.tokenizers import Tokenizer
 from textgen.weights_file import WeightsFile
@@ -97,16 +97,22 @@ def save(directory: Path, metadata: Metadata, write_model: Callable[[Path], obje
         write_model: writes a Keras HDF5 model to the path it is given.
 
     Raises:
-        OSError: if the disk does not take the files; the old pair is left as it was.
+        TextgenError: if the disk does not take the files; the old pair is left as it was.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    make_folder(directory)
     new = metadata.to_dict() | {"model_id": uuid.uuid4().hex}
-    with replacing(directory / "model.h5") as path:
-        write_model(path)
-        with h5py.File(path, "a") as file:
-            file.attrs["model_id"] = new["model_id"]
-        both = new | {"replaces": _current(directory)}
-        write_atomic(directory / "model.pkl", pickle.dumps(both, protocol=4))
+    try:
+        with replacing(directory / "model.h5") as path:
+            write_model(path)
+            with h5py.File(path, "a") as file:
+                file.attrs["model_id"] = new["model_id"]
+            both = new | {"replaces": _current(directory)}
+            write_atomic(directory / "model.pkl", pickle.dumps(both, protocol=4))
+    except (OSError, RuntimeError) as error:  # h5py raises either on a full disk
+        raise TextgenError(
+            f"cannot write the model to {directory} ({error}); the one before is intact. Free some"
+            " space"
+        ) from error
     write_atomic(directory / "model.pkl", pickle.dumps(new, protocol=4))
     write_atomic(directory / "model.yaml", _readable(new).encode())
 

@@ -109,11 +109,8 @@ class Keeper(keras.callbacks.Callback):
         metadata = dataclasses.replace(self.metadata, results=results)
         try:
             checkpoint.save(directory, metadata, self._twin.save)
-        except (OSError, RuntimeError) as error:  # h5py raises either on a full disk
-            raise TextgenError(
-                f"cannot write the model to {directory} ({error}). Free some space, then go on with"
-                " --resume; the model before is intact"
-            ) from error
+        except TextgenError as error:
+            raise TextgenError(f"{error}, then go on with --resume") from error
 
     def _results(self, epoch: int, logs: Row) -> Row:
         name, value = in_units(judged(logs), self.metadata.tokenizer.unit)
