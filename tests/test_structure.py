@@ -136,7 +136,7 @@ ALLOWED = {
     },
     "search": set(),
     "search.space": {"config", "errors", "options", "settings_file"},
-    "search.request": {"config", "errors", "search.space"},
+    "search.request": {"config", "errors", "options", "search.space"},
     "search.limits": {"config", "sizing", "summary"},
     "search.storage": {"errors"},
     "search.study": {"errors"},

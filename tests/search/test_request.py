@@ -59,6 +59,7 @@ def test_a_search_of_something_else_is_refused(file: Path) -> None:
     request_of("--minutes", 1, "--objective", "loss").refuse_others(facts)
     for flags, problem in (
         (("--minutes", 2), "--minutes 2.0 does not fit: the search was begun with 1.0"),
+        (("--no-tie-weights",), "--no-tie-weights does not fit: it was searched"),
         (("--dropout", 0.1), "--dropout 0.1 does not fit: it was searched"),
         (("--objective", "loss,speed"), "--objective does not fit"),
         (("--space", file), "--batch-size 8 does not fit"),

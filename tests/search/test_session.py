@@ -25,7 +25,9 @@ from tests.conftest import ROOT, VERSES, run_python
 from tests.search import postgres
 from tests.test_never_lose_work import small_disk
 from textgen import checkpoint
-from textgen.search import storage
+from textgen.search import command, storage
+from textgen.search.request import Request
+from textgen.search.session import Session
 
 QUICK = ("-m", "tests.search.quick")
 TINY_SPACE = "base: none\nlearning-rate: {log: [0.001, 0.1]}\nrnn-size: {int: [8, 16]}\n"
@@ -129,6 +131,21 @@ def test_a_crash_is_not_the_end(folder: Path) -> None:
     assert states(folder) == {"complete": 2, "failed": 1}
     assert rows(folder)["1"]["reason"].startswith("killed by SIGKILL (the system does so when")
     assert "killed by SIGKILL" in done.stderr
+
+
+def test_a_trial_that_another_worker_begins_meanwhile_keeps_its_folder(tmp_path: Path) -> None:
+    arguments = command.parse(["--data-dir", str(tmp_path)])
+    session = Session(arguments, Request.of(arguments))
+    trials = session.work / "trials" / session.name
+    (trials / "3").mkdir(parents=True)
+
+    class Shared:
+        def get_trials(self, **options: object) -> list[object]:
+            (trials / "7").mkdir()
+            return []
+
+    session._clean(Shared())  # type: ignore[arg-type]
+    assert [path.name for path in trials.iterdir()] == ["7"]
 
 
 def test_when_every_trial_fails_the_search_stops(folder: Path) -> None:

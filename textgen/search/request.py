@@ -8,6 +8,7 @@ from typing import Any
 
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textgen.errors import TextgenError
+from textgen.options import as_flag
 from textgen.search import space
 
 CONFIGS = (TokenizerConfig, ModelConfig, TrainingConfig)
@@ -37,10 +38,10 @@ class Request:
         if arguments.space:
             file = space.read(arguments.space)
         for name in given.keys() & (file.space.keys() | file.fixed.keys()):
-            flag = name.replace("_", "-")
+            setting, flag = name.replace("_", "-"), as_flag(name, given[name])
             raise TextgenError(
-                f"--{flag} {given[name]} contradicts {arguments.space}, which has {flag} too. Leave"
-                " one of them out"
+                f"{flag} contradicts {arguments.space}, which has {setting} too. Leave one of them"
+                " out"
             )
         return cls(file.fixed | given, file, arguments.objective)
 
@@ -63,11 +64,11 @@ class Request:
         before, now = facts["fixed"], self.fixed
         for name, value in now.items():
             if name not in before or before[name] != value:
-                flag = "--" + name.replace("_", "-")
                 begun = f"the search was begun with {before[name]}" if name in before else ""
+                flag = as_flag(name, value)
                 raise TextgenError(
-                    f"{flag} {value} does not fit: {begun or 'it was searched, or the default'}."
-                    f" Leave {flag} out, or begin another search with --study NAME"
+                    f"{flag} does not fit: {begun or 'it was searched, or the default'}. Leave it"
+                    " out, or begin another search with --study NAME"
                 )
         for what, old, new in (
             ("--space", facts["file"], self.file.space),

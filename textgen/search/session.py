@@ -169,9 +169,10 @@ class Session:
 
     def _clean(self, found: Study) -> None:
         """Remove what trials left that were killed."""
+        folders = list((self.work / "trials" / self.name).glob("*"))  # first: others may begin
         running = found.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         kept = {str(trial.number) for trial in running}
-        for folder in (self.work / "trials" / self.name).glob("*"):
+        for folder in folders:
             if folder.name not in kept:
                 shutil.rmtree(folder, ignore_errors=True)
 

@@ -105,7 +105,8 @@ def _beside(share: float) -> dict[str, Any]:
 
 
 def _is_tied(base: Mapping[str, Any]) -> bool:
-    return bool(base["tie_weights"]) and base["embedding_size"] == base["rnn_size"]
+    sizes = ("tie_weights", "embedding_size", "rnn_size")
+    return ModelConfig(**{name: base[name] for name in sizes}).is_tied
 
 
 def settled(
