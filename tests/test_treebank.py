@@ -69,6 +69,17 @@ BY_HAND = {
     ),
     "bullets and headings": ("* a\n- b\n# C\n* * *", "*|a|\n|-|b|\n|#|C|\n|*|*|*"),
     "foreign quotes": ("«a» „b“ ‚c‘ ¿d? ¡e!", "«|a|»|„|b|“|‚|c|‘|¿|d|?|¡|e|!"),
+    "one letter": ("Mr. X and an X here", "Mr.|X|and|an|X|here"),
+    "quotes of two countries": ("„Hej” “Go” x", "„|Hej|”|“|Go|”|x"),
+    "curly and straight quotes": ("‘Go' he. ‘Go’ 'a' b", "‘|Go|'|he|.|‘|Go|’|'|a'|b"),
+    "quotes after a plural": ('the dogs "Rex" and', 'the|dogs|"|Rex|"|and'),
+    "quotes in brackets in quotes": ('"He ("x") it', '"|He|(|"|x|"|)|it'),
+    "empty quotes": ('"" a', '"|"|a'),
+    "a bullet and emphasis": ("* a *b*", "*|a|*|b|*"),
+    "emphasis again": ("so *a* *b* __c__ __d e__", "so|*|a|*|*|b|*|__|c|__|__|d|e|__"),
+    "tags": ("<i>so</i> b", "<i>|so|</i>|b"),
+    "long signs": ("a.... b…… c---d——e", "a|....|b|…|…|c|---|d|——|e"),
+    "signs that are words": ("## a\nb ## c", "##|a|\n|b|##|c"),
     "old quotes": ("``a'' ``b`` `c`", "``|a|''|``|b|``|`|c|`"),
     "links": ("[a](b) (c) [1][2]", "[|a|]|(|b|)|(|c|)|[|1|]|[|2|]"),
     "letters": ("Ça naïve Ñandú Übung слово", "Ça|naïve|Ñandú|Übung|слово"),
@@ -87,6 +98,20 @@ WITH_MARKS = {
     "a quote that never closes": ('"He. "Oh"', '"|He|.| |"|Oh|"'),
     "inches": ('a 9" nail "b"', 'a|9|⁀|"|nail|"|b|"'),
     "French": ("« a » ? « b » !", "«| |a|»|?|«|b|»|!"),
+    "spaces between sentences": ("He. \xa0It! \xa0We", "He|.| \xa0|It|!|We"),
+    "the other way round": ("He.\xa0 It!\xa0 We", "He|.|\xa0 |It|!|We"),
+    "a sentence in brackets": ("He.  (It.)  x", "He|.|  |(|It|.|)|x"),
+    "no sentence's end": ("He.  It?'s x", "He|.|  |It|?|'s|x"),
+    "a quote after a plural": ("the dogs 'x' y", "the|dogs| |'|x|'|y"),
+    "emphasis where a line starts": ("*a* *b*", "*|⁀|a|*|*|b|*"),
+    "a tab between sentences": ("He.\tIt. We.", "He|.|\t|It|.|We|."),
+    "French, no-break space": ("a\xa0? b\xa0!", "a|\xa0|?|b|!"),
+    "French, narrow space": ("a\u202f? b\u202f!", "a|\u202f|?|b|!"),
+    "dashes of en width": ("a–b–c", "a|⁀|–|b|–|c"),
+    "dashes of a figure's width": ("a‒b‒c", "a|⁀|‒|b|‒|c"),
+    "a slip after a dash": ("word-- word c--d", "word|--| |word|c|--|d"),
+    "a slip in a bracket": ("( -- a) b--c", "(| |--| |a|)|b|--|c"),
+    "a period at the end": ("so .", "so| |."),
     "other line ends": ("a\r\nb\u2028c\x85", "a|\r|\n|b|\u2028|c|\x85"),
     "glue characters": ("⁀ a⁀b ⁀⁀", "⁀⁀|a|⁀|⁀⁀|⁀|b|⁀⁀⁀"),
 }
@@ -140,6 +165,19 @@ GENERATED = {
 @pytest.mark.parametrize(("tokens", "expected"), GENERATED.values(), ids=GENERATED.keys())
 def test_generated_text_reads_well(tokens: str, expected: str) -> None:
     assert detokenize(tokens.split(" ")) == expected
+
+
+@pytest.mark.parametrize(
+    ("tokens", "expected"),
+    [
+        (["a", "⁀b"], "a ⁀b"),
+        (["a", " ", "--", "b", "\n\n", "c", "--", "d"], "a -- b\n\nc--d"),
+        (["a", " ", " ", "--", "b", "--", "c"], "a  --b--c"),
+    ],
+    ids=["glue in a word", "a paragraph's end in one token", "two spacing tokens teach nothing"],
+)
+def test_tokens_that_no_text_has(tokens: list[str], expected: str) -> None:
+    assert detokenize(tokens) == expected
 
 
 def test_lower_case_tokens_are_spaced_alike() -> None:
@@ -348,9 +386,13 @@ def test_the_next_text_goes_on_with_what_is_remembered() -> None:
 
 def test_one_text_fills_no_more_than_the_room_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(treebank, "_MAX_ENTRIES", 20)
-    monkeypatch.setattr(treebank, "_memory", treebank._Memory())
+    monkeypatch.setattr(treebank, "_memory", full := treebank._Memory())
+    monkeypatch.setattr(treebank, "_forms", treebank._Forms())
     tokenize(" ".join(map(str, range(100))))
     assert remembered(treebank._memory) == 20
+    assert len(treebank._forms) <= 20
+    assert tokenize("one") == ["one"]
+    assert treebank._memory is not full
 
 
 def test_threads_go_on_with_what_others_leave_behind(monkeypatch: pytest.MonkeyPatch) -> None:

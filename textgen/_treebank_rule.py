@@ -74,12 +74,13 @@ _NO_SPACE = {Edge.START, Edge.OPENED, Edge.TIGHT}
 
 _TOGGLES = frozenset(["'", '"', "`", "``", "_", "__", "*", "**"])
 # Quotes that close in some languages and open in others; an open low quote tells which it is.
-_LOW_QUOTES = {"“": "„", "”": "„", "‘": "‚", "’": "‚"}
+_LOW_QUOTES = {"“": "„", "‘": "‚"}
 # What counts as open after a token that opens, and what no longer does after one that closes.
 _OPENS = {token: token for token in (*_TOGGLES, "„", "‚")} | {"‘": "'"}
 _CLOSES = {
     **{token: frozenset([token]) for token in _TOGGLES},
     **{token: frozenset([low]) for token, low in _LOW_QUOTES.items()},
+    "”": frozenset("„"),
     "’": frozenset("'‚"),
     "''": frozenset(["``"]),
 }
@@ -90,7 +91,7 @@ _KINDS = {
     **dict.fromkeys(";:%»", Kind.HIGH),
     **dict.fromkeys("?!", Kind.QUERY),
     **dict.fromkeys(_TOGGLES, Kind.TOGGLE),
-    **dict.fromkeys(["#", "##"], Kind.HASH),
+    "#": Kind.HASH,
     ".": Kind.PERIOD,
     "«": Kind.GUILLEMET,
     "...": Kind.DOTS,
@@ -103,7 +104,6 @@ _SHAPES = {
     "--": re.compile(r"--+|[—―⸺]+"),
     "–": re.compile("[–‒]+"),
     "一": re.compile(f"[{UNSPACED}]"),
-    "##": re.compile("##+"),
     "<b>": re.compile(r"<[a-z]+>"),
     "</b>": re.compile(r"</[a-z]+>"),
 }
@@ -139,7 +139,7 @@ def is_spacing(token: str) -> bool:
 
 def written(token: str) -> str:
     """The text of a token by itself: nothing for glue, one less for a run of glue characters."""
-    return token[1:] if token[:1] == GLUE and not token.strip(GLUE) else token
+    return token if token.strip(GLUE) else token[1:]
 
 
 def shape(token: str) -> str:
@@ -207,7 +207,7 @@ def _after_space(state: State, token: str) -> State:
 def _direct(state: State, token: str, kind: Kind) -> Kind:
     """Settles what a token does here that can do several things."""
     if kind is Kind.HASH:
-        return Kind.WORD if token == "##" or state.edge is Edge.START else Kind.OPEN
+        return Kind.WORD if state.edge is Edge.START else Kind.OPEN
     if kind is not Kind.TOGGLE:
         return Kind.CLOSE if _LOW_QUOTES.get(token) in state.open else kind
     if token == "*" and state.edge in (Edge.START, Edge.BULLET):

@@ -310,7 +310,6 @@ def _read_uneven(text: str, reader: _Reader, numbers: list[int]) -> _Reader:
     """Likewise of chunks with any white space between them, and of a space after them."""
     text = reader.gap + text
     body = text.rstrip()
-    reader = reader.writer.reader("")
     for gap, chunk in _GAP_AND_CHUNK.findall(body):
         if gap != reader.gap:
             reader = reader.writer.reader(gap)
