@@ -199,7 +199,6 @@ ALLOWED = {
     "__init__": {"config", "errors", "generator", "model"},
 }  # fmt: skip
 """The modules of textgen that each module may import. It goes one way: see the README's tour."""
-"""What the names of their modules begin with in `ALLOWED`."""
 
 
 def imported(path: Path) -> set[str]:
@@ -267,6 +266,13 @@ def test_every_module_has_a_test_file() -> None:
     }  # fmt: skip
     rest = ALLOWED.keys() - internal - packages - together
     assert {name.strip("_") for name in rest} <= tested
+
+
+def test_the_tour_of_the_house_names_every_module() -> None:
+    tour = (ROOT / "README.md").read_text(encoding="utf-8").split("## A tour of the house")[1]
+    modules = {name for name in ALLOWED if not (ROOT / "textgen" / name).is_dir()}
+    named = {path.removesuffix(".py").replace("/", ".") for path in tour.split("`")[1::2]}
+    assert modules - named == {"__init__", "__main__"}
 
 
 @pytest.mark.parametrize(
