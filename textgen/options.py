@@ -249,7 +249,7 @@ class ArgumentParser(argparse.ArgumentParser):
         super().__init__(**settings)
 
     @property
-    def flags(self) -> dict[str, argparse.Action]:
+    def actions(self) -> dict[str, argparse.Action]:
         """What was added, by name, in groups or not."""
         return {action.dest: action for action in self._actions}
 

@@ -76,9 +76,9 @@ def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _value(parser: ArgumentParser, path: Path, name: str, value: Any) -> Any:
     """A value as the flag of that name would give it."""
-    action = parser.flags.get(name)
+    action = parser.actions.get(name)
     if action is None or name in ("help", "config"):
-        flags = [known.replace("_", "-") for known in parser.flags]
+        flags = [known.replace("_", "-") for known in parser.actions]
         near = difflib.get_close_matches(name.replace("_", "-"), flags, n=1, cutoff=0)
         raise TextgenError(f"{path} has the unknown name {reprlib.repr(name)}. Nearest: {near[0]}")
     if action.nargs == 0 and not isinstance(value, bool):
