@@ -120,8 +120,8 @@ ALLOWED = {
         "history", "network", "recipes", "run", "sizing", "tokenization", "workspace",
     },
     "planning": {
-        "checkpoint", "config", "console", "embeddings", "errors", "finetuning", "options",
-        "sizing", "snapshots", "tokenization", "tokenizers", "training",
+        "checkpoint", "config", "console", "embeddings", "errors", "events", "finetuning",
+        "options", "sizing", "snapshots", "tokenization", "tokenizers", "training",
     },
     "preparation": set(),
     "preparation.cleaning": {"console", "corpora", "sources"},

@@ -9,6 +9,7 @@ Both files carry the same `model_id`. While a pair is replaced there is a moment
 """
 
 import pickle
+import shlex
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
@@ -117,10 +118,13 @@ def load(directory: Path) -> Checkpoint:
     Raises:
         TextgenError: if a file is missing, broken, of a newer format, or not of one pair.
     """
+    if directory.is_file():
+        raise TextgenError(f"{directory} is a file: give its folder, {directory.parent}")
     missing = [name for name in ("model.h5", "model.pkl") if not (directory / name).is_file()]
     if len(missing) == 2:
         raise TextgenError(
-            f"no model in {directory}. Train one: python train.py --data-dir {directory}"
+            f"no model in {directory}. Train one: python train.py --data-dir"
+            f" {shlex.quote(str(directory))}"
         )
     if missing:
         raise TextgenError(

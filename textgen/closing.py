@@ -1,5 +1,6 @@
 """What is said when a run has ended: how good the model is, and what to do next."""
 
+import shlex
 from pathlib import Path
 
 from textgen.checkpoint import Metadata
@@ -26,6 +27,7 @@ def panel(data_dir: Path, rows: list[Row], metadata: Metadata) -> list[str]:
         rows: the history, at least one epoch.
         metadata: what was trained, and how.
     """
+    folder = shlex.quote(str(data_dir))
     best, unit, config = min(rows, key=judged), metadata.tokenizer.unit, metadata.training
     loss = judged(best)
     lines = [
@@ -33,11 +35,11 @@ def panel(data_dir: Path, rows: list[Row], metadata: Metadata) -> list[str]:
         f" {in_field_units(loss, unit)}" + ("" if "val_loss" in best else ", on the training text"),
         f"overfitting: {_overfitting(rows)}",
         *(f"to try: {line}" for line in advice(rows, metadata)),
-        f"more text:  python sample.py --data-dir {data_dir}",
+        f"more text:  python sample.py --data-dir {folder}",
     ]
     out_of_patience = config.patience and _wasted(rows) >= config.patience
     if not (out_of_patience or is_overfitted(rows)):
-        command = f"python train.py --data-dir {data_dir} --resume {_longer(config)}"
+        command = f"python train.py --data-dir {folder} --resume {_longer(config)}"
         lines.append(f"go on:      {command}")
     return lines
 
@@ -68,6 +70,8 @@ def _overfitting(rows: list[Row]) -> str:
 def advice(rows: list[Row], metadata: Metadata) -> list[str]:
     """What the losses of this run call for, the most useful first."""
     last = rows[-1]
+    if last.get("tokens_per_second") == 0:  # which leaves compiling out
+        return [f"{_longer(metadata.training)}: this run had hardly time to compile"]
     if "val_loss" not in last:
         return ["--validation-split 0.1, to see when the model learns the text by heart"]
     if is_overfitted(rows):
@@ -83,8 +87,8 @@ def advice(rows: list[Row], metadata: Metadata) -> list[str]:
         reason = f"the validation loss is {gap - 1:.0%} above the training loss"
         return [_less_by_heart(metadata, reason)]
     return [
-        f"a larger --rnn-size than {metadata.model.rnn_size}, for as many epochs: the model does"
-        " the training text hardly better than the held-out text"
+        f"a new run with a larger --rnn-size than {metadata.model.rnn_size} and time for as many"
+        " epochs: the model does the training text hardly better than the held-out text"
     ]
 
 

@@ -11,6 +11,7 @@ models have no unknown token and skip what they do not know; the converted model
 
 import json
 import reprlib
+import shlex
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,7 +64,8 @@ def main(argv: Sequence[str]) -> None:
     metadata, weights = read(directory)
     _keep_original(directory)
     _write(directory, metadata, weights)
-    console.say(f"converted. More text: python sample.py --data-dir {directory}", "green")
+    folder = shlex.quote(str(directory))
+    console.say(f"converted. More text: python sample.py --data-dir {folder}", "green")
 
 
 def read(directory: Path) -> tuple[Metadata, dict[str, Array]]:
@@ -106,7 +108,10 @@ def _objects(path: Path) -> tuple[dict[str, Any], Any]:
         raise TextgenError(f"{path} is missing: give a folder with model.h5 and model.pkl")
     data = checkpoint.read_bytes(path)
     if not checkpoint.is_ancestors(data):
-        raise _cannot(path, "it is not a MetaModel of keras-text-generation")
+        raise TextgenError(
+            f"{path} is not a MetaModel of keras-text-generation: there is nothing to convert."
+            " sample.py reads models of textgen as they are"
+        )
     if not data.startswith(b"\x80"):
         raise _cannot(path, "it was written by Python 2, whose texts are bytes")
     try:

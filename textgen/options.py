@@ -5,6 +5,7 @@ What the settings are is said in `textgen.config`.
 
 import argparse
 import dataclasses
+import difflib
 import math
 import reprlib
 import types
@@ -27,6 +28,7 @@ def option(
     choices: tuple[str, ...] = (),
     flags: tuple[str, ...] = (),
     metavar: str = "",
+    group: str = "",
 ) -> Any:
     """A dataclass field with its help text and range.
 
@@ -39,10 +41,11 @@ def option(
         choices: the words that are allowed, where only some are.
         flags: command-line names, where they are not just the field's name.
         metavar: what `--help` calls the value, where its type does not say enough.
+        group: the heading in `--help` of this flag and of those after it, up to the next heading.
     """
     bounds = {"at least": minimum, "above": above, "at most": maximum, "below": below}
     metadata = {
-        "help": help, "choices": choices, "flags": flags, "metavar": metavar,
+        "help": help, "choices": choices, "flags": flags, "metavar": metavar, "group": group,
         "words": default if words is None else words,
         "bounds": {relation: bound for relation, bound in bounds.items() if bound is not None},
     }  # fmt: skip
@@ -108,9 +111,12 @@ class Config:
         cls, parser: argparse.ArgumentParser, without: frozenset[str] = frozenset()
     ) -> None:
         """Add one flag per field to `parser`; only the flags that are given leave a value."""
+        group: argparse._ActionsContainer = parser
         for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+            if field.metadata["group"]:
+                group = parser.add_argument_group(field.metadata["group"])
             if field.name not in without:
-                parser.add_argument(
+                group.add_argument(
                     *flags_of(field), dest=field.name, default=argparse.SUPPRESS,
                     help=field.metadata["help"] + _shown_default(field), **_flag(field),
                 )  # fmt: skip
@@ -240,17 +246,22 @@ class ArgumentParser(argparse.ArgumentParser):
 
     def __init__(self, **settings: Any) -> None:
         settings.setdefault("formatter_class", _DefaultsFormatter)
-        self.actions: dict[str, argparse.Action] = {}
-        """What was added, by name."""
         super().__init__(**settings)
 
-    def add_argument(self, *names: Any, **settings: Any) -> argparse.Action:
-        action = super().add_argument(*names, **settings)
-        self.actions[action.dest] = action
-        return action
+    @property
+    def actions(self) -> dict[str, argparse.Action]:
+        """What was added, by name, in groups or not."""
+        return {action.dest: action for action in self._actions}
 
     def error(self, message: str) -> NoReturn:
-        raise TextgenError(f"{message} (see {self.prog} --help)")
+        raise TextgenError(f"{message}{self._nearest(message)} (see {self.prog} --help)")
+
+    def _nearest(self, message: str) -> str:
+        """The flag that may have been meant, where argparse knew none of that name."""
+        unknown = message.partition("unrecognized arguments: --")[2].replace("=", " ").split()
+        known = list(self._option_string_actions)
+        near = difflib.get_close_matches(f"--{unknown[0]}", known, n=1) if unknown else []
+        return f". Nearest: {near[0]}" if near else ""
 
 
 class _DefaultsFormatter(argparse.ArgumentDefaultsHelpFormatter):

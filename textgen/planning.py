@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from textgen import checkpoint, console, embeddings, finetuning, sizing
+from textgen import checkpoint, console, embeddings, events, finetuning, sizing
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textgen.errors import TextgenError
 from textgen.options import as_flag, plain
@@ -38,6 +38,8 @@ def plan(arguments: argparse.Namespace) -> Plan:
     Raises:
         TextgenError: if they contradict each other, the run to resume, or the model to start from.
     """
+    if getattr(arguments, "tensorboard", False):
+        events.check_installed()  # now, not after reading a long text
     if arguments.resume:
         if progress := stored_progress(arguments.data_dir):
             return _resumed(arguments, progress.run)
@@ -118,7 +120,8 @@ def _refuse_others(
     for name, value in vars(arguments).items():
         if name in fixed.keys() - free and plain(value) != plain(fixed[name]):
             flag = "--" + name.replace("_", "-")
+            without = "--resume" if arguments.resume else "--init-from"
             raise TextgenError(
                 f"{flag} {value} does not fit: {who} {fixed[name]}. Leave {flag} out, or start a"
-                " new run without --resume and --init-from"
+                f" new run without {without}"
             )

@@ -35,6 +35,8 @@ class Recipe:
 
     summary: str
     make: Callable[[str | None], Texts]
+    flags: str = ""
+    """Of train.py, which suit it."""
 
     def write(self, directory: Path, source: str | None) -> None:
         """Make the corpus into a data directory. Raises TextgenError when it cannot be got."""
@@ -289,6 +291,8 @@ def _fetch(place: str) -> bytes:
 
 
 KNOWN = {
-    "tinyshakespeare": Recipe("Shakespeare's plays", make_tinyshakespeare),
-    "twain": Recipe("Tom Sawyer and Huckleberry Finn (Project Gutenberg)", make_twain),
+    "tinyshakespeare": Recipe("Shakespeare's plays", make_tinyshakespeare, "--pristine-input"),
+    "twain": Recipe(
+        "Tom Sawyer and Huckleberry Finn (Project Gutenberg)", make_twain, "--word-tokens"
+    ),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -156,7 +157,7 @@ class Run:
             self._save_on_the_way()
             console.say(
                 f"saved at step {self.clock.step:,}. To go on: python train.py --data-dir"
-                f" {self.data_dir} --resume"
+                f" {shlex.quote(str(self.data_dir))} --resume"
             )
             raise
 
