@@ -95,7 +95,7 @@ ALLOWED = {
     "plot": {"console", "files", "history"},
     "events": {"backend", "console", "errors", "history", "workspace"},
     "schedules": {"config"},
-    "settings_file": {"errors", "options"},
+    "settings_file": {"errors", "options", "sources"},
     "summary": {"checkpoint", "config", "console", "network", "sizing"},
     "closing": {"checkpoint", "config", "history"},
     "gensim_file": {"network", "safe_pickle"},
