@@ -226,6 +226,22 @@ def test_a_diverged_run_goes_back_once_with_half_the_learning_rate(
     assert progress.rate_factor == 0.5
 
 
+def test_an_interruption_after_a_divergence_writes_no_spoilt_model(
+    verses: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def poison_and_interrupt(model: keras.Model) -> None:
+        poison(model)
+        interrupt(model)
+
+    at(monkeypatch, 2, poison_and_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        fit(verses)
+    assert "saved at step 0. To go on:" in capsys.readouterr().err
+    for folder in (verses, verses / "latest"):
+        for path, array in checkpoint.load(folder).weights.items():
+            assert np.isfinite(array).all(), path
+
+
 def test_a_loss_that_is_no_number_stops_the_run(verses: Path) -> None:
     with pytest.raises(
         TextgenError, match=r"training diverged at step .*--learning-rate below 1e\+38"

@@ -152,13 +152,6 @@ class Run:
             self.save()
         except DivergenceError as diverged:
             self._roll_back(diverged)
-        except Interrupted:
-            self._save_on_the_way()
-            console.say(
-                f"saved at step {self.clock.step:,}. To go on: python train.py --data-dir"
-                f" {self.data_dir} --resume"
-            )
-            raise
 
     def _restore(self) -> Progress:
         """Take everything but the clock's time and the learning rate from the last snapshot."""
@@ -182,6 +175,18 @@ class Run:
         console.warn(f"{diverged}; back to step {self.clock.step:,} with half the learning rate")
 
     def _fit(self) -> None:
+        """Train to the end, or until somebody asks for a stop, and then save."""
+        try:
+            self._fit_spans()
+        except Interrupted:
+            self._save_on_the_way()
+            console.say(
+                f"saved at step {self.clock.step:,}. To go on: python train.py --data-dir"
+                f" {self.data_dir} --resume"
+            )
+            raise
+
+    def _fit_spans(self) -> None:
         callbacks = self._callbacks()
         for steps, epoch, epochs in self._spans():
             dataset = feed.dataset(self.batches, lambda: self.clock.step, steps)
@@ -245,8 +250,8 @@ class Run:
         self.on_epoch(self.keeper.history[-1], self.clock.fraction)
 
     def _save_on_the_way(self) -> None:
+        self.save()  # first, because it refuses weights that are not worth keeping
         self.keeper.save_unfinished()
-        self.save()
 
     def save(self) -> None:
         """Write the run's whole state.
