@@ -60,9 +60,10 @@ def test_tensorboard_shows_the_run(
 
 
 def test_each_run_has_its_own_folder_and_a_resumed_one_keeps_it(tmp_path: Path) -> None:
+    (events.folder(tmp_path) / "1-renamed").mkdir(parents=True)
     for resumed in (False, False, True):
         events.Events(events.run_folder(tmp_path, resumed), dict)
-    assert sorted(path.name for path in events.folder(tmp_path).iterdir()) == ["1", "2"]
+    assert {path.name for path in events.folder(tmp_path).iterdir()} == {"1", "1-renamed", "2"}
 
 
 def test_tensorboard_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
