@@ -22,7 +22,7 @@ from textgen.backend import keras
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textgen.dataset import Batches, training_batches
 from textgen.errors import TextgenError
-from textgen.tokenization import VocabularyRule
+from textgen.tokenization import VocabularyRule, read_corpus
 from textgen.training import Plan
 from textgen.validation import Validation
 
@@ -52,7 +52,7 @@ def fit(
     resume: bool = False,
     model: ModelConfig = MODEL,
 ) -> dict[str, float]:
-    corpus = training.read_corpus(folder, VocabularyRule(TokenizerConfig()), 0.0)
+    corpus = read_corpus(folder, VocabularyRule(TokenizerConfig()), 0.0)
     return training.fit(folder, Plan(corpus, model, config, resume))
 
 
@@ -150,7 +150,7 @@ def calls_per_epoch(folder: Path) -> int:
 
 
 def batches_of(folder: Path, steps_per_epoch: int | None) -> Batches:
-    corpus = training.read_corpus(folder, VocabularyRule(TokenizerConfig()), 0.0)
+    corpus = read_corpus(folder, VocabularyRule(TokenizerConfig()), 0.0)
     sizes = CONFIG.batch_size, CONFIG.seq_length, CONFIG.seq_step
     return training_batches(corpus.training.ids, *sizes, steps_per_epoch)
 

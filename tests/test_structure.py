@@ -40,7 +40,7 @@ ALLOWED = {
     "tokenfiles": {"files", "tokenizers"},
     "tokenization": {
         "config", "console", "counting", "errors", "files", "lines", "parallel", "pieces",
-        "splitting", "tokenfiles", "tokenizers", "workspace",
+        "recipes", "splitting", "tokenfiles", "tokenizers", "workspace",
     },
     "dataset": {"tokenizers", "errors"},
     "distributed": set(),
@@ -117,7 +117,7 @@ ALLOWED = {
     },
     "training": {
         "checkpoint", "closing", "config", "console", "distributed.cluster", "embeddings", "files",
-        "history", "network", "recipes", "run", "sizing", "tokenization", "workspace",
+        "history", "network", "run", "sizing", "tokenization", "workspace",
     },
     "planning": {
         "checkpoint", "config", "console", "embeddings", "errors", "finetuning", "options",

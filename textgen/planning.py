@@ -13,9 +13,9 @@ from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textgen.errors import TextgenError
 from textgen.options import as_flag, plain
 from textgen.snapshots import stored_progress
-from textgen.tokenization import VocabularyRule
+from textgen.tokenization import VocabularyRule, read_corpus
 from textgen.tokenizers import from_metadata
-from textgen.training import Plan, read_corpus, with_random_seed
+from textgen.training import Plan, with_random_seed
 
 CHANGEABLE = frozenset(
     [
