@@ -7,7 +7,7 @@ import pytest
 
 import textgen
 from tests.conftest import VERSES, train_on
-from textgen.config import CELLS, OPTIMIZERS, ModelConfig, TokenizerConfig, TrainingConfig
+from textgen.config import CELL_NAMES, OPTIMIZERS, ModelConfig, TokenizerConfig, TrainingConfig
 
 TINY = {"batch_size": 4, "seq_length": 20, "seq_step": 20, "num_epochs": 4, "random_seed": 1}
 
@@ -37,7 +37,7 @@ def test_cells_train_with_optimizers(tmp_path: Path, cell: str, optimizer: str) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
 def test_every_cell_trains_with_every_optimizer(tmp_path: Path, cell: str, optimizer: str) -> None:
     check(tmp_path, cell, optimizer)
 

@@ -19,10 +19,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from textgen import checkpoint, console, safe_pickle
+from textgen.arrays import Array
 from textgen.checkpoint import Metadata
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textgen.errors import TextgenError
-from textgen.network import Array, weight_shapes
+from textgen.network import weight_shapes
 from textgen.options import ArgumentParser
 from textgen.safe_pickle import Record
 from textgen.tokenizers import KINDS

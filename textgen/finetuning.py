@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from textgen.network import Array
+from textgen.arrays import Array
 
 NOISE = 0.1
 """Standard deviation of what is added to new rows, as a share of the old rows' own."""

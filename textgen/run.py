@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from textgen import console, events, feed, summary
+from textgen.arrays import Array
 from textgen.backend import keras
 from textgen.callbacks import CarriedLoss, Schedule, StateReset, UpdateRatios
 from textgen.checkpoint import Metadata
@@ -19,7 +20,6 @@ from textgen.keeper import DivergenceError, Keeper, Patience
 from textgen.livesamples import SampleFile
 from textgen.losses import PlainLoss
 from textgen.model import build_model, get_weights, is_finite, set_weights
-from textgen.network import Array
 from textgen.progress import LiveSamples, PlainLog, ProgressBar, ShowSample, print_sample
 from textgen.snapshots import Progress, Saver, Snapshots
 from textgen.stepping import stepped

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from textgen import treebank
+from textgen.arrays import Ids
 from textgen.config import MAX_VOCABULARY, TokenizerConfig
 from textgen.errors import TextgenError
 
-Ids: TypeAlias = npt.NDArray[np.int32]
 StoredIds: TypeAlias = npt.NDArray[Any]
 """Token ids of the smallest unsigned type that holds the vocabulary."""
 Counts: TypeAlias = dict[str, int]

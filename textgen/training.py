@@ -11,12 +11,12 @@ from typing import NamedTuple
 import numpy as np
 
 from textgen import closing, console, embeddings, sizing
+from textgen.arrays import Array
 from textgen.checkpoint import Metadata
 from textgen.config import ModelConfig, TrainingConfig
 from textgen.distributed.cluster import Cluster
 from textgen.files import explained
 from textgen.history import Row
-from textgen.network import Array
 from textgen.run import OnEpoch, Run
 from textgen.tokenization import Corpus
 from textgen.workspace import exclusive
