@@ -112,7 +112,7 @@ ALLOWED = {
         "backend", "clock", "console", "distributed.cluster", "errors", "files", "workspace",
     },
     "interruption": {"backend"},
-    "finetuning": {"arrays"},
+    "finetuning": {"arrays", "cells", "config"},
     "run": {
         "arrays", "backend", "callbacks", "checkpoint", "clock", "console", "distributed.cluster",
         "errors", "events", "feed", "history", "interruption", "keeper", "livesamples", "losses",
