@@ -35,7 +35,7 @@ ALLOWED = {
     "_treebank_rule": {"_treebank_words"},
     "treebank": {"_treebank_rule", "_treebank_words"},
     "tokenizers": {"arrays", "config", "errors", "treebank"},
-    "pieces": {"config", "errors", "tokenizers", "treebank"},
+    "pieces": {"config", "errors", "parallel", "tokenizers", "treebank"},
     "counting": {"console", "tokenizers"},
     "lines": set(),
     "tokenfiles": {"files", "tokenizers"},
@@ -198,7 +198,7 @@ ALLOWED = {
         "config", "console", "errors", "options", "parallel", "server.app", "server.log",
         "server.protocol", "server.service", "server.settings",
     },
-    "server.beside": {"server.command", "server.settings"},
+    "server.beside": {"parallel", "server.command", "server.settings"},
     "__main__": {"console", "errors"},
     "__init__": {"config", "errors", "generator", "model"},
 }  # fmt: skip

@@ -79,10 +79,10 @@ def read(directory: Path) -> tuple[Metadata, dict[str, Array]]:
     vectorizer, seeds = _objects(directory / "model.pkl")
     tokens = _tokens(vectorizer, directory / "model.pkl")
     config = _tokenizer_config(vectorizer, directory / "model.pkl")
-    unknown = KINDS[config.word_tokens].from_text("", config).vocabulary
-    if unknown[0] in tokens:
+    unknown = KINDS[config.word_tokens].unknown_token
+    if unknown in tokens:
         raise _cannot(
-            directory / "model.pkl", f"textgen keeps its token {unknown[0]!r} for what is unknown"
+            directory / "model.pkl", f"textgen keeps its token {unknown!r} for what is unknown"
         )
     with WeightsFile(directory / "model.h5") as file:
         layers = _layers(file)
@@ -90,7 +90,7 @@ def read(directory: Path) -> tuple[Metadata, dict[str, Array]]:
         weights = _weights(file, model, layers, len(tokens))
     values = {
         "model": model.to_dict(),
-        "tokenizer": {"config": config.to_dict(), "vocabulary": unknown + tokens},
+        "tokenizer": {"config": config.to_dict(), "vocabulary": [unknown, *tokens]},
         "training": TrainingConfig().to_dict(),
         "results": {},
         "line_starts": seeds,
