@@ -1,4 +1,4 @@
-"""Train a text generator on the text in a folder: its input.txt, or several settings of it."""
+"""Train a text generator on the text in a folder."""
 
 import argparse
 import contextlib
@@ -9,7 +9,6 @@ from pathlib import Path
 from textgen import console, settings_file
 from textgen.config import DEFAULT_FOLDER, ModelConfig, TokenizerConfig, TrainingConfig
 from textgen.distributed.layout import wanted
-from textgen.errors import TextgenError
 from textgen.options import ArgumentParser
 from textgen.server.settings import ServerConfig
 
@@ -63,10 +62,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     _add_worker_flags(parser)
     arguments = settings_file.merged(parser, parser.parse_args(argv))
     arguments.data_dir = Path(arguments.data_dir or DEFAULT_FOLDER)
-    if arguments.serve is not None and not 0 <= arguments.serve < 2**16:
-        raise TextgenError(f"--serve takes a port, 0 to 65535. Received: {arguments.serve}")
     for kind in (TokenizerConfig, ModelConfig, TrainingConfig):
         kind.from_flags(arguments)  # refuses values out of range, at once
+    if arguments.serve is not None:
+        ServerConfig.check("port", arguments.serve, "--serve")
     return arguments
 
 

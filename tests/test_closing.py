@@ -94,6 +94,12 @@ def test_advice_follows_from_the_losses(
     assert all(map(str.startswith, found, expected)), found
 
 
+def test_a_text_known_by_heart_leaves_a_loss_of_0() -> None:
+    by_heart = rows((1.0, 0.0), (0.5, 0.4), (0.0, 0.5))
+    assert closing.advice(by_heart, metadata())[0].startswith("more --dropout than 0: the")
+    assert closing.advice([*FALLING, *rows((0.0, 1.94))], metadata())[0].startswith("more --drop")
+
+
 def test_a_run_that_patience_ended_is_not_to_go_on() -> None:
     stalled = [*FALLING, *rows((1.85, 1.95), (1.85, 1.95))]
     assert closing.panel(Path("data/x"), stalled, metadata(patience=3))[-1] == GO_ON

@@ -82,9 +82,9 @@ def test_a_run_from_another_model_takes_its_sizes_and_vocabulary(
     light: None, trained_dir: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "input.txt").write_text("Żółw: " + VERSES * 4)
-    given = {"batch_size": 4, "seq_length": 20, "num_epochs": 1}
+    given = {"batch_size": 4, "seq_length": 20, "num_epochs": 1, "embedding_dropout": 0.1}
     plan = planning.plan(arguments(tmp_path, init_from=str(trained_dir), **given))
-    assert plan.model_config.rnn_size == 16
+    assert (plan.model_config.rnn_size, plan.model_config.embedding_dropout) == (16, 0.1)
     assert plan.corpus.tokenizer.vocabulary[-3:] == ["ó", "ł", "Ż"]
     best = training.fit(tmp_path, plan)
     fresh = training.fit(tmp_path, plan._replace(weights=None))

@@ -3,11 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import TINY_MODEL, TINY_TRAINING, VERSES
+from tests.conftest import TINY_MODEL, TINY_TRAINING, VERSES, train_on
 from textgen.clock import RunClock
 from textgen.config import TokenizerConfig
 from textgen.progress import ProgressBar
-from textgen.training import train
 
 
 def test_live_samples_show_four_temperatures(
@@ -15,7 +14,7 @@ def test_live_samples_show_four_temperatures(
 ) -> None:
     (tmp_path / "input.txt").write_text(VERSES * 2)
     config = replace(TINY_TRAINING, num_epochs=1, live_sample=True)
-    train(tmp_path, TINY_MODEL, TokenizerConfig(), config)
+    train_on(tmp_path, TINY_MODEL, TokenizerConfig(), config)
     shown, said = capsys.readouterr()
     assert len(shown) > 4 * 200
     for temperature in (0.2, 0.5, 1.0, 1.2):

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from textgen.arrays import Ids
 from textgen.batch import Model, last_ids
-from textgen.sampling import Ids, Reals, Rules, log_softmax, restrained
+from textgen.sampling import Reals, Rules, log_softmax, restrained
 
 
 class Candidate(NamedTuple):

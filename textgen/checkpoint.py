@@ -19,10 +19,11 @@ from typing import Any, NamedTuple
 import h5py
 
 from textgen import safe_pickle, tokenizers
+from textgen.arrays import Array
 from textgen.config import ModelConfig, TrainingConfig
 from textgen.errors import TextgenError
 from textgen.files import replacing, write_atomic
-from textgen.network import Array, weight_shapes
+from textgen.network import weight_shapes
 from textgen.tokenizers import Tokenizer
 from textgen.weights_file import WeightsFile
 

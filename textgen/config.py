@@ -60,7 +60,7 @@ class TokenizerConfig(Config):
             )
 
 
-CELLS = ("lstm", "gru", "rnn")
+CELL_NAMES = ("lstm", "gru", "rnn")
 OPTIMIZERS = {
     "adamw": {},
     "adam": {"weight_decay": 0.0},
@@ -117,7 +117,7 @@ class ModelConfig(Config):
         " Twain's words 8 epochs gave 4.01 nats, without 4.05 (2 epochs 4.39, without 4.34)",
         words=True,
     )
-    cell: str = option("lstm", "the kind of recurrent layer", choices=CELLS)
+    cell: str = option("lstm", "the kind of recurrent layer", choices=CELL_NAMES)
     recurrent_dropout: float = option(
         0.0,
         "share of what a layer remembers from step to step that is dropped while training; slow,"

@@ -20,10 +20,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from textgen import checkpoint, console, safe_pickle
+from textgen.arrays import Array
 from textgen.checkpoint import Metadata
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textgen.errors import TextgenError
-from textgen.network import Array, weight_shapes
+from textgen.network import weight_shapes
 from textgen.options import ArgumentParser
 from textgen.safe_pickle import Record
 from textgen.tokenizers import KINDS
@@ -80,10 +81,10 @@ def read(directory: Path) -> tuple[Metadata, dict[str, Array]]:
     vectorizer, seeds = _objects(directory / "model.pkl")
     tokens = _tokens(vectorizer, directory / "model.pkl")
     config = _tokenizer_config(vectorizer, directory / "model.pkl")
-    unknown = KINDS[config.word_tokens].from_text("", config).vocabulary
-    if unknown[0] in tokens:
+    unknown = KINDS[config.word_tokens].unknown_token
+    if unknown in tokens:
         raise _cannot(
-            directory / "model.pkl", f"textgen keeps its token {unknown[0]!r} for what is unknown"
+            directory / "model.pkl", f"textgen keeps its token {unknown!r} for what is unknown"
         )
     with WeightsFile(directory / "model.h5") as file:
         layers = _layers(file)
@@ -91,7 +92,7 @@ def read(directory: Path) -> tuple[Metadata, dict[str, Array]]:
         weights = _weights(file, model, layers, len(tokens))
     values = {
         "model": model.to_dict(),
-        "tokenizer": {"config": config.to_dict(), "vocabulary": unknown + tokens},
+        "tokenizer": {"config": config.to_dict(), "vocabulary": [unknown, *tokens]},
         "training": TrainingConfig().to_dict(),
         "results": {},
         "line_starts": seeds,

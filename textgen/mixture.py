@@ -6,11 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from textgen import tokenizers
+from textgen.arrays import Array, Ids
 from textgen.batch import Model, Stepper
 from textgen.controls import boundaries
 from textgen.errors import TextgenError
-from textgen.network import Array
-from textgen.sampling import Ids
 from textgen.tokenizers import UNKNOWN_ID, Tokenizer
 
 

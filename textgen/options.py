@@ -71,7 +71,13 @@ class Config:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
-            _check(field, getattr(self, field.name))
+            _check(field, getattr(self, field.name), flags_of(field)[0])
+
+    @classmethod
+    def check(cls, name: str, value: Any, flag: str) -> None:
+        """Refuse what the field `name` must not be, as the value of another command's `flag`."""
+        fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        _check(fields[name], value, flag)
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as built-in values, for metadata and YAML; tuples as lists."""
@@ -208,37 +214,36 @@ def plain(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _check(field: "dataclasses.Field[Any]", value: Any) -> None:
+def _check(field: "dataclasses.Field[Any]", value: Any, flag: str) -> None:
     if value is None and field.default is None:
         return
     kind = _kind(field)
     several = kind.several and isinstance(value, tuple) and (len(value) > 0 or not kind.single)
     if not several and not kind.single:
         raise TextgenError(
-            f"{flags_of(field)[0]} takes several values of type {kind.item.__name__}, as a list."
+            f"{flag} takes several values of type {kind.item.__name__}, as a list."
             f" Received: {value!r}"
         )
     for item in value if several else (value,):
-        _check_item(field, kind.item, item)
+        _check_item(field, kind.item, item, flag)
 
 
-def _check_item(field: "dataclasses.Field[Any]", kind: type, value: Any) -> None:
-    name = flags_of(field)[0]
+def _check_item(field: "dataclasses.Field[Any]", kind: type, value: Any, flag: str) -> None:
     accepted: Any = (int, float) if kind is float else kind
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
         raise TextgenError(
-            f"{name} takes a value of type {kind.__name__}. Received: {reprlib.repr(value)}"
+            f"{flag} takes a value of type {kind.__name__}. Received: {reprlib.repr(value)}"
         )
     if value == "":
-        raise TextgenError(f"{name} must not be empty")
+        raise TextgenError(f"{flag} must not be empty")
     if kind is float and not math.isfinite(value):
-        raise TextgenError(f"{name} must be a finite number. Received: {value}")
+        raise TextgenError(f"{flag} must be a finite number. Received: {value}")
     for relation, bound in field.metadata["bounds"].items():
         if not WITHIN[relation](value, bound):
-            raise TextgenError(f"{name} must be {relation} {bound}. Received: {value}")
+            raise TextgenError(f"{flag} must be {relation} {bound}. Received: {value}")
     choices = field.metadata["choices"]
     if choices and value not in choices:
-        raise TextgenError(f"{name} must be one of {', '.join(choices)}. Received: {value}")
+        raise TextgenError(f"{flag} must be one of {', '.join(choices)}. Received: {value}")
 
 
 class ArgumentParser(argparse.ArgumentParser):
