@@ -52,39 +52,56 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     """The flags."""
     parser = ArgumentParser(
-        description="Print new text from the model that train.py left in FOLDER."
+        description="Print new text from the model that train.py left in FOLDER.",
+        epilog='example: python sample.py --data-dir data/mine --seed "once upon" --diversity 0.5',
     )
-    parser.add_argument(
+    _add_source_flags(parser)
+    SamplingConfig.add_flags(parser)
+    _add_output_flags(parser)
+    return parser.parse_args()
+
+
+def _add_source_flags(parser: ArgumentParser) -> None:
+    """What writes, and what stands before."""
+    group = parser.add_argument_group("the model and its seed")
+    group.add_argument(
         "--data-dir", metavar="FOLDER", type=Path, action="append",
-        help=f"folder with model.h5 and model.pkl (default: {DEFAULT_FOLDER}); several mix: they"
-        " write a word (or sentence) by turns",
+        help=f"folder with model.h5 and model.pkl (default: {DEFAULT_FOLDER}); repeat the flag to"
+        " mix models: they write a word (or sentence) by turns",
     )  # fmt: skip
-    parser.add_argument(
-        "--weights", metavar="X,X", type=numbers, help="blend the models, with these weights"
-    )
-    seeds = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        "--weights", metavar="X,X", type=numbers,
+        help="blend the models instead, with a weight for each, such as 0.7,0.3",
+    )  # fmt: skip
+    seeds = group.add_mutually_exclusive_group()
     seeds.add_argument(
         "--seed", metavar="TEXT", help="text to go on from (default: how some line of the corpus"
-        " starts)",
+        " starts); for the number that makes a text repeatable see --random-seed",
     )  # fmt: skip
     seeds.add_argument(
         "--seed-file", metavar="FILE", help="read the seed from FILE, or with - from standard"
         " input; a newline at its end is left away",
     )  # fmt: skip
-    SamplingConfig.add_flags(parser)
-    parser.add_argument(
+
+
+def _add_output_flags(parser: ArgumentParser) -> None:
+    """How many texts, and where they go in which form."""
+    add = parser.add_argument_group("how it is shown").add_argument
+    add(
         "--num-samples", metavar="N", type=positive, default=1,
         help="texts to write; each has the random seed of the one before, plus 1",
     )  # fmt: skip
-    parser.add_argument("--no-echo", action="store_true", help="leave the seed away")
-    parser.add_argument("--color", action="store_true", help="shade each token by its probability")
-    parser.add_argument("--json", action="store_true", help="print one JSON object per text")
-    parser.add_argument("--output", metavar="FILE", type=Path, help="write to FILE, in UTF-8")
-    parser.add_argument(
+    add("--no-echo", action="store_true", help="leave the seed away")
+    add(
+        "--color", action="store_true",
+        help="shade each token by its probability, from red to green",
+    )  # fmt: skip
+    add("--json", action="store_true", help="print one JSON object per text")
+    add("--output", metavar="FILE", type=Path, help="write to FILE, in UTF-8")
+    add(
         "--interactive", metavar="N", type=positive, nargs="?", const=10,
         help="show the N likeliest next tokens (10) and choose, type, go back or let it write",
     )  # fmt: skip
-    return parser.parse_args()
 
 
 def positive(text: str) -> int:
@@ -200,6 +217,7 @@ def ask(prompt: str) -> str:
     print(prompt, end="", file=sys.stderr, flush=True)
     line = sys.stdin.readline()
     if not line:
+        print(file=sys.stderr)  # the text begins on a line of its own
         raise EOFError
     return line.rstrip("\r\n")
 

@@ -1,4 +1,4 @@
-"""Train a text generator on the text in a folder: its input.txt, or several settings of it."""
+"""Train a text generator on the text in a folder."""
 
 import argparse
 import contextlib
@@ -9,7 +9,6 @@ from pathlib import Path
 from textgen import console, settings_file
 from textgen.config import DEFAULT_FOLDER, ModelConfig, TokenizerConfig, TrainingConfig
 from textgen.distributed.layout import wanted
-from textgen.errors import TextgenError
 from textgen.options import ArgumentParser
 from textgen.server.settings import ServerConfig
 
@@ -18,11 +17,10 @@ def main() -> None:
     """Parse the flags and train."""
     arguments = parse(sys.argv[1:])
     level, layout = console.level(arguments.quiet, arguments.verbose), wanted(arguments)
-
-    from textgen import planning, training  # only now: they import TensorFlow
-    from textgen.distributed import agreement
-
     with console.verbosity(level), watched(arguments):
+        from textgen import planning, training  # only now: they import TensorFlow
+        from textgen.distributed import agreement
+
         if layout is None:
             plan = planning.plan(arguments)
             training.fit(arguments.data_dir, plan, keep_samples=arguments.serve is not None)
@@ -33,7 +31,8 @@ def main() -> None:
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The flags of a command line, and those of its --config file."""
     parser = ArgumentParser(
-        description="Train a text generator on FOLDER/input.txt and keep the model in FOLDER."
+        description="Train a text generator on FOLDER/input.txt and keep the model in FOLDER.",
+        epilog="example: python train.py --data-dir data/mine --minutes 10 --validation-split 0.1",
     )
     parser.add_argument(
         "--data-dir", metavar="FOLDER", type=Path,
@@ -58,31 +57,30 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--verbose", action="store_true", help="say all settings, and more about each epoch"
     )
-    _add_worker_flags(parser)
     for kind in (TokenizerConfig, ModelConfig, TrainingConfig):
         kind.add_flags(parser)
+    _add_worker_flags(parser)
     arguments = settings_file.merged(parser, parser.parse_args(argv))
     arguments.data_dir = Path(arguments.data_dir or DEFAULT_FOLDER)
-    if arguments.serve is not None and not 0 <= arguments.serve < 2**16:
-        raise TextgenError(f"--serve takes a port, 0 to 65535. Received: {arguments.serve}")
     for kind in (TokenizerConfig, ModelConfig, TrainingConfig):
         kind.from_flags(arguments)  # refuses values out of range, at once
+    if arguments.serve is not None:
+        ServerConfig.check("port", arguments.serve, "--serve")
     return arguments
 
 
 def _add_worker_flags(parser: ArgumentParser) -> None:
-    parser.add_argument(
+    add = parser.add_argument_group("several machines").add_argument
+    add(
         "--distribute", action="store_true",
         help="train one model on several machines: those in the environment variable TF_CONFIG",
     )  # fmt: skip
-    parser.add_argument(
+    add(
         "--workers", metavar="HOST:PORT,HOST:PORT",
         help="instead of TF_CONFIG: the machines, in the same order on all; the first one is the"
         " chief, which writes the model",
     )  # fmt: skip
-    parser.add_argument(
-        "--worker-index", metavar="I", type=int, help="which of --workers this machine is, from 0"
-    )
+    add("--worker-index", metavar="I", type=int, help="which of --workers this machine is, from 0")
 
 
 def watched(arguments: argparse.Namespace) -> contextlib.AbstractContextManager[None]:

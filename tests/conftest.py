@@ -65,7 +65,7 @@ def trained_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with FileLock(home / "verses.lock"):
         if not done.exists():
             write_texts(folder)
-            _train(folder)
+            train_on(folder, TINY_MODEL, TokenizerConfig(pristine_input=True), TINY_TRAINING)
             done.touch()
     return folder
 
@@ -78,10 +78,15 @@ def write_texts(folder: Path, text: str = VERSES * 4) -> Path:
     return folder
 
 
-def _train(folder: Path) -> None:
-    from textgen.training import train
+def train_on(
+    folder: Path, model: ModelConfig, tokenizer: TokenizerConfig, config: TrainingConfig
+) -> dict[str, float]:
+    """Train a model on the texts of a folder and keep it there; see `training.fit`."""
+    from textgen.tokenization import VocabularyRule, read_corpus
+    from textgen.training import Plan, fit
 
-    train(folder, TINY_MODEL, TokenizerConfig(pristine_input=True), TINY_TRAINING)
+    corpus = read_corpus(folder, VocabularyRule(tokenizer), config.validation_split)
+    return fit(folder, Plan(corpus, model, config))
 
 
 @contextlib.contextmanager

@@ -155,6 +155,10 @@ def refused(directory: Path) -> str:
 def test_missing_files_are_named(pair: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     empty = tmp_path_factory.mktemp("empty")
     assert f"no model in {empty}. Train one: python train.py" in refused(empty)
+    spaced = empty / "a b"
+    assert refused(spaced).endswith(f"python train.py --data-dir '{spaced}'")
+    file = pair / "model.h5"
+    assert refused(file) == f"{file} is a file: give its folder, {pair}"
     (pair / "model.pkl").unlink()
     assert f"{pair / 'model.pkl'} is missing" in refused(pair)
 

@@ -40,11 +40,24 @@ def test_the_panel_says_what_was_reached_and_what_comes_next() -> None:
     ]
 
 
+def test_commands_can_be_pasted_where_the_folder_has_a_space() -> None:
+    *_, sample, train = closing.panel(Path("data/my book"), FALLING, metadata())
+    assert sample.endswith("python sample.py --data-dir 'data/my book'")
+    assert "python train.py --data-dir 'data/my book' --resume" in train
+
+
 def test_a_model_that_knows_the_text_by_heart_is_not_trained_on() -> None:
     assert closing.panel(Path("data/x"), RISING, metadata())[1:] == [
         "overfitting: yes, the validation loss rises after epoch 2",
         "to try: more --dropout than 0: the validation loss has risen by 11%",
         "more text:  python sample.py --data-dir data/x",
+    ]
+
+
+def test_a_run_that_only_compiled_is_said_to_be_too_short() -> None:
+    short: list[Row] = [{"epoch": 1, "loss": 5.2, "tokens_per_second": 0}]
+    assert closing.advice(short, metadata(minutes=0.2)) == [
+        "--minutes 0.4: this run had hardly time to compile"
     ]
 
 
@@ -62,7 +75,7 @@ def test_what_was_not_measured_is_not_judged() -> None:
 @pytest.mark.parametrize(
     ("history", "settings", "expected"),
     [
-        (FALLING, {}, ["a larger --rnn-size than 128, for as many epochs"]),
+        (FALLING, {}, ["a new run with a larger --rnn-size than 128 and time for as many"]),
         (FALLING[:2], {}, []),
         (APART, {"dropout": 0.5}, ["more text, or a smaller --rnn-size than 128: the validation"]),
         (
@@ -79,6 +92,12 @@ def test_advice_follows_from_the_losses(
     found = closing.advice(history, metadata(**settings))
     assert len(found) == len(expected)
     assert all(map(str.startswith, found, expected)), found
+
+
+def test_a_text_known_by_heart_leaves_a_loss_of_0() -> None:
+    by_heart = rows((1.0, 0.0), (0.5, 0.4), (0.0, 0.5))
+    assert closing.advice(by_heart, metadata())[0].startswith("more --dropout than 0: the")
+    assert closing.advice([*FALLING, *rows((0.0, 1.94))], metadata())[0].startswith("more --drop")
 
 
 def test_a_run_that_patience_ended_is_not_to_go_on() -> None:

@@ -106,6 +106,40 @@ def test_help_shows_defaults_and_ranges_of_words() -> None:
     )
 
 
+def test_help_has_headings_made_of_the_fields() -> None:
+    parser = ArgumentParser()
+    SamplingConfig.add_flags(parser)
+    written, drawn = parser.format_help().split("how each token is drawn:")
+    assert "what is written:\n  --length N" in written
+    assert "--stop TEXT" in written
+    assert drawn.startswith("\n  --diversity X")
+
+
+def test_a_heading_without_flags_is_not_shown() -> None:
+    parser = ArgumentParser()
+    fields = frozenset(field.name for field in dataclasses.fields(TokenizerConfig))
+    TokenizerConfig.add_flags(parser, without=fields - {"lowercase"})
+    assert "how text becomes tokens:\n  --lowercase" in parser.format_help()
+    parser = ArgumentParser()
+    TokenizerConfig.add_flags(parser, without=fields)
+    assert "how text becomes tokens" not in parser.format_help()
+
+
+@pytest.mark.parametrize(
+    ("flag", "nearest"),
+    [("--minuts", "--minutes"), ("--rnn_size=3", "--rnn-size"), ("--diversty", "--diversity")],
+)
+def test_the_flag_that_was_meant_is_named(flag: str, nearest: str) -> None:
+    with pytest.raises(TextgenError, match=rf"{flag}\. Nearest: {nearest} \(see"):
+        parsed(flag)
+
+
+@pytest.mark.parametrize("flag", ["--xyzzy", "file.txt", "-9"])
+def test_nothing_is_named_where_nothing_is_near(flag: str) -> None:
+    with pytest.raises(TextgenError, match=rf"unrecognized arguments: {flag} \(see"):
+        parsed(flag)
+
+
 @pytest.mark.parametrize("config", ALL)
 def test_every_setting_is_explained(config) -> None:
     for field in dataclasses.fields(config):

@@ -59,6 +59,19 @@ def test_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
         failing(ZeroDivisionError())
 
 
+@pytest.mark.parametrize(("module", "package"), [("h5py._x", "h5py"), ("yaml", "pyyaml")])
+def test_a_missing_package_is_named_where_there_is_no_clone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path, capsys: pytest.CaptureFixture[str],
+    module: str, package: str,
+) -> None:  # fmt: skip
+    missing = ModuleNotFoundError(name=module)
+    assert failing(missing) == 2
+    assert capsys.readouterr().err.endswith("Run: pip install -r requirements.txt\n")
+    monkeypatch.setattr(console, "REQUIREMENTS", tmp_path / "requirements.txt")
+    assert failing(missing) == 2
+    assert capsys.readouterr().err.endswith(f"is not installed. Run: pip install {package}\n")
+
+
 def test_closed_pipe_ends_quietly(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     with (tmp_path / "out").open("w") as stdout:
         monkeypatch.setattr(sys, "stdout", stdout)

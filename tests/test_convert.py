@@ -150,7 +150,9 @@ def test_from_the_command_line_to_a_sample(folder: Path) -> None:
     assert (sample.returncode, len(sample.stdout), sample.stderr) == (0, 24, "")
     again = run_python("-m", "textgen", "convert", folder)
     assert again.returncode == 2
-    assert "it is not a MetaModel of keras-text-generation" in again.stderr
+    assert (
+        "is not a MetaModel of keras-text-generation: there is nothing to convert" in again.stderr
+    )
 
 
 def read(folder: Path) -> Generator:
@@ -223,7 +225,7 @@ def test_other_pickles(folder: Path, ancestor: Any) -> None:
     (folder / "model.pkl").write_bytes(pickle.dumps("MetaModel", 3))
     assert "its MetaModel has no Vectorizer" in refused(folder)
     (folder / "model.pkl").write_bytes(b"")
-    assert "it is not a MetaModel" in refused(folder)
+    assert "is not a MetaModel" in refused(folder)
     (folder / "model.pkl").unlink()
     assert "model.pkl is missing" in refused(folder)
 

@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import VERSES
+from tests.conftest import VERSES, train_on
 from textgen import checkpoint
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
-from textgen.training import train
 
 RATE = {False: 0.004, True: 0.003}
 """The default when these figures were taken."""
@@ -46,7 +45,7 @@ def test_default_settings_give_the_weights_they_always_gave(
     tokenizer = TokenizerConfig(word_tokens=word_tokens)
     model = ModelConfig(**ModelConfig.defaults(word_tokens))
     defaults = TrainingConfig(**TrainingConfig.defaults(word_tokens))
-    train(
+    train_on(
         tmp_path,
         model,
         tokenizer,

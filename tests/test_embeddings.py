@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 from gensim.models import KeyedVectors
 
-from tests.conftest import run_python
+from tests.conftest import run_python, train_on
 from textgen import checkpoint, embeddings
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textgen.errors import TextgenError
-from textgen.training import train
 
 WORDS = {"river": [1.0, 0.0, 2.0], "the": [0.0, 1.0, 0.0], "rain": [2.0, 2.0, 1.0]}
 VOCABULARY = ["?", "The", "river", "moon", "rain"]
@@ -122,7 +121,7 @@ def test_frozen_vectors_are_those_of_the_file_after_training(
         batch_size=4, seq_length=5, seq_step=5, num_epochs=1, random_seed=1, word2vec=str(path),
         freeze_embeddings=True,
     )  # fmt: skip
-    train(tmp_path, model, TokenizerConfig(word_tokens=True), config)
+    train_on(tmp_path, model, TokenizerConfig(word_tokens=True), config)
     metadata, weights = checkpoint.load(tmp_path)
     rows = dict(zip(metadata.tokenizer.vocabulary, weights["embedding/embeddings"], strict=True))
     assert (rows["river"].tolist(), rows["The"].tolist()) == ([1, 2], [0, 1])

@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import TINY_MODEL, TINY_TRAINING, VERSES
+from tests.conftest import TINY_MODEL, TINY_TRAINING, VERSES, train_on
 from textgen import events
 from textgen.config import TokenizerConfig
 from textgen.errors import TextgenError
-from textgen.training import train
 
 TRIES = 300
 
@@ -36,7 +35,7 @@ def test_tensorboard_shows_the_run(
 ) -> None:
     (tmp_path / "input.txt").write_text(VERSES * 2, encoding="utf-8")
     config = replace(TINY_TRAINING, num_epochs=2, tensorboard=True, print_every=1)
-    train(tmp_path, replace(TINY_MODEL, num_layers=1), TokenizerConfig(), config)
+    train_on(tmp_path, replace(TINY_MODEL, num_layers=1), TokenizerConfig(), config)
     shown, said = capsys.readouterr()
     assert shown == "", "samples are printed with --live-sample only"
     assert f"tensorboard --logdir {events.folder(tmp_path)}" in said
@@ -60,9 +59,10 @@ def test_tensorboard_shows_the_run(
 
 
 def test_each_run_has_its_own_folder_and_a_resumed_one_keeps_it(tmp_path: Path) -> None:
+    (events.folder(tmp_path) / "1-renamed").mkdir(parents=True)
     for resumed in (False, False, True):
         events.Events(events.run_folder(tmp_path, resumed), dict)
-    assert sorted(path.name for path in events.folder(tmp_path).iterdir()) == ["1", "2"]
+    assert {path.name for path in events.folder(tmp_path).iterdir()} == {"1", "1-renamed", "2"}
 
 
 def test_tensorboard_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,9 @@ import pytest
 
 from tests.conftest import VERSES
 from textgen import checkpoint, finetuning
+from textgen.config import CELL_NAMES, ModelConfig
 from textgen.generator import Generator
-from textgen.network import Network
+from textgen.network import Network, weight_shapes
 from textgen.tokenizers import count, extended
 
 
@@ -28,7 +29,7 @@ def test_an_extended_model_predicts_old_tokens_as_before(trained_dir: Path) -> N
     assert set(new[len(old) :]) == set("żółw") - set(old)
     more, rng = len(new) - len(old), np.random.default_rng(1)
     before = Generator.load(trained_dir).network
-    after = Network(origin.model, finetuning.with_new_tokens(weights, more, False, rng))
+    after = Network(origin.model, finetuning.with_new_tokens(weights, more, origin.model, rng))
     ids = np.array([tokenizer.encode("The river")])
     logits, _ = before.read(ids, before.initial_state(1))
     longer, _ = after.read(ids, after.initial_state(1))
@@ -44,6 +45,23 @@ def test_tied_weights_stay_tied() -> None:
         "logits/kernel": embedding.T,
         "logits/bias": np.zeros(5, np.float32),
     }
-    new = finetuning.with_new_tokens(weights, 2, True, rng)
+    model = ModelConfig(embedding_size=3, rnn_size=3, tie_weights=True)
+    new = finetuning.with_new_tokens(weights, 2, model, rng)
     assert new["logits/bias"].shape == (7,)
     np.testing.assert_array_equal(new["logits/kernel"].T, new["embedding/embeddings"])
+
+
+@pytest.mark.parametrize("cell", CELL_NAMES)
+def test_one_hot_tokens_are_extended_too(cell: str) -> None:
+    model = ModelConfig(embedding_size=0, rnn_size=3, cell=cell)
+    rng = np.random.default_rng(0)
+    shapes = weight_shapes(model, 5)
+    weights = {path: rng.normal(size=shape).astype(np.float32) for path, shape in shapes.items()}
+    weights["embedding/embeddings"] = np.eye(5, dtype=np.float32)
+    before = Network(model, weights)
+    after = Network(model, finetuning.with_new_tokens(weights, 2, model, rng))
+    ids = np.array([[1, 4, 2]])
+    logits, _ = before.read(ids, before.initial_state(1))
+    longer, _ = after.read(ids, after.initial_state(1))
+    np.testing.assert_allclose(longer[:, :5], logits, atol=1e-5)
+    assert after.read(ids + 2, after.initial_state(1))[0].shape == (1, 7)

@@ -18,6 +18,12 @@ def test_line_starts_of_texts_without_lines() -> None:
     assert some_line_starts("\n\n\nx\n\n\n", np.random.default_rng(0)) == ["x"]
 
 
+def test_an_indentation_is_no_part_of_a_start() -> None:
+    text = f"{' ' * 50}THE END\n{' ' * 35}of a long word\n{' ' * 2000}far away\n"
+    starts = some_line_starts(text, np.random.default_rng(0))
+    assert set(starts) == {"THE END", "of a long word"}
+
+
 def test_pieces_are_sampled_alike_and_only_where_lines_begin() -> None:
     sample = LineStarts()
     for number in range(30):

@@ -10,10 +10,11 @@ from textgen import __main__ as table
 from textgen.errors import TextgenError
 
 
+@pytest.mark.parametrize("arguments", [["--help"], []])
 def test_help_lists_every_command_on_a_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["textgen", "--help"])
+    monkeypatch.setattr(sys, "argv", ["textgen", *arguments])
     table.main()
     lines = capsys.readouterr().out.splitlines()
     for name, command in table.COMMANDS.items():
@@ -23,7 +24,7 @@ def test_help_lists_every_command_on_a_line(
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [(["dance"], "dance is not a command: choose from corpus"),
-     ([], "no command given: choose from corpus")],
+     (["train"], "train is not a command: run python train.py, or choose from corpus")],
 )  # fmt: skip
 def test_an_unknown_command_names_the_known_ones(
     monkeypatch: pytest.MonkeyPatch, arguments: list[str], problem: str

@@ -70,14 +70,17 @@ def mix_error(*arguments) -> str:
 def test_models_that_do_not_fit() -> None:
     characters = random_generator()
     words = random_generator(word_tokenizer())
-    assert "the models do not fit together" in mix_error([characters, words])
+    error = mix_error([characters, words])
+    assert "fit together: trained with different --word-tokens, --pristine-input. Mix" in error
     lower = random_generator(build_tokenizer("abc", TokenizerConfig()))
-    assert "'pristine_input': False" in mix_error([characters, lower])
+    assert "different --pristine-input. Mix" in mix_error([characters, lower])
 
 
 def test_weights_that_do_not_fit() -> None:
     model = random_generator()
-    assert "--weights needs 2 numbers, one per model" in mix_error([model, model], (1.0,))
+    assert "--weights takes one number for each model, here 2. Received: 1" in mix_error(
+        [model, model], (1.0,)
+    )
     assert "--weights must be above 0" in mix_error([model, model], (1.0, 0.0))
     assert "--weights must be above 0" in mix_error([model, model], (1.0, float("nan")))
     one, other = biased_generator({"a": 1, "b": 1}), biased_generator({"c": 1, "d": 1})

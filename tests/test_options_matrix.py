@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 import textgen
-from tests.conftest import VERSES
-from textgen.config import CELLS, OPTIMIZERS, ModelConfig, TokenizerConfig, TrainingConfig
-from textgen.training import train
+from tests.conftest import VERSES, train_on
+from textgen.config import CELL_NAMES, OPTIMIZERS, ModelConfig, TokenizerConfig, TrainingConfig
 
 TINY = {"batch_size": 4, "seq_length": 20, "seq_step": 20, "num_epochs": 4, "random_seed": 1}
 
@@ -16,7 +15,7 @@ TINY = {"batch_size": 4, "seq_length": 20, "seq_step": 20, "num_epochs": 4, "ran
 def trained(folder: Path, model: ModelConfig, **settings: object) -> list[float]:
     """The training losses, epoch by epoch."""
     (folder / "input.txt").write_text(VERSES * 4, encoding="utf-8")
-    train(folder, model, TokenizerConfig(), TrainingConfig(**TINY | settings))
+    train_on(folder, model, TokenizerConfig(), TrainingConfig(**TINY | settings))
     assert len(textgen.load(folder).generate("The ", 20, random_seed=1)) == 20
     with (folder / "history.csv").open() as file:
         return [float(row["loss"]) for row in csv.DictReader(file)]
@@ -38,7 +37,7 @@ def test_cells_train_with_optimizers(tmp_path: Path, cell: str, optimizer: str) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
 def test_every_cell_trains_with_every_optimizer(tmp_path: Path, cell: str, optimizer: str) -> None:
     check(tmp_path, cell, optimizer)
 

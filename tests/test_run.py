@@ -22,7 +22,7 @@ from textgen.backend import keras
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textgen.dataset import Batches, training_batches
 from textgen.errors import TextgenError
-from textgen.tokenization import VocabularyRule
+from textgen.tokenization import VocabularyRule, read_corpus
 from textgen.training import Plan
 from textgen.validation import Validation
 
@@ -52,7 +52,7 @@ def fit(
     resume: bool = False,
     model: ModelConfig = MODEL,
 ) -> dict[str, float]:
-    corpus = training.read_corpus(folder, VocabularyRule(TokenizerConfig()), 0.0)
+    corpus = read_corpus(folder, VocabularyRule(TokenizerConfig()), 0.0)
     return training.fit(folder, Plan(corpus, model, config, resume))
 
 
@@ -150,7 +150,7 @@ def calls_per_epoch(folder: Path) -> int:
 
 
 def batches_of(folder: Path, steps_per_epoch: int | None) -> Batches:
-    corpus = training.read_corpus(folder, VocabularyRule(TokenizerConfig()), 0.0)
+    corpus = read_corpus(folder, VocabularyRule(TokenizerConfig()), 0.0)
     sizes = CONFIG.batch_size, CONFIG.seq_length, CONFIG.seq_step
     return training_batches(corpus.training.ids, *sizes, steps_per_epoch)
 
@@ -224,6 +224,22 @@ def test_a_diverged_run_goes_back_once_with_half_the_learning_rate(
     assert [row["epoch"] for row in history(verses)] == list("123")
     progress = snapshots.stored_progress(verses)
     assert progress.rate_factor == 0.5
+
+
+def test_an_interruption_after_a_divergence_writes_no_spoilt_model(
+    verses: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def poison_and_interrupt(model: keras.Model) -> None:
+        poison(model)
+        interrupt(model)
+
+    at(monkeypatch, 2, poison_and_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        fit(verses)
+    assert "saved at step 0. To go on:" in capsys.readouterr().err
+    for folder in (verses, verses / "latest"):
+        for path, array in checkpoint.load(folder).weights.items():
+            assert np.isfinite(array).all(), path
 
 
 def test_a_loss_that_is_no_number_stops_the_run(verses: Path) -> None:

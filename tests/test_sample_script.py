@@ -1,5 +1,6 @@
 """sample.py as a user runs it: flags, seeds, output, errors."""
 
+import io
 import json
 import shutil
 import signal
@@ -94,7 +95,9 @@ def test_models_mix(sample, trained_dir: Path, tmp_path: Path) -> None:
     alone = sample(*flags[2:]).stdout
     assert sample(*flags, "--weights", "0.5,0.5").stdout == alone
     assert sample(*flags).stdout == alone
-    assert "--weights needs 2 numbers" in error_of(sample(*flags, "--weights", "1"))
+    assert "--weights takes one number for each model, here 2. Received: 1" in error_of(
+        sample(*flags, "--weights", "1")
+    )
     assert "no model in" in error_of(sample("--data-dir", tmp_path))
 
 
@@ -149,6 +152,16 @@ def test_a_full_disk(sample, trained_dir: Path) -> None:
         "error: cannot write standard output (No space left on device): check the folder and the"
         " free space\n"
     )
+
+
+def test_the_end_of_input_ends_the_line_of_the_question(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("a\n"))
+    assert script.ask("> ") == "a"
+    with pytest.raises(EOFError):
+        script.ask("> ")
+    assert capsys.readouterr() == ("", "> > \n")
 
 
 def test_ctrl_c_keeps_the_file(trained_dir: Path, tmp_path: Path) -> None:

@@ -35,13 +35,29 @@ def test_a_file_gives_flags_and_the_command_line_wins(tmp_path: Path) -> None:
     assert (arguments.data_dir, arguments.quiet, arguments.resume) == (Path("x"), True, False)
 
 
+def test_a_flag_that_says_no_or_zero_wins_too(tmp_path: Path) -> None:
+    path = written(tmp_path, "word_tokens: true\ntie_weights: true\ndropout: 0.5\nserve: 1\n")
+    arguments = parsed(path, "--no-tie-weights", "--dropout", "0", "--serve", "0")
+    model = ModelConfig.from_flags(arguments, word_tokens=True)
+    assert (model.tie_weights, model.dropout, arguments.serve) == (False, 0.0, 0)
+
+
+def test_a_value_is_read_as_on_the_command_line(tmp_path: Path) -> None:
+    arguments = parsed(written(tmp_path, "data-dir: 2024\nworkers: 5\nserve: 8081\n"))
+    assert (arguments.data_dir, arguments.workers, arguments.serve) == (Path("2024"), "5", 8081)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("rnn-sise: 3", "unknown name 'rnn_sise'. Nearest: rnn-size"),
-        ("config: other.yaml", "unknown name 'config'"),
+        ("config: other.yaml", "unknown name 'config'. Nearest: min-count"),
         ("rnn-size: big", "rnn_size cannot be 'big'"),
-        ("rnn-size: 1.5", "--rnn-size takes a value of type int. Received: 1.5"),
+        ("rnn-size: 1.5", "rnn_size cannot be 1.5"),
+        ("rnn-size: true", "rnn_size cannot be True"),
+        ("optimizer: [sgd]", "--optimizer must be one of adamw"),
+        ("serve: [1]", "serve cannot be [1]"),
+        ("worker-index: 0.5", "worker_index cannot be 0.5"),
         ("quiet: 3", "quiet is true or false. Received: 3"),
         ("- 1", "must hold lines like `rnn-size: 256`"),
         ("a: [", "cannot be read as YAML: "),
@@ -75,6 +91,17 @@ def test_a_runs_own_record_has_all_its_settings_and_its_folder(
     assert ModelConfig.from_flags(arguments) == metadata.model
     assert TrainingConfig.from_flags(arguments) == metadata.training == TINY_TRAINING
     assert TokenizerConfig.from_flags(arguments) == metadata.tokenizer.config
+
+
+@pytest.mark.parametrize("text", ["input.txt", "input.txt.gz", "input/one.txt"])
+def test_the_record_of_the_latest_model_means_the_folder_with_the_text(
+    tmp_path: Path, text: str
+) -> None:
+    latest = tmp_path / "latest"
+    latest.mkdir()
+    (tmp_path / text).parent.mkdir(exist_ok=True)
+    (tmp_path / text).touch()
+    assert parsed(written(latest, "model_id: x\n")).data_dir == tmp_path
 
 
 def test_a_run_is_repeated(trained_dir: Path, tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -28,6 +29,11 @@ def test_a_text_that_is_read_more_often_gets_more_dropout() -> None:
     assert (shares[0], shares[-1]) == (0.0, 0.5)
 
 
+def test_dropout_grows_in_small_steps_with_the_time() -> None:
+    shares = [chosen(minutes / 4)["dropout"] for minutes in range(1, 41)]
+    assert max(abs(later - share) for share, later in pairwise(shares)) < 0.11
+
+
 def test_choices_are_valid_settings() -> None:
     for words in (False, True):
         settings = chosen(5, words=words)
@@ -47,7 +53,7 @@ def test_words_that_are_read_a_few_times_are_learned_in_small_steps() -> None:
 
 def test_the_reason_has_the_numbers() -> None:
     choice = sizing.choose(2, 960_000, False, sizing.REFERENCE_GFLOPS)
-    assert choice.reason == ("about 65,000 characters/s here read the text 8.1 times in 2 minutes")
+    assert choice.reason == ("about 40,000 characters/s here read the text 5.0 times in 2 minutes")
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,19 @@ def test_the_table_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     ]  # 92 weights x 6e-6 s x 10,000 tokens = 5.5 s, and 0.04 s
 
 
+@pytest.mark.parametrize(
+    ("config", "readings"),
+    [
+        (TrainingConfig(minutes=1.0), "epoch, which reads the text twice;"),
+        (TrainingConfig(minutes=1.0, seq_step=20), "epoch, which reads the text 3 times;"),
+        (TrainingConfig(minutes=1.0, seq_step=50), "epoch; 1 minute"),
+        (TrainingConfig(minutes=1.0, steps_per_epoch=9), "epoch; 1 minute"),
+    ],
+)
+def test_it_says_how_often_an_epoch_reads_the_text(config: TrainingConfig, readings: str) -> None:
+    assert readings in summary.table(ModelConfig(), config, 5, 1000, "word")[-1]
+
+
 def test_minutes_need_no_estimate() -> None:
     lines = summary.table(ModelConfig(), TrainingConfig(minutes=2.0), 5, 1000, "word")
     assert lines[-1].endswith("; 2 minutes")

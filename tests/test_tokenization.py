@@ -18,9 +18,8 @@ from tests.stoppable_tokenization import in_pieces_of
 from textgen import pieces, splitting, tokenization
 from textgen.config import TokenizerConfig
 from textgen.errors import TextgenError
-from textgen.tokenization import Corpus, VocabularyRule
+from textgen.tokenization import Corpus, VocabularyRule, read_corpus
 from textgen.tokenizers import build_tokenizer
-from textgen.training import read_corpus
 
 WORDS = TokenizerConfig(word_tokens=True)
 

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import TINY_MODEL, TINY_TRAINING, VERSES
+from tests.conftest import TINY_MODEL, TINY_TRAINING, VERSES, train_on
 from textgen import checkpoint
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textgen.errors import TextgenError
-from textgen.training import train
 
 
 def history(directory: Path) -> list[dict[str, str]]:
@@ -45,7 +44,7 @@ def test_minutes_end_the_run_and_the_schedule(
     monkeypatch.setattr("textgen.clock.time.perf_counter", lambda: next(ticks) / 100)
     (tmp_path / "input.txt").write_text(VERSES * 2)
     config = replace(TINY_TRAINING, minutes=0.1, num_epochs=1)
-    best = train(tmp_path, TINY_MODEL, TokenizerConfig(), config)
+    best = train_on(tmp_path, TINY_MODEL, TokenizerConfig(), config)
     assert "val_loss" not in best, "nothing is held out unless asked for"
     last = history(tmp_path)[-1]
     assert float(last["learning_rate"]) < 0.02 * TINY_TRAINING.learning_rate
@@ -55,10 +54,10 @@ def test_minutes_end_the_run_and_the_schedule(
 def test_a_share_of_the_text_is_held_out(light: None, tmp_path: Path) -> None:
     (tmp_path / "input.txt").write_text(VERSES * 6)
     config = replace(TINY_TRAINING, num_epochs=1, validation_split=0.2)
-    assert "val_loss" in train(tmp_path, TINY_MODEL, TokenizerConfig(), config)
+    assert "val_loss" in train_on(tmp_path, TINY_MODEL, TokenizerConfig(), config)
 
 
 def test_tiny_texts_are_refused_with_the_numbers(tmp_path: Path) -> None:
     (tmp_path / "input.txt").write_text("Too short to learn from.\n")
     with pytest.raises(TextgenError, match=r"needs at least 1,626 tokens; .* has 25"):
-        train(tmp_path, ModelConfig(), TokenizerConfig(), TrainingConfig())
+        train_on(tmp_path, ModelConfig(), TokenizerConfig(), TrainingConfig())

@@ -101,6 +101,15 @@ def test_files_that_cannot_be_read_are_kept_as_they_are(tmp_path: Path) -> None:
     assert not (tmp_path / "model.pkl").exists()
 
 
+def test_files_that_cannot_be_read_do_not_replace_a_model(folder: Path) -> None:
+    keep_previous(folder)
+    (folder / "model.h5").unlink()
+    left = (folder / "model.pkl").read_bytes()
+    keep_previous(folder)
+    assert checkpoint.load(folder / "previous").weights
+    assert (folder / "previous" / "unreadable" / "model.pkl").read_bytes() == left
+
+
 def test_a_folder_without_a_model_has_nothing_to_keep(tmp_path: Path) -> None:
     keep_previous(tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -29,10 +29,16 @@ COMMANDS = {
     "train-on-ray": Command("distributed.ray", "run train.py on the machines of a Ray cluster"),
 }
 
+SCRIPTS = ("train", "sample")
+"""Which are no commands, though they are asked for as such."""
+MORE = """\
+python -m textgen COMMAND --help tells the flags of a command. To train a model and to let it write
+there are the scripts train.py and sample.py."""
+
 
 def main() -> None:
     """Run the command that `sys.argv` asks for. Raises TextgenError."""
-    name, *arguments = sys.argv[1:] or [""]
+    name, *arguments = sys.argv[1:] or ["--help"]
     if name in ("-h", "--help"):
         print(usage())
         return
@@ -40,9 +46,10 @@ def main() -> None:
         print(f"textgen {textgen.__version__}")
         return
     if name not in COMMANDS:
-        problem = f"{name} is not a command" if name else "no command given"
+        hint = f"run python {name}.py, or " if name in SCRIPTS else ""
         raise TextgenError(
-            f"{problem}: choose from {', '.join(COMMANDS)} (see python -m textgen --help)"
+            f"{name} is not a command: {hint}choose from {', '.join(COMMANDS)} (see python -m"
+            " textgen --help)"
         )
     importlib.import_module(f"textgen.{COMMANDS[name].module}").main(arguments)
 
@@ -50,7 +57,7 @@ def main() -> None:
 def usage() -> str:
     """Return the commands, a line each."""
     lines = [f"  {name:<13} {command.summary}" for name, command in COMMANDS.items()]
-    return "usage: python -m textgen COMMAND ...\n\n" + "\n".join(lines)
+    return "\n".join(["usage: python -m textgen COMMAND ...", "", *lines, "", MORE])
 
 
 def run() -> int:

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from textgen.network import Array
-from textgen.sampling import Ids, NoTokenLeftError, Reals, Rules, log_softmax, sample_next
+from textgen.arrays import Array, Ids
+from textgen.sampling import NoTokenLeftError, Reals, Rules, log_softmax, sample_next
 from textgen.tokenizers import UNKNOWN_ID
 
 BLOCK = 64

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from textgen.arrays import Ids
 from textgen.batch import Model, last_ids
-from textgen.sampling import Ids, NoTokenLeftError, Reals, Rules, log_softmax, restrained
+from textgen.sampling import NoTokenLeftError, Reals, Rules, log_softmax, restrained
 
 
 class Candidate(NamedTuple):

@@ -7,12 +7,11 @@ exact in floating point.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-Array: TypeAlias = npt.NDArray[np.float32]
+from textgen.arrays import Array
 
 HALF = np.array(0.5, np.float32)  # an array spares NumPy the conversion at every step
 

@@ -9,6 +9,7 @@ Both files carry the same `model_id`. While a pair is replaced there is a moment
 """
 
 import pickle
+import shlex
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
@@ -18,10 +19,11 @@ from typing import Any, NamedTuple
 import h5py
 
 from textgen import safe_pickle, tokenizers
+from textgen.arrays import Array
 from textgen.config import ModelConfig, TrainingConfig
 from textgen.errors import TextgenError
 from textgen.files import make_folder, replacing, write_atomic
-from textgen.network import Array, weight_shapes
+from textgen.network import weight_shapes
 from textgen.tokenizers import Tokenizer
 from textgen.weights_file import WeightsFile
 
@@ -123,10 +125,13 @@ def load(directory: Path) -> Checkpoint:
     Raises:
         TextgenError: if a file is missing, broken, of a newer format, or not of one pair.
     """
+    if directory.is_file():
+        raise TextgenError(f"{directory} is a file: give its folder, {directory.parent}")
     missing = [name for name in ("model.h5", "model.pkl") if not (directory / name).is_file()]
     if len(missing) == 2:
         raise TextgenError(
-            f"no model in {directory}. Train one: python train.py --data-dir {directory}"
+            f"no model in {directory}. Train one: python train.py --data-dir"
+            f" {shlex.quote(str(directory))}"
         )
     if missing:
         raise TextgenError(

@@ -27,7 +27,9 @@ class TokenizerConfig(Config):
         False
     """
 
-    word_tokens: bool = option(False, "model words instead of characters")
+    word_tokens: bool = option(
+        False, "model words instead of characters", group="how text becomes tokens"
+    )
     pristine_input: bool = option(
         False,
         "take the text as it is: characters keep their case, words are what stands between"
@@ -58,7 +60,7 @@ class TokenizerConfig(Config):
             )
 
 
-CELLS = ("lstm", "gru", "rnn")
+CELL_NAMES = ("lstm", "gru", "rnn")
 OPTIMIZERS = {
     "adamw": {},
     "adam": {"weight_decay": 0.0},
@@ -93,8 +95,9 @@ class ModelConfig(Config):
     """
 
     embedding_size: int = option(
-        64, "numbers per token vector (D); 0: each token is one-hot", words=256, minimum=0
-    )
+        64, "numbers per token vector (D); 0: each token is one-hot", words=256, minimum=0,
+        group="the model",
+    )  # fmt: skip
     rnn_size: int = option(128, "units per recurrent layer (H)", words=256, minimum=1)
     num_layers: int = option(2, "recurrent layers", words=1, minimum=1, maximum=100)
     dropout: float = option(
@@ -114,7 +117,7 @@ class ModelConfig(Config):
         " Twain's words 8 epochs gave 4.01 nats, without 4.05 (2 epochs 4.39, without 4.34)",
         words=True,
     )
-    cell: str = option("lstm", "the kind of recurrent layer", choices=CELLS)
+    cell: str = option("lstm", "the kind of recurrent layer", choices=CELL_NAMES)
     recurrent_dropout: float = option(
         0.0,
         "share of what a layer remembers from step to step that is dropped while training; slow,"
@@ -161,7 +164,10 @@ class TrainingConfig(Config):
         35
     """
 
-    batch_size: int = option(32, "rows that are read side by side (B)", words=16, minimum=1)
+    batch_size: int = option(
+        32, "rows that are read side by side (B)", words=16, minimum=1,
+        group="the text in batches",
+    )  # fmt: skip
     seq_length: int = option(50, "tokens between two updates (T)", words=35, minimum=1)
     seq_step: int = option(
         25,
@@ -170,8 +176,11 @@ class TrainingConfig(Config):
         minimum=1,
     )
     num_epochs: int = option(
-        50, "epochs: times to go through the text, or --steps-per-epoch", minimum=1
-    )
+        50,
+        "epochs, each of which goes through the text once per --seq-step, or makes"
+        " --steps-per-epoch steps",
+        minimum=1, group="the length of the run",
+    )  # fmt: skip
     steps_per_epoch: int | None = option(
         None,
         "steps in an epoch, after which models are saved, measured and sampled (default: those of"
@@ -192,7 +201,7 @@ class TrainingConfig(Config):
         0.008,
         "peak learning rate; with --optimizer rmsprop 0.005, sgd 2 (for --cell rnn give 1),"
         " adagrad 0.06, adadelta 20",
-        words=0.003, above=0,
+        words=0.003, above=0, group="how the model learns",
     )  # fmt: skip
     weight_decay: float = option(
         0.05,
@@ -200,16 +209,6 @@ class TrainingConfig(Config):
         " --optimizer but adamw",
         minimum=0,
     )
-    validation_split: float = option(
-        0.0, "share of the text held out, where there is no validate.txt", minimum=0, below=1
-    )
-    random_seed: int | None = option(
-        None,
-        "number that makes a run repeatable; drawn and recorded if not given",
-        minimum=0,
-        maximum=2**32 - 1,
-    )
-    live_sample: bool = option(False, "print samples after every epoch")
     optimizer: str = option(
         "adamw", "how gradients become updates; sgd has momentum 0.9", choices=tuple(OPTIMIZERS)
     )
@@ -250,8 +249,8 @@ class TrainingConfig(Config):
     init_from: str | None = option(
         None,
         "start from the model in another folder: its sizes, vocabulary and weights",
-        metavar="FOLDER",
-    )
+        metavar="FOLDER", group="what the run starts from",
+    )  # fmt: skip
     word2vec: str | None = option(
         None,
         "start with the token vectors in a file of word2vec, GloVe or gensim; nothing in it is run",
@@ -260,6 +259,17 @@ class TrainingConfig(Config):
     freeze_embeddings: bool = option(
         False, "leave the token vectors of --word2vec or --init-from as they are"
     )
+    random_seed: int | None = option(
+        None,
+        "number that makes a run repeatable; drawn and recorded if not given",
+        minimum=0,
+        maximum=2**32 - 1,
+    )
+    validation_split: float = option(
+        0.0, "share of the text held out, where there is no validate.txt", minimum=0, below=1,
+        group="what is measured and shown",
+    )  # fmt: skip
+    live_sample: bool = option(False, "print samples after every epoch")
     print_every: int | None = option(
         None, "steps between two lines about the training, for logs", minimum=1
     )
@@ -308,15 +318,21 @@ class SamplingConfig(Config):
     """
 
     length: int = option(
-        1000, "characters, or words, to make after the seed; -1: until Ctrl-C", minimum=-1
+        1000, "characters, or words, to make after the seed; -1: until Ctrl-C", minimum=-1,
+        group="what is written",
+    )  # fmt: skip
+    stop: tuple[str, ...] = option((), "end before this text; repeat the flag for more texts")
+    until_paragraph: bool = option(False, "end with the paragraph: before the next blank line")
+    ban: tuple[str, ...] = option((), "a text that must not appear; repeat the flag for more")
+    force: tuple[str, ...] = option(
+        (), "a text that must appear; several are spread over the length; repeat the flag for more"
     )
     temperature: float | tuple[float, ...] = option(
         1.0,
         "temperature: lower is safer, higher wilder, 0 always the likeliest token; 0.2,0.8 takes"
         " turns from token to token",
-        minimum=0,
-        flags=("--diversity", "--temperature"),
-    )
+        minimum=0, flags=("--diversity", "--temperature"), group="how each token is drawn",
+    )  # fmt: skip
     top_k: int | None = option(None, "draw among the K likeliest tokens only", minimum=1)
     top_p: float | None = option(
         None,
@@ -336,19 +352,13 @@ class SamplingConfig(Config):
         above=0,
     )
     repetition_window: int = option(
-        64, "tokens back, seed included, that the penalty looks", minimum=1
+        64, "how many tokens the penalty looks back, seed included", minimum=1
     )
     sample_mode: str = option(
         "sample",
         "sample: draw; argmax: always the likeliest token; spaces: draw after a space only (word"
         " models: after a sentence), so that words hold together",
         choices=("sample", "argmax", "spaces"),
-    )
-    stop: tuple[str, ...] = option((), "end before this text; repeat the flag for more texts")
-    until_paragraph: bool = option(False, "end with the paragraph: before the next blank line")
-    ban: tuple[str, ...] = option((), "a text that must not appear; repeat the flag for more")
-    force: tuple[str, ...] = option(
-        (), "a text that must appear; several are spread over the length; repeat the flag for more"
     )
     beam_size: int | None = option(
         None, "search for the likeliest text, keeping N candidates, instead of drawing", minimum=1

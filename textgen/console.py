@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from textgen.errors import TextgenError
@@ -16,7 +17,10 @@ from textgen.errors import TextgenError
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-INSTALL = "pip install -r requirements.txt"
+REQUIREMENTS = Path(__file__).parent.parent / "requirements.txt"
+"""What textgen needs; only a clone has the file."""
+PACKAGES = {"yaml": "pyyaml"}
+"""What is installed under another name than it is imported by."""
 
 
 def use_color(stream: TextIO) -> bool:
@@ -164,7 +168,9 @@ def run(main: Callable[[], None]) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("textgen"):
             raise
-        print(f"error: {error.name} is not installed. Run: {INSTALL}", file=sys.stderr)
+        package = (error.name or "").split(".")[0]
+        wanted = "-r requirements.txt" if REQUIREMENTS.is_file() else PACKAGES.get(package, package)
+        print(f"error: {package} is not installed. Run: pip install {wanted}", file=sys.stderr)
         return 2
 
 

@@ -11,6 +11,7 @@ models have no unknown token and skip what they do not know; the converted model
 
 import json
 import reprlib
+import shlex
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,10 +20,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from textgen import checkpoint, console, safe_pickle
+from textgen.arrays import Array
 from textgen.checkpoint import Metadata
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textgen.errors import TextgenError
-from textgen.network import Array, weight_shapes
+from textgen.network import weight_shapes
 from textgen.options import ArgumentParser
 from textgen.safe_pickle import Record
 from textgen.tokenizers import KINDS
@@ -63,7 +65,8 @@ def main(argv: Sequence[str]) -> None:
     metadata, weights = read(directory)
     _keep_original(directory)
     _write(directory, metadata, weights)
-    console.say(f"converted. More text: python sample.py --data-dir {directory}", "green")
+    folder = shlex.quote(str(directory))
+    console.say(f"converted. More text: python sample.py --data-dir {folder}", "green")
 
 
 def read(directory: Path) -> tuple[Metadata, dict[str, Array]]:
@@ -78,10 +81,10 @@ def read(directory: Path) -> tuple[Metadata, dict[str, Array]]:
     vectorizer, seeds = _objects(directory / "model.pkl")
     tokens = _tokens(vectorizer, directory / "model.pkl")
     config = _tokenizer_config(vectorizer, directory / "model.pkl")
-    unknown = KINDS[config.word_tokens].from_text("", config).vocabulary
-    if unknown[0] in tokens:
+    unknown = KINDS[config.word_tokens].unknown_token
+    if unknown in tokens:
         raise _cannot(
-            directory / "model.pkl", f"textgen keeps its token {unknown[0]!r} for what is unknown"
+            directory / "model.pkl", f"textgen keeps its token {unknown!r} for what is unknown"
         )
     with WeightsFile(directory / "model.h5") as file:
         layers = _layers(file)
@@ -89,7 +92,7 @@ def read(directory: Path) -> tuple[Metadata, dict[str, Array]]:
         weights = _weights(file, model, layers, len(tokens))
     values = {
         "model": model.to_dict(),
-        "tokenizer": {"config": config.to_dict(), "vocabulary": unknown + tokens},
+        "tokenizer": {"config": config.to_dict(), "vocabulary": [unknown, *tokens]},
         "training": TrainingConfig().to_dict(),
         "results": {},
         "line_starts": seeds,
@@ -106,7 +109,10 @@ def _objects(path: Path) -> tuple[dict[str, Any], Any]:
         raise TextgenError(f"{path} is missing: give a folder with model.h5 and model.pkl")
     data = checkpoint.read_bytes(path)
     if not checkpoint.is_ancestors(data):
-        raise _cannot(path, "it is not a MetaModel of keras-text-generation")
+        raise TextgenError(
+            f"{path} is not a MetaModel of keras-text-generation: there is nothing to convert."
+            " sample.py reads models of textgen as they are"
+        )
     if not data.startswith(b"\x80"):
         raise _cannot(path, "it was written by Python 2, whose texts are bytes")
     try:

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from textgen.arrays import Ids
 from textgen.errors import TextgenError
-from textgen.tokenizers import Ids, StoredIds
+from textgen.tokenizers import StoredIds
 
 MOST_AT_ONCE = 8
 """More steps per call save no time that can be measured, and make Ctrl-C and progress lag."""

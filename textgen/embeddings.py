@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from textgen import gensim_file
+from textgen.arrays import Array
 from textgen.errors import TextgenError
 from textgen.gensim_file import Vectors
-from textgen.network import Array
 
 
 class Pretrained(NamedTuple):

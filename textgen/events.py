@@ -38,7 +38,8 @@ def opened(data_dir: Path, resumed: bool, row: Callable[[], Row]) -> Events:
 
 def run_folder(data_dir: Path, resumed: bool) -> Path:
     """The folder of a run in `data_dir`: that of the last run if `resumed`, else a new one."""
-    last = max((int(path.name) for path in folder(data_dir).glob("[0-9]*")), default=0)
+    names = [path.name for path in folder(data_dir).glob("*")]
+    last = max((int(name) for name in names if name.isdecimal()), default=0)
     return folder(data_dir) / str(max(last, 1) if resumed else last + 1)
 
 

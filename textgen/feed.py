@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 
+from textgen.arrays import Ids
 from textgen.backend import tf
 from textgen.config import TrainingConfig
 from textgen.dataset import Batches, training_batches
 from textgen.distributed.cluster import Cluster
 from textgen.tokenfiles import release
-from textgen.tokenizers import Ids, StoredIds
+from textgen.tokenizers import StoredIds
 
 
 def batches_for(config: TrainingConfig, ids: StoredIds, cluster: Cluster) -> Batches:

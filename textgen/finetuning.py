@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import numpy as np
 
-from textgen.network import Array
+from textgen.arrays import Array
+from textgen.cells import CELLS
+from textgen.config import ModelConfig
 
 NOISE = 0.1
 """Standard deviation of what is added to new rows, as a share of the old rows' own."""
 
 
 def with_new_tokens(
-    weights: dict[str, Array], count: int, is_tied: bool, rng: np.random.Generator
+    weights: dict[str, Array], count: int, model: ModelConfig, rng: np.random.Generator
 ) -> dict[str, Array]:
     """The weights of a model with `count` more tokens at the end of its vocabulary.
 
     Args:
         weights: those of the model, by path.
         count: how many tokens are added.
-        is_tied: whether token vectors and output share their weights.
+        model: what the weights are of.
         rng: for the noise in the new rows.
     """
-    embedding = extended(weights["embedding/embeddings"], count, rng)
-    kernel = embedding.T if is_tied else extended(weights["logits/kernel"].T, count, rng).T
+    new: dict[str, Array] = {}
+    if model.embedding_size:
+        embedding = extended(weights["embedding/embeddings"], count, rng)
+    else:  # one-hot: what a token means is its row of the first layer's kernel
+        embedding = np.eye(len(weights["embedding/embeddings"]) + count, dtype=np.float32)
+        path = f"{CELLS[model.cell].path(1)}/kernel"
+        new[path] = extended(weights[path], count, rng)
+    kernel = embedding.T if model.is_tied else extended(weights["logits/kernel"].T, count, rng).T
     bias = extended(weights["logits/bias"][:, None], count, rng)[:, 0]
-    new = {"embedding/embeddings": embedding, "logits/kernel": kernel, "logits/bias": bias}
+    new |= {"embedding/embeddings": embedding, "logits/kernel": kernel, "logits/bias": bias}
     return weights | new
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from textgen import safe_pickle
-from textgen.network import Array
+from textgen.arrays import Array
 from textgen.safe_pickle import PickleError, Record
 
 BEGINS = b"\x80"

@@ -9,6 +9,9 @@ COLUMNS = ("epoch", "step", "seconds", "loss", "val_loss", "learning_rate", "tok
 RATIO = "update_ratio_"
 """What the columns of update ratios begin with; the layer's name follows."""
 
+LARGEST_EXPONENT = 700.0
+"""Of what `math.exp` takes without an error; a loss may be higher where training has diverged."""
+
 Row = dict[str, float]
 
 
@@ -29,7 +32,7 @@ def in_units(loss: float, unit: str) -> tuple[str, float]:
     """
     if unit == "character":
         return "bits_per_character", loss / math.log(2)
-    return "perplexity", math.exp(loss)
+    return "perplexity", math.inf if loss > LARGEST_EXPONENT else math.exp(loss)
 
 
 def in_field_units(loss: float, unit: str) -> str:

@@ -9,6 +9,8 @@ import numpy as np
 MOST_KEPT = 1_000
 STARTS = 100
 """Line starts to draw from a piece."""
+LOOKED_AT = 1_000
+"""Characters of a line: those of its indentation too."""
 
 
 class LineStarts:
@@ -53,7 +55,7 @@ def some_line_starts(text: str, rng: np.random.Generator, count: int = STARTS) -
     starts = []
     for position in rng.integers(0, len(text), 2 * count):
         begin = text.rfind("\n", 0, int(position)) + 1
-        line = text[begin : begin + 41].split("\n", 1)[0]
+        line = text[begin : begin + LOOKED_AT].split("\n", 1)[0].lstrip()[:41]
         whole_words = line if len(line) <= 40 else line.rsplit(maxsplit=1)[0][:40]
         starts.append(" ".join(whole_words.split()[:5]))
     found = [start for start in dict.fromkeys(starts) if start] or [text.split(maxsplit=1)[0][:40]]

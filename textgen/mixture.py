@@ -6,11 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from textgen import tokenizers
+from textgen.arrays import Array, Ids
 from textgen.batch import Model, Stepper
 from textgen.controls import boundaries
 from textgen.errors import TextgenError
-from textgen.network import Array
-from textgen.sampling import Ids
 from textgen.tokenizers import UNKNOWN_ID, Tokenizer
 
 
@@ -23,10 +22,11 @@ def common_tokenizer(parts: Sequence[Tokenizer]) -> Tokenizer:
     first = parts[0]
     for other in parts[1:]:
         if other.config != first.config:
+            one, another = first.config.to_dict(), other.config.to_dict()
+            flags = ["--" + name.replace("_", "-") for name in one if one[name] != another[name]]
             raise TextgenError(
-                "the models do not fit together: one was trained with"
-                f" {first.config.to_dict()}, another with {other.config.to_dict()}."
-                " Mix models that were trained with the same flags"
+                f"the models do not fit together: trained with different {', '.join(flags)}. Mix"
+                " models that were trained with the same"
             )
     vocabulary = dict.fromkeys(token for part in parts for token in part.vocabulary)
     metadata = tokenizers.to_metadata(first) | {"vocabulary": list(vocabulary)}
@@ -60,7 +60,8 @@ class Mixture:
     ) -> None:
         if weights is not None and len(weights) != len(models):
             raise TextgenError(
-                f"--weights needs {len(models)} numbers, one per model. Received: {len(weights)}"
+                f"--weights takes one number for each model, here {len(models)}. Received:"
+                f" {len(weights)}"
             )
         if weights is not None and not all(0 < weight < np.inf for weight in weights):
             raise TextgenError(f"--weights must be above 0. Received: {list(weights)}")

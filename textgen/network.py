@@ -10,17 +10,14 @@ matrix product per layer:
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from textgen.arrays import Array, Ids
 from textgen.cells import CELLS, Gates
-from textgen.cells import Array as Array
 from textgen.config import ModelConfig
 from textgen.errors import TextgenError
-
-Ids: TypeAlias = npt.NDArray[np.integer]
 
 LARGEST_TABLE = 2**21
 """Numbers in the largest lookup table (8 MB); a larger vocabulary multiplies at every step."""

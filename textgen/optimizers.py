@@ -7,22 +7,16 @@ from typing import Any
 from textgen.backend import keras, tf
 from textgen.config import TrainingConfig
 
-ARGUMENTS: dict[str, dict[str, Any]] = {
-    "adamw": {"beta_2": 0.99},
-    "adam": {"beta_2": 0.99},
-    "rmsprop": {},
-    "sgd": {"momentum": 0.9},
-    "adagrad": {"initial_accumulator_value": 0.0},  # Keras' 0.1 is far above clipped gradients
-    "adadelta": {},
+KINDS: dict[str, tuple[type, dict[str, Any]]] = {
+    "adamw": (keras.optimizers.AdamW, {"beta_2": 0.99}),
+    "adam": (keras.optimizers.Adam, {"beta_2": 0.99}),
+    "rmsprop": (keras.optimizers.RMSprop, {}),
+    "sgd": (keras.optimizers.SGD, {"momentum": 0.9}),
+    # Keras' initial value of 0.1 is far above clipped gradients.
+    "adagrad": (keras.optimizers.Adagrad, {"initial_accumulator_value": 0.0}),
+    "adadelta": (keras.optimizers.Adadelta, {}),
 }
-CLASSES = {
-    "adamw": keras.optimizers.AdamW,
-    "adam": keras.optimizers.Adam,
-    "rmsprop": keras.optimizers.RMSprop,
-    "sgd": keras.optimizers.SGD,
-    "adagrad": keras.optimizers.Adagrad,
-    "adadelta": keras.optimizers.Adadelta,
-}
+"""Keras' class, and what it is given besides, by `TrainingConfig.optimizer`."""
 
 
 def make(config: TrainingConfig) -> keras.optimizers.Optimizer:
@@ -30,11 +24,9 @@ def make(config: TrainingConfig) -> keras.optimizers.Optimizer:
 
     Weight decay is apart from the gradient (AdamW, Loshchilov & Hutter 2019), as Keras has it.
     """
-    kind = type("Recorded", (Recording, CLASSES[config.optimizer]), {})
-    optimizer = kind(
-        weight_decay=config.weight_decay,
-        global_clipnorm=config.clip_norm or None,
-        **ARGUMENTS[config.optimizer],
+    kind, arguments = KINDS[config.optimizer]
+    optimizer = type("Recorded", (Recording, kind), {})(
+        weight_decay=config.weight_decay, global_clipnorm=config.clip_norm or None, **arguments
     )
     optimizer.penalties = (config.l1, config.l2)
     optimizer.clip_value = config.clip_value
@@ -91,7 +83,7 @@ class Recording:
             variable.assign(0.0)
 
     def gradient_norm(self) -> float:
-        """The norm of all gradients together before they are clipped, the mean over the record."""
+        """The norm of all gradients together before --clip-norm, the mean over the record."""
         return float(self.norms.numpy()) / max(float(self.counted.numpy()), 1.0)
 
 

@@ -5,6 +5,7 @@ What the settings are is said in `textgen.config`.
 
 import argparse
 import dataclasses
+import difflib
 import math
 import reprlib
 import types
@@ -27,6 +28,7 @@ def option(
     choices: tuple[str, ...] = (),
     flags: tuple[str, ...] = (),
     metavar: str = "",
+    group: str = "",
 ) -> Any:
     """A dataclass field with its help text and range.
 
@@ -39,10 +41,11 @@ def option(
         choices: the words that are allowed, where only some are.
         flags: command-line names, where they are not just the field's name.
         metavar: what `--help` calls the value, where its type does not say enough.
+        group: the heading in `--help` of this flag and of those after it, up to the next heading.
     """
     bounds = {"at least": minimum, "above": above, "at most": maximum, "below": below}
     metadata = {
-        "help": help, "choices": choices, "flags": flags, "metavar": metavar,
+        "help": help, "choices": choices, "flags": flags, "metavar": metavar, "group": group,
         "words": default if words is None else words,
         "bounds": {relation: bound for relation, bound in bounds.items() if bound is not None},
     }  # fmt: skip
@@ -68,7 +71,13 @@ class Config:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
-            _check(field, getattr(self, field.name))
+            _check(field, getattr(self, field.name), flags_of(field)[0])
+
+    @classmethod
+    def check(cls, name: str, value: Any, flag: str) -> None:
+        """Refuse what the field `name` must not be, as the value of another command's `flag`."""
+        fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        _check(fields[name], value, flag)
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as built-in values, for metadata and YAML; tuples as lists."""
@@ -108,9 +117,12 @@ class Config:
         cls, parser: argparse.ArgumentParser, without: frozenset[str] = frozenset()
     ) -> None:
         """Add one flag per field to `parser`; only the flags that are given leave a value."""
+        group: argparse._ActionsContainer = parser
         for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+            if field.metadata["group"]:
+                group = parser.add_argument_group(field.metadata["group"])
             if field.name not in without:
-                parser.add_argument(
+                group.add_argument(
                     *flags_of(field), dest=field.name, default=argparse.SUPPRESS,
                     help=field.metadata["help"] + _shown_default(field), **_flag(field),
                 )  # fmt: skip
@@ -202,37 +214,36 @@ def plain(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _check(field: "dataclasses.Field[Any]", value: Any) -> None:
+def _check(field: "dataclasses.Field[Any]", value: Any, flag: str) -> None:
     if value is None and field.default is None:
         return
     kind = _kind(field)
     several = kind.several and isinstance(value, tuple) and (len(value) > 0 or not kind.single)
     if not several and not kind.single:
         raise TextgenError(
-            f"{flags_of(field)[0]} takes several values of type {kind.item.__name__}, as a list."
+            f"{flag} takes several values of type {kind.item.__name__}, as a list."
             f" Received: {value!r}"
         )
     for item in value if several else (value,):
-        _check_item(field, kind.item, item)
+        _check_item(field, kind.item, item, flag)
 
 
-def _check_item(field: "dataclasses.Field[Any]", kind: type, value: Any) -> None:
-    name = flags_of(field)[0]
+def _check_item(field: "dataclasses.Field[Any]", kind: type, value: Any, flag: str) -> None:
     accepted: Any = (int, float) if kind is float else kind
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
         raise TextgenError(
-            f"{name} takes a value of type {kind.__name__}. Received: {reprlib.repr(value)}"
+            f"{flag} takes a value of type {kind.__name__}. Received: {reprlib.repr(value)}"
         )
     if value == "":
-        raise TextgenError(f"{name} must not be empty")
+        raise TextgenError(f"{flag} must not be empty")
     if kind is float and not math.isfinite(value):
-        raise TextgenError(f"{name} must be a finite number. Received: {value}")
+        raise TextgenError(f"{flag} must be a finite number. Received: {value}")
     for relation, bound in field.metadata["bounds"].items():
         if not WITHIN[relation](value, bound):
-            raise TextgenError(f"{name} must be {relation} {bound}. Received: {value}")
+            raise TextgenError(f"{flag} must be {relation} {bound}. Received: {value}")
     choices = field.metadata["choices"]
     if choices and value not in choices:
-        raise TextgenError(f"{name} must be one of {', '.join(choices)}. Received: {value}")
+        raise TextgenError(f"{flag} must be one of {', '.join(choices)}. Received: {value}")
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -240,17 +251,22 @@ class ArgumentParser(argparse.ArgumentParser):
 
     def __init__(self, **settings: Any) -> None:
         settings.setdefault("formatter_class", _DefaultsFormatter)
-        self.actions: dict[str, argparse.Action] = {}
-        """What was added, by name."""
         super().__init__(**settings)
 
-    def add_argument(self, *names: Any, **settings: Any) -> argparse.Action:
-        action = super().add_argument(*names, **settings)
-        self.actions[action.dest] = action
-        return action
+    @property
+    def actions(self) -> dict[str, argparse.Action]:
+        """What was added, by name, in groups or not."""
+        return {action.dest: action for action in self._actions}
 
     def error(self, message: str) -> NoReturn:
-        raise TextgenError(f"{message} (see {self.prog} --help)")
+        raise TextgenError(f"{message}{self._nearest(message)} (see {self.prog} --help)")
+
+    def _nearest(self, message: str) -> str:
+        """The flag that may have been meant, where argparse knew none of that name."""
+        unknown = message.partition("unrecognized arguments: --")[2].replace("=", " ").split()
+        known = list(self._option_string_actions)
+        near = difflib.get_close_matches(f"--{unknown[0]}", known, n=1) if unknown else []
+        return f". Nearest: {near[0]}" if near else ""
 
 
 class _DefaultsFormatter(argparse.ArgumentDefaultsHelpFormatter):

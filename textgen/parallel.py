@@ -5,12 +5,15 @@ better than a matrix library that splits every small product: OpenBLAS, on a mac
 with other work, makes such a product up to 100 times slower.
 """
 
+import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
+from multiprocessing import connection
 from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
@@ -66,6 +69,18 @@ def side_by_side(
             return [result for future in futures for result in future.result()]
         finally:
             given_up.set()  # after an error, or Ctrl-C, in one of them
+
+
+def end_with_parent() -> None:
+    """Have SIGTERM sent to this process when the one that began it has ended, however it did."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_after(parent: int) -> None:
+    connection.wait([parent])
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def cores() -> int:

@@ -10,17 +10,15 @@ from __future__ import annotations
 import collections
 import itertools
 import multiprocessing
-import os
 import signal
-import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import connection
 from typing import NamedTuple
 
 from textgen.config import TokenizerConfig
 from textgen.errors import TextgenError
+from textgen.parallel import end_with_parent
 from textgen.tokenizers import START, Piece, last_cut, read_piece
 from textgen.treebank import State
 
@@ -30,6 +28,8 @@ LEAST = 2
 """Pieces for which other processes are worth their start."""
 WARM_UP = 1 << 15
 """Characters before a piece from which to guess the state of the spacing rule."""
+Pieces = Iterator[tuple[str, Piece]]
+"""The text and the tokens of each piece."""
 
 
 def read(chunks: Iterable[str], config: TokenizerConfig, cores: int, size: int = 0) -> Pieces:
@@ -48,9 +48,6 @@ def read(chunks: Iterable[str], config: TokenizerConfig, cores: int, size: int =
     if cores == 1 or len(first) < LEAST or not config.word_tokens:
         return _alone(together, config)
     return _side_by_side(together, config, cores)
-
-
-Pieces = Iterator[tuple[str, Piece]]
 
 
 def cut(chunks: Iterable[str], config: TokenizerConfig, size: int) -> Iterator[str]:
@@ -138,11 +135,4 @@ def _read_guessing(before: str, text: str, config: TokenizerConfig) -> _Reading:
 def _begin() -> None:
     """Let the parent process handle Ctrl-C, and end when it has ended, however it did."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-    os._exit(1)
+    end_with_parent()

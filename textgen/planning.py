@@ -8,28 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from textgen import checkpoint, console, embeddings, finetuning, sizing
+from textgen import checkpoint, console, embeddings, events, finetuning, sizing
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
 from textgen.errors import TextgenError
 from textgen.options import as_flag, plain
 from textgen.snapshots import stored_progress
-from textgen.tokenization import VocabularyRule
+from textgen.tokenization import VocabularyRule, read_corpus
 from textgen.tokenizers import from_metadata
-from textgen.training import Plan, read_corpus, with_random_seed
+from textgen.training import Plan, with_random_seed
 
-CHANGEABLE = frozenset(
-    [
-        "num_epochs",
-        "minutes",
-        "patience",
-        "save_every",
-        "live_sample",
-        "learning_rate",
-        "print_every",
-        "tensorboard",
-    ]
-)
+CHANGEABLE = frozenset([
+    "num_epochs", "minutes", "patience", "save_every", "live_sample", "learning_rate",
+    "print_every", "tensorboard",
+])  # fmt: skip
 """The settings that may be others when a run is resumed."""
+DROPOUTS = frozenset(["dropout", "embedding_dropout", "recurrent_dropout"])
+"""The settings that may be others when a model is trained further: its weights are as before."""
 
 
 def plan(arguments: argparse.Namespace) -> Plan:
@@ -38,6 +32,8 @@ def plan(arguments: argparse.Namespace) -> Plan:
     Raises:
         TextgenError: if they contradict each other, the run to resume, or the model to start from.
     """
+    if getattr(arguments, "tensorboard", False):
+        events.check_installed()  # now, not after reading a long text
     if arguments.resume:
         if progress := stored_progress(arguments.data_dir):
             return _resumed(arguments, progress.run)
@@ -70,7 +66,7 @@ def _tuned(arguments: argparse.Namespace) -> Plan:
     origin, old_weights = checkpoint.load(Path(arguments.init_from))
     tokenizer, old_model = origin.tokenizer, origin.model.to_dict()
     _refuse_others(
-        arguments, tokenizer.config.to_dict() | old_model, {"dropout"},
+        arguments, tokenizer.config.to_dict() | old_model, DROPOUTS,
         f"the model in {arguments.init_from} has",
     )  # fmt: skip
     words = tokenizer.config.word_tokens
@@ -80,7 +76,7 @@ def _tuned(arguments: argparse.Namespace) -> Plan:
     corpus = read_corpus(arguments.data_dir, rule, config.validation_split)
     added = len(corpus.tokenizer.vocabulary) - len(tokenizer.vocabulary)
     rng = np.random.default_rng(config.random_seed)
-    weights = finetuning.with_new_tokens(old_weights, added, model.is_tied, rng)
+    weights = finetuning.with_new_tokens(old_weights, added, model, rng)
     console.say(f"starting from the model in {arguments.init_from}; {added:,} new tokens")
     return Plan(corpus, model, config, weights=weights)
 
@@ -109,16 +105,14 @@ def _resumed(arguments: argparse.Namespace, run: dict[str, Any]) -> Plan:
 
 
 def _refuse_others(
-    arguments: argparse.Namespace,
-    fixed: dict[str, Any],
-    free: frozenset[str] | set[str],
-    who: str,
+    arguments: argparse.Namespace, fixed: dict[str, Any], free: frozenset[str], who: str
 ) -> None:
     """Refuse flags that differ from what is `fixed`, except those that are `free`."""
     for name, value in vars(arguments).items():
         if name in fixed.keys() - free and plain(value) != plain(fixed[name]):
             flag = "--" + name.replace("_", "-")
+            without = "--resume" if arguments.resume else "--init-from"
             raise TextgenError(
                 f"{flag} {value} does not fit: {who} {fixed[name]}. Leave {flag} out, or start a"
-                " new run without --resume and --init-from"
+                f" new run without {without}"
             )

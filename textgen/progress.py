@@ -72,8 +72,7 @@ class ProgressBar(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
         left = console.duration(self.clock.seconds_left)
         self._bar.set_description_str(
-            f"{self._epoch}  loss {logs['loss']:.3f}{self._validation}  {self._speed()}"
-            f"  {left} left",
+            f"{self._epoch}  loss {logs['loss']:.3f}{self._validation}{self._speed()}  {left} left",
             refresh=False,
         )
         self._bar.update(self.clock.fraction - self._bar.n)
@@ -83,7 +82,7 @@ class ProgressBar(keras.callbacks.Callback):
             self._validation = f"  validation {logs['val_loss']:.3f}"
         console.say(
             f"{self._epoch}  loss {logs['loss']:.3f}{self._validation}"
-            f"  ({in_field_units(judged(logs), self.unit)})  {self._speed()}"
+            f"  ({in_field_units(judged(logs), self.unit)}){self._speed()}"
             f"  {console.duration(self.clock.seconds)}"
         )
 
@@ -91,7 +90,9 @@ class ProgressBar(keras.callbacks.Callback):
         self._bar.close()
 
     def _speed(self) -> str:
-        return f"{self.clock.tokens_per_second:,.0f} {self.unit}s/s"
+        """Nothing while compiling, when it is not known yet."""
+        speed = self.clock.tokens_per_second
+        return f"  {speed:,.0f} {self.unit}s/s" if speed else ""
 
 
 ShowSample: TypeAlias = Callable[[str, str, str], None]

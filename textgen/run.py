@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from textgen import console, events, feed, summary
+from textgen.arrays import Array
 from textgen.backend import keras
 from textgen.callbacks import CarriedLoss, Schedule, StateReset, UpdateRatios
 from textgen.checkpoint import Metadata
@@ -19,7 +21,6 @@ from textgen.keeper import DivergenceError, Keeper, Patience
 from textgen.livesamples import SampleFile
 from textgen.losses import PlainLoss
 from textgen.model import build_model, get_weights, is_finite, set_weights
-from textgen.network import Array
 from textgen.progress import LiveSamples, PlainLog, ProgressBar, ShowSample, print_sample
 from textgen.snapshots import Progress, Saver, Snapshots
 from textgen.stepping import stepped
@@ -152,13 +153,6 @@ class Run:
             self.save()
         except DivergenceError as diverged:
             self._roll_back(diverged)
-        except Interrupted:
-            self._save_on_the_way()
-            console.say(
-                f"saved at step {self.clock.step:,}. To go on: python train.py --data-dir"
-                f" {self.data_dir} --resume"
-            )
-            raise
 
     def _restore(self) -> Progress:
         """Take everything but the clock's time and the learning rate from the last snapshot."""
@@ -182,6 +176,18 @@ class Run:
         console.warn(f"{diverged}; back to step {self.clock.step:,} with half the learning rate")
 
     def _fit(self) -> None:
+        """Train to the end, or until somebody asks for a stop, and then save."""
+        try:
+            self._fit_spans()
+        except Interrupted:
+            self._save_on_the_way()
+            console.say(
+                f"saved at step {self.clock.step:,}. To go on: python train.py --data-dir"
+                f" {shlex.quote(str(self.data_dir))} --resume"
+            )
+            raise
+
+    def _fit_spans(self) -> None:
         callbacks = self._callbacks()
         for steps, epoch, epochs in self._spans():
             dataset = feed.dataset(self.batches, lambda: self.clock.step, steps)
@@ -245,8 +251,8 @@ class Run:
         self.on_epoch(self.keeper.history[-1], self.clock.fraction)
 
     def _save_on_the_way(self) -> None:
+        self.save()  # first, because it refuses weights that are not worth keeping
         self.keeper.save_unfinished()
-        self.save()
 
     def save(self) -> None:
         """Write the run's whole state.

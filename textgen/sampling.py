@@ -11,11 +11,11 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from textgen.arrays import Ids
 from textgen.errors import TextgenError
 
 Logits: TypeAlias = npt.NDArray[np.float32]
 Reals: TypeAlias = npt.NDArray[np.float64]
-Ids: TypeAlias = npt.NDArray[np.integer]
 
 NEVER = np.float32(-np.inf)
 """The logit of a token that must not be drawn."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from textgen import sources
 from textgen.errors import TextgenError
 from textgen.options import ArgumentParser
 
@@ -14,6 +15,8 @@ SECTIONS = ("model", "tokenizer", "training")
 """Of `model.yaml`: the settings in them count as if they stood alone."""
 FACTS = ("format_version", "results", "model_id", "vocabulary_size")
 """In `model.yaml`, but no settings."""
+NOT_IN_FILES = ("help", "config")
+"""The flags that a file cannot give."""
 
 
 def merged(parser: ArgumentParser, arguments: argparse.Namespace) -> argparse.Namespace:
@@ -32,7 +35,7 @@ def merged(parser: ArgumentParser, arguments: argparse.Namespace) -> argparse.Na
     found = {n: _value(parser, path, n, v) for n, v in _flat(values).items() if v is not None}
     if "model_id" in values:
         found = {"data_dir": _home(path.parent)} | found
-    given = {name: value for name, value in vars(arguments).items() if value not in (None, False)}
+    given = {n: v for n, v in vars(arguments).items() if v != parser.get_default(n)}
     return argparse.Namespace(**vars(arguments) | found | given)
 
 
@@ -76,21 +79,23 @@ def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _value(parser: ArgumentParser, path: Path, name: str, value: Any) -> Any:
     """A value as the flag of that name would give it."""
-    action = parser.actions.get(name)
-    if action is None or name in ("help", "config"):
-        flags = [known.replace("_", "-") for known in parser.actions]
+    actions = {flag: action for flag, action in parser.actions.items() if flag not in NOT_IN_FILES}
+    if name not in actions:
+        flags = [flag.replace("_", "-") for flag in actions]
         near = difflib.get_close_matches(name.replace("_", "-"), flags, n=1, cutoff=0)
         raise TextgenError(f"{path} has the unknown name {reprlib.repr(name)}. Nearest: {near[0]}")
-    if action.nargs == 0 and not isinstance(value, bool):
-        raise TextgenError(f"{path}: {name} is true or false. Received: {reprlib.repr(value)}")
-    if isinstance(value, str) and callable(action.type):  # YAML takes 1e-3 for a text
-        try:
-            return action.type(value)
-        except ValueError as error:
-            raise TextgenError(f"{path}: {name} cannot be {reprlib.repr(value)}") from error
-    return value
+    action = actions[name]
+    if action.nargs == 0:
+        if not isinstance(value, bool):
+            raise TextgenError(f"{path}: {name} is true or false. Received: {reprlib.repr(value)}")
+        return value
+    read = action.type if callable(action.type) else str
+    try:
+        return read(str(value))  # YAML may take it for something else: 1e-3 for a text
+    except ValueError as error:
+        raise TextgenError(f"{path}: {name} cannot be {reprlib.repr(value)}") from error
 
 
 def _home(folder: Path) -> Path:
-    has_text = [(place / "input.txt").exists() for place in (folder, folder.parent)]
+    has_text = [sources.find(place, "input") is not None for place in (folder, folder.parent)]
     return folder.parent if has_text == [False, True] else folder

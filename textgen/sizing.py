@@ -33,10 +33,11 @@ class Size(NamedTuple):
 CHARACTER_SIZES = (
     Size(0.0, 128, 1, 0.01, 115_000),
     Size(0.2, 256, 1, 0.012, 95_000),
-    Size(0.6, 320, 1, 0.01, 65_000),
-    Size(4.0, 512, 1, 0.008, 30_000),
+    Size(0.6, 320, 1, 0.01, 50_000),
+    Size(1.6, 384, 1, 0.01, 40_000),
+    Size(4.0, 512, 1, 0.008, 25_000),
 )
-CHARACTER_DROPOUTS = ((6, 0.0), (8, 0.1), (30, 0.3), (60, 0.4))
+CHARACTER_DROPOUTS = ((4, 0.0), (5, 0.1), (8, 0.2), (30, 0.3), (60, 0.4))
 """Dropout for at most so many readings of the text. More than the last get 0.5."""
 FEW_READINGS = 10
 """Of a text of words, up to which small steps and output weights of their own learn more."""

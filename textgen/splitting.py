@@ -217,9 +217,7 @@ class Indexed:
         """The numbers and starts of the chunks that have a part of the text from low to high."""
         first = bisect.bisect(self._starts, low) - 1
         last = bisect.bisect_left(self._starts, high)
-        return list(
-            zip(range(max(0, first), last), self._starts[max(0, first) : last], strict=True)
-        )
+        return [(number, self._starts[number]) for number in range(first, last)]
 
     def find(self, separator: str, low: int, high: int) -> int:
         """Like `str.find`."""

@@ -51,8 +51,8 @@ def table(
     return [
         *lines,
         COLUMNS.format("all", "", f"{total:,}"),
-        f"about {memory:,.0f} MiB of memory beside TensorFlow's own; {tokens:,} {unit}s per epoch;"
-        f" {_time(model, config, vocabulary_size, tokens)}",
+        f"about {memory:,.0f} MiB of memory beside TensorFlow's own; {tokens:,} {unit}s per epoch"
+        f"{_readings(config)}; {_time(model, config, vocabulary_size, tokens)}",
     ]
 
 
@@ -76,6 +76,14 @@ def _gives(name: str, model: ModelConfig, vocabulary_size: int) -> int:
     if name == "embedding":
         return model.embedding_size or vocabulary_size
     return model.rnn_size
+
+
+def _readings(config: TrainingConfig) -> str:
+    """How often an epoch reads the text, where that is more than once."""
+    passes = len(range(0, config.seq_length, config.seq_step))
+    if passes == 1 or config.steps_per_epoch:
+        return ""
+    return f", which reads the text {'twice' if passes == 2 else f'{passes} times'}"
 
 
 def _time(model: ModelConfig, config: TrainingConfig, vocabulary_size: int, tokens: int) -> str:

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from textgen.arrays import Ids
 from textgen.batch import Batch, Model, Stepper
 from textgen.config import SamplingConfig
 from textgen.controls import Forced, rules_of
-from textgen.sampling import Ids
 from textgen.tokenizers import Tokenizer
 from textgen.writer import Writer
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from textgen import console, pieces, tokenfiles
+from textgen import console, pieces, recipes, tokenfiles
 from textgen.config import TokenizerConfig
 from textgen.counting import Counter
 from textgen.errors import TextgenError
@@ -107,6 +107,20 @@ class Corpus(NamedTuple):
         """SHA-256 of the training and of the validation text, by file name."""
         validation = self.validation and self.validation.content_hash
         return {"input.txt": self.training.content_hash, "validate.txt": validation}
+
+
+def read_corpus(data_dir: Path, rule: VocabularyRule, validation_split: float) -> Corpus:
+    """Open the token files of the texts of `data_dir`, making them where they are out of date.
+
+    Raises:
+        TextgenError: if the texts cannot be used.
+    """
+    texts = recipes.find_texts(data_dir, validation_split)
+    training = tokenized(data_dir, "input", texts.training, rule)
+    if texts.validation is None:
+        return Corpus(training, None)
+    fixed = VocabularyRule(training.tokenizer.config, training.tokenizer)
+    return Corpus(training, tokenized(data_dir, "validate", texts.validation, fixed))
 
 
 def tokenized(data_dir: Path, name: str, text: Stream, rule: VocabularyRule) -> Tokenized:

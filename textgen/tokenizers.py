@@ -8,16 +8,16 @@ import abc
 import collections
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, NamedTuple, Protocol, Self, TypeAlias
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from textgen import treebank
+from textgen.arrays import Ids
 from textgen.config import MAX_VOCABULARY, TokenizerConfig
 from textgen.errors import TextgenError
 
-Ids: TypeAlias = npt.NDArray[np.int32]
 StoredIds: TypeAlias = npt.NDArray[Any]
 """Token ids of the smallest unsigned type that holds the vocabulary."""
 Counts: TypeAlias = dict[str, int]
@@ -123,11 +123,6 @@ class Tokenizer(abc.ABC):
         self.config = config
         self._ids = {token: i for i, token in enumerate(vocabulary)}
 
-    @classmethod
-    def from_text(cls, text: str, config: TokenizerConfig) -> Self:
-        """The tokens of `text`, most common first (ties by code points)."""
-        return cls(_vocabulary(count(text, config), config), config)
-
     def encode(self, text: str) -> Ids:
         """Token ids (N,), int32; 0 where the vocabulary lacks the token."""
         piece, _ = read_piece(text, self.config)
@@ -166,7 +161,7 @@ class CharTokenizer(Tokenizer):
     character for what could not be represented.
 
     Example:
-        >>> tokenizer = CharTokenizer.from_text("Hello", TokenizerConfig())
+        >>> tokenizer = build_tokenizer("Hello", TokenizerConfig())
         >>> tokenizer.vocabulary
         ['\ufffd', 'l', 'e', 'h', 'o']
         >>> tokenizer.decode(tokenizer.encode("hole"))
@@ -202,7 +197,7 @@ class WordTokenizer(Tokenizer):
     the same.
 
     Example:
-        >>> tokenizer = WordTokenizer.from_text("I do.\nI don't.", TokenizerConfig(True))
+        >>> tokenizer = build_tokenizer("I do.\nI don't.", TokenizerConfig(word_tokens=True))
         >>> tokenizer.vocabulary
         ['<unk>', '.', 'I', 'do', '\n', "n't"]
         >>> tokenizer.decode(tokenizer.encode("I don't do."))

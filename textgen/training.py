@@ -10,15 +10,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from textgen import closing, console, embeddings, recipes, sizing
+from textgen import closing, console, embeddings, sizing
+from textgen.arrays import Array
 from textgen.checkpoint import Metadata
-from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
+from textgen.config import ModelConfig, TrainingConfig
 from textgen.distributed.cluster import Cluster
 from textgen.files import explained
 from textgen.history import Row
-from textgen.network import Array
 from textgen.run import OnEpoch, Run
-from textgen.tokenization import Corpus, VocabularyRule, tokenized
+from textgen.tokenization import Corpus
 from textgen.workspace import exclusive
 
 LINE_STARTS = 100
@@ -36,31 +36,6 @@ class Plan(NamedTuple):
     """Go on with the run in the data directory, whose settings these are, but for its length."""
     weights: dict[str, Array] | None = None
     """What a new run starts from, by path as `model.get_weights` gives them."""
-
-
-def read_corpus(data_dir: Path, rule: VocabularyRule, validation_split: float) -> Corpus:
-    """Open the token files of the texts of `data_dir`, making them where they are out of date.
-
-    Raises:
-        TextgenError: if the texts cannot be used.
-    """
-    texts = recipes.find_texts(data_dir, validation_split)
-    training = tokenized(data_dir, "input", texts.training, rule)
-    if texts.validation is None:
-        return Corpus(training, None)
-    fixed = VocabularyRule(training.tokenizer.config, training.tokenizer)
-    return Corpus(training, tokenized(data_dir, "validate", texts.validation, fixed))
-
-
-def train(
-    data_dir: Path,
-    model_config: ModelConfig,
-    tokenizer_config: TokenizerConfig,
-    config: TrainingConfig,
-) -> Row:
-    """Train a model on the texts of `data_dir` and keep it there; see `fit`."""
-    corpus = read_corpus(data_dir, VocabularyRule(tokenizer_config), config.validation_split)
-    return fit(data_dir, Plan(corpus, model_config, config))
 
 
 def fit(

@@ -22,8 +22,8 @@ from typing import Any, Self, TypeAlias
 import h5py
 import numpy as np
 
+from textgen.arrays import Array
 from textgen.errors import TextgenError
-from textgen.network import Array
 
 Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
 

@@ -79,33 +79,38 @@ def keep_previous(data_dir: Path) -> None:
     """Copy the model of `data_dir` to `previous/`, before a new run replaces it.
 
     A better model of the same tokens that is there already stays, so that a bad run in between
-    does no harm.
+    does no harm. Files that are no model are moved, but not over a model.
     """
     if not any((data_dir / name).exists() for name in PAIR):
         return
     previous = data_dir / "previous"
+    kept = _model_in(previous)
     try:
-        metadata = checkpoint.load(data_dir).metadata
+        current = checkpoint.load(data_dir).metadata
     except TextgenError as error:
-        console.warn(f"the old files are put into {previous} as they are: {error}")
-        _move_pair(data_dir, previous)
+        folder = previous / "unreadable" if kept else previous
+        console.warn(f"the old files are put into {folder} as they are: {error}")
+        _move_pair(data_dir, folder)
         return
-    if not _holds_better(previous, metadata):
-        checkpoint.save(previous, metadata, partial(shutil.copyfile, data_dir / "model.h5"))
+    if kept is None or not _is_better(kept, current):
+        checkpoint.save(previous, current, partial(shutil.copyfile, data_dir / "model.h5"))
 
 
-def _move_pair(data_dir: Path, previous: Path) -> None:
-    previous.mkdir(exist_ok=True)
+def _model_in(folder: Path) -> Metadata | None:
+    try:
+        return checkpoint.load(folder).metadata
+    except TextgenError:
+        return None
+
+
+def _move_pair(data_dir: Path, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     for name in PAIR:
         if (data_dir / name).exists():
-            (data_dir / name).replace(previous / name)
+            (data_dir / name).replace(folder / name)
 
 
-def _holds_better(previous: Path, current: Metadata) -> bool:
-    try:
-        kept = checkpoint.load(previous).metadata
-    except TextgenError:
-        return False
+def _is_better(kept: Metadata, current: Metadata) -> bool:
     alike = kept.tokenizer.vocabulary == current.tokenizer.vocabulary and (
         "val_loss" in kept.results
     ) == ("val_loss" in current.results)

@@ -18,7 +18,7 @@ from pathlib import Path
 from textgen import checkpoint, recipes
 from textgen.config import TokenizerConfig
 from textgen.generator import Generator
-from textgen.tokenizers import WordTokenizer
+from textgen.tokenizers import build_tokenizer
 
 Gram = tuple[int, ...]
 
@@ -95,7 +95,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder) / "twain"
-        recipes.prepare_known(directory, arguments.source)
+        recipes.KNOWN["twain"].write(directory, arguments.source)
         report(directory, arguments.minutes)
 
 
@@ -104,7 +104,7 @@ def report(directory: Path, minutes: float) -> None:
     config = TokenizerConfig(word_tokens=True)
     streams = recipes.find_texts(directory, 0)
     training, validation = ("".join(stream.chunks()) if stream else "" for stream in streams)
-    tokenizer = WordTokenizer.from_text(training, config)
+    tokenizer = build_tokenizer(training, config)
     ids, held_out = (tokenizer.encode(text).tolist() for text in (training, validation))
     size = len(tokenizer.vocabulary)
     print(f"{len(ids):,} + {len(held_out):,} tokens, {size:,} types,", end=" ")

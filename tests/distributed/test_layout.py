@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from textgen.distributed.layout import Layout, checked, from_environment, wait_for_peers, wanted
+from textgen.distributed.layout import (
+    Layout,
+    answers,
+    checked,
+    from_environment,
+    wait_for_peers,
+    wanted,
+)
 from textgen.errors import TextgenError
 
 
@@ -80,6 +87,10 @@ def test_a_peer_that_does_not_answer_is_named() -> None:
     layout = Layout((f"127.0.0.1:{free_port()}", f"127.0.0.1:{(other := free_port())}"), 0)
     with pytest.raises(TextgenError, match=rf"no answer from worker 1 \(127.0.0.1:{other}\) in 0"):
         wait_for_peers(layout, seconds=0)
+
+
+def test_what_can_be_no_host_does_not_answer() -> None:
+    assert not answers("a..b:2222")
 
 
 def test_peers_find_each_other_in_any_order() -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import train
 from tests.preparation.conftest import read, run
 from textgen import recipes
 from textgen.errors import TextgenError
@@ -84,6 +85,24 @@ def test_a_known_corpus_goes_to_its_folder(
     run("twain", "--out", "elsewhere")
     assert read(tmp_path / "elsewhere" / "input.txt") == "training\n"
     assert twain == [None, "here", None]
+
+
+@pytest.mark.parametrize(("size", "minutes"), [(9, 2), (600_000, 10)])
+def test_a_training_that_suits_the_text_is_advised(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    size: int, minutes: int,
+) -> None:  # fmt: skip
+    recipe = recipes.Recipe("x", lambda _: recipes.Texts("a" * size, "b"), "--word-tokens")
+    monkeypatch.setitem(recipes.KNOWN, "twain", recipe)
+    out = tmp_path / "my book"
+    run("twain", "--out", out)
+    flags = f"--data-dir '{out}' --word-tokens --minutes {minutes} --live-sample"
+    assert capsys.readouterr().err.endswith(f"next: python train.py {flags}\n")
+
+
+@pytest.mark.parametrize("recipe", recipes.KNOWN.values())
+def test_advised_flags_are_flags_of_train(recipe: recipes.Recipe) -> None:
+    assert train.parse([recipe.flags]).data_dir
 
 
 def test_a_file_of_a_known_name_goes_first(

@@ -33,7 +33,7 @@ def test_a_file_becomes_a_data_directory(
         "in 200 lines",
         "held out",
         "(10.",
-        f"next: python train.py --data-dir {out}",
+        f"next: python train.py --data-dir {out} --minutes 2 --live-sample\n",
     ):
         assert words in printed.err
 

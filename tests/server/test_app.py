@@ -159,6 +159,13 @@ def test_what_is_no_json_or_no_number_is_refused(client: TestClient, content: by
     assert answer.json()["error"]
 
 
+def test_what_beginners_send_is_answered_plainly(client: TestClient) -> None:
+    form = client.post("/api/generate", content=b'{"prompt": "a"}')
+    assert form.json()["error"].endswith("with the header Content-Type: application/json")
+    typo = client.post("/api/generate", json={"promt": "a"})
+    assert typo.json()["error"] == "promt: there is no control of this name"
+
+
 def test_half_a_character_is_read_as_unknown(client: TestClient) -> None:
     content = b'{"prompt": "\\ud800", "n": 5}'
     headers = {"content-type": "application/json"}

@@ -197,7 +197,8 @@ def test_a_training_is_shown(browser: Browser, tmp_path: Path) -> None:
     (tmp_path / ".textgen").mkdir()
     SampleFile(tmp_path).write("epoch 1, diversity 0.5", "The ", "river")
     first = {"epoch": 1, "step": 10, "loss": 2.5, "val_loss": 2.75}
-    write_atomic(tmp_path / "history.csv", csv_text([first]).encode())
+    blind = {name: value for name, value in first.items() if name != "val_loss"}
+    write_atomic(tmp_path / "history.csv", csv_text([blind]).encode())
     with (
         serving(tmp_path, flags=("--watch",)) as service,
         opened(browser, service) as page,
@@ -205,9 +206,12 @@ def test_a_training_is_shown(browser: Browser, tmp_path: Path) -> None:
         expect(page.locator("#training-about")).to_contain_text("Epoch 1, step 10, loss 2.500")
         expect(page.locator("#live .card")).to_contain_text("The river")
         expect(page.locator("#status")).to_contain_text("still being trained")
+        expect(page.locator("#curve-legend")).to_contain_text("training")
+        expect(page.locator("#validation-legend")).to_be_hidden()
         second = {"epoch": 2, "step": 20, "loss": 1.5, "val_loss": 1.75}
         write_atomic(tmp_path / "history.csv", csv_text([first, second]).encode())
         expect(page.locator("#training-about")).to_contain_text("validation 1.750")
+        expect(page.locator("#validation-legend")).to_be_visible()
         points = page.locator("#curve polyline.validation").get_attribute("points") or ""
         assert len(points.split()) == 2
 
@@ -277,6 +281,7 @@ def test_axe_finds_nothing_serious(
             if address:
                 page.goto(running.address + address)
                 expect(page.locator(".operation h2").first).to_be_visible()
+                expect(page.locator("pre.operation")).to_contain_text(f"curl -N {running.address}/")
             found = Axe().run(page).response["violations"]
             serious = [one for one in found if one["impact"] in ("serious", "critical")]
             assert serious == [], [(one["id"], one["nodes"][0]["html"]) for one in serious]

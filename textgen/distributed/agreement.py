@@ -11,7 +11,7 @@ from textgen.config import ModelConfig, TrainingConfig
 from textgen.distributed.cluster import Cluster, Workers
 from textgen.distributed.layout import Layout, wait_for_peers
 from textgen.errors import TextgenError
-from textgen.tokenization import VocabularyRule
+from textgen.tokenization import VocabularyRule, read_corpus
 from textgen.tokenizers import from_metadata, to_metadata
 from textgen.training import Plan
 
@@ -86,7 +86,7 @@ def _followed(arguments: argparse.Namespace, told: dict[str, Any]) -> Plan:
     tokenizer = from_metadata(told["tokenizer"])
     config = TrainingConfig.from_dict(told["training"])
     rule = VocabularyRule(tokenizer.config, tokenizer)
-    corpus = training.read_corpus(arguments.data_dir, rule, config.validation_split)
+    corpus = read_corpus(arguments.data_dir, rule, config.validation_split)
     return Plan(corpus, ModelConfig.from_dict(told["model"]), config, told["resume"])
 
 

@@ -162,6 +162,6 @@ def answers(address: str) -> bool:
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=2).close()
-    except OSError:
+    except (OSError, UnicodeError):  # the latter for what can be no host's name, such as "a..b"
         return False
     return True

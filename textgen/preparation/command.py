@@ -1,6 +1,7 @@
 """`python -m textgen corpus`: make a data directory from a known corpus or from text files."""
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,12 +14,15 @@ FILE_OPTIONS = (
     "unwrap", "strip_gutenberg", "dedupe", "shuffle_documents", "random_seed", "validation_split",
 )  # fmt: skip
 """Those that a known corpus has no use for."""
+SMALL_TEXT = 500_000
+"""Bytes; a smaller one is learned by heart in ten minutes."""
 
 
 def main(argv: Sequence[str]) -> None:
     """Run the command with the arguments `argv`. Raises TextgenError."""
     parser = _parser()
     options = parser.parse_args(argv)
+    flags = ""
     if _is_known(options.texts):
         _refuse_file_options(options, parser)
         directory = options.out or Path("data") / options.texts[0]
@@ -26,6 +30,7 @@ def main(argv: Sequence[str]) -> None:
         recipe = recipes.KNOWN[options.texts[0]]
         console.heading(f"Making {directory} from {recipe.summary}")
         recipe.write(directory, options.source)
+        flags = recipe.flags
     else:
         _check_file_options(options)
         directory = options.out
@@ -33,7 +38,15 @@ def main(argv: Sequence[str]) -> None:
         from textgen.preparation import making  # a mistake is told before NumPy is imported
 
         making.make(directory, options)
-    console.say(f"next: python train.py --data-dir {directory}", "green")
+    console.say(f"next: {_training(directory, flags)}", "green")
+
+
+def _training(directory: Path, flags: str) -> str:
+    """A first training of the text, with `flags` that suit it."""
+    minutes = 2 if (directory / "input.txt").stat().st_size < SMALL_TEXT else 10
+    folder = shlex.quote(str(directory))
+    words = f"python train.py --data-dir {folder} {flags} --minutes {minutes} --live-sample"
+    return words.replace("  ", " ")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -41,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m textgen corpus",
         description="Make a data directory (input.txt, validate.txt) from a known corpus or from"
         " text files in UTF-8, UTF-16 or cp1252.",
+        epilog="example: python -m textgen corpus book.txt --out data/mine --unwrap",
     )
     add = parser.add_argument
     add(
@@ -51,25 +65,30 @@ def _parser() -> argparse.ArgumentParser:
         " they may be compressed (.gz, .zst), or pipes",
     )
     add("--out", type=Path, metavar="DIR", help="the data directory (a known corpus: data/NAME)")
-    add("--source", help="known corpus: a file, folder or address to use instead of the web")
     add("--overwrite", action="store_true", help="replace the input.txt that is there")
-    add("--unwrap", action="store_true", help="files: make each hard-wrapped paragraph one line")
+    add(
+        "--source",
+        metavar="PLACE",
+        help="known corpus: a file, folder or address to use instead of the web",
+    )
+    add = parser.add_argument_group("text files").add_argument
+    add("--unwrap", action="store_true", help="make each hard-wrapped paragraph one line")
     add(
         "--strip-gutenberg",
         action="store_true",
-        help="files: drop Project Gutenberg's header and licence",
+        help="drop Project Gutenberg's header and licence",
     )
     add(
         "--dedupe",
         choices=["lines", "paragraphs"],
-        help="files: leave out lines, or paragraphs, that were there before",
+        help="leave out lines, or paragraphs, that were there before",
     )
     add(
         "--shuffle-documents",
         nargs="?",
         const="",
         metavar="LINE",
-        help="files: put the documents in random order; they end at lines that are LINE, such as"
+        help="put the documents in random order; they end at lines that are LINE, such as"
         " '<|endoftext|>' (default: at blank lines)",
     )
     add(
@@ -77,14 +96,14 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=0,
         metavar="N",
-        help="files: another number gives another order of the documents",
+        help="another number gives another order of the documents",
     )
     add(
         "--validation-split",
         type=float,
         default=0.1,
         metavar="SHARE",
-        help="files: the share held out for validate.txt; 0 for none (default: %(default)s)",
+        help="the share held out for validate.txt; 0 for none (default: %(default)s)",
     )
     return parser
 

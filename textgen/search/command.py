@@ -61,15 +61,16 @@ def _parser() -> ArgumentParser:
         " find the best ones. Each is trained by train.py's code for the same time: --minutes"
         f" (default: {MINUTES:g}) or --num-epochs. All other flags of train.py that are given hold"
         " for all of them. Results go to FOLDER/search/.",
+        epilog="example: python -m textgen search --data-dir data/mine --trials 20 --minutes 2",
     )
     parser.add_argument(
         "--data-dir", metavar="FOLDER", type=Path, default=DEFAULT_FOLDER,
         help="folder with input.txt, and validate.txt if there is held-out text",
     )  # fmt: skip
-    _add_flags_of_trials(parser)
-    _add_flags_of_the_study(parser)
     parser.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
     parser.add_argument("--verbose", action="store_true", help="say more about each trial")
+    _add_flags_of_trials(parser)
+    _add_flags_of_the_study(parser)
     for kind in CONFIGS:
         kind.add_flags(parser, NO_FLAGS)
     return parser
@@ -77,7 +78,7 @@ def _parser() -> ArgumentParser:
 
 def _add_flags_of_trials(parser: ArgumentParser) -> None:
     """How many there are, what they try, and when they are stopped."""
-    add = parser.add_argument
+    add = parser.add_argument_group("the trials").add_argument
     add(
         "--trials", metavar="N", type=int,
         help=f"trials in all, failed ones included and interrupted ones not (default: {TRIALS})",
@@ -96,12 +97,12 @@ def _add_flags_of_trials(parser: ArgumentParser) -> None:
         help="print what would be tried, as such a file, and do no more",
     )  # fmt: skip
     add(
-        "--objective", choices=["loss", "loss,speed"],
+        "--objective", choices=["loss", "loss,speed"], metavar="loss|loss,speed",
         help="loss: the lowest validation loss; loss,speed: also the most tokens per second in"
         " training, by a Pareto front (default: loss)",
     )  # fmt: skip
     add(
-        "--pruner", choices=["median", "halving", "none"],
+        "--pruner", choices=["median", "halving", "none"], metavar="median|halving|none",
         help="which trials are stopped early: those worse than the median at the same time, by"
         " successive halving, or none (default: median)",
     )  # fmt: skip
@@ -115,7 +116,7 @@ def _add_flags_of_trials(parser: ArgumentParser) -> None:
 
 def _add_flags_of_the_study(parser: ArgumentParser) -> None:
     """Where trials are kept, and what becomes of them."""
-    add = parser.add_argument
+    add = parser.add_argument_group("the search as a whole").add_argument
     add(
         "--storage", metavar="URL",
         help="database of the trials, in Optuna's form, such as postgresql://HOST/NAME: the same"

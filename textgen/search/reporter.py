@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 from pathlib import Path
 
@@ -117,7 +118,8 @@ class Reporter:
         console.say(f"all trials:  {self.folder / 'trials.csv'}")
         if pictures:
             console.say(f"pictures:    {', '.join(map(str, pictures))}")
-        console.say(f"to train it: python train.py --config {self.folder / 'best.yaml'}")
+        best = shlex.quote(str(self.folder / "best.yaml"))
+        console.say(f"to train it: python train.py --config {best}")
         console.say(f"to browse:   optuna-dashboard {address}")
 
 

@@ -7,12 +7,11 @@ import multiprocessing
 import os
 import signal
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import connection
 from pathlib import Path
 
+from textgen.parallel import end_with_parent
 from textgen.server.command import check_installed, listening, serve
 from textgen.server.settings import ServerConfig
 
@@ -42,15 +41,8 @@ def beside(data_dir: Path, port: int) -> Iterator[None]:
 def _serve(data_dir: Path, config: ServerConfig, listener: socket.socket) -> None:
     """In the other process: serve until the training ends, whichever way."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training, which ends this
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     try:
         serve([data_dir], config, listener)
     except KeyboardInterrupt:
         os._exit(0)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os.kill(os.getpid(), signal.SIGTERM)

@@ -31,6 +31,7 @@ def main(argv: Sequence[str]) -> None:
     parser = ArgumentParser(
         prog="python -m textgen serve",
         description="A page, and an API, where people let models write; see /docs when it runs.",
+        epilog="example: python -m textgen serve --data-dir data/mine",
     )
     parser.add_argument(
         "--data-dir", metavar="FOLDER", type=Path, action="append",

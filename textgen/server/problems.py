@@ -5,6 +5,12 @@ from typing import Any
 
 from fastapi.responses import JSONResponse
 
+PLAIN = {
+    "model_attributes_type": "send a JSON object, with the header Content-Type: application/json",
+    "extra_forbidden": "there is no control of this name",
+}
+"""What to say instead of pydantic's own words, by its name of the mistake."""
+
 
 class RefusedError(Exception):
     """A request that is not served.
@@ -39,5 +45,6 @@ def in_words(errors: Sequence[Any]) -> str:
     problems = []
     for error in errors:
         place = ".".join(str(part) for part in error["loc"][1:] if isinstance(part, str | int))
-        problems.append(f"{place[:100]}: {error['msg'][:200]}" if place else error["msg"][:200])
+        problem = PLAIN.get(error["type"], error["msg"][:200])
+        problems.append(f"{place[:100]}: {problem}" if place else problem)
     return "; ".join(dict.fromkeys(problems[:5]))

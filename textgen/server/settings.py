@@ -12,9 +12,12 @@ HEADER_BYTES = 16_384
 class ServerConfig(Config):
     """Where the service listens and how much it does for whom."""
 
-    host: str = option("127.0.0.1", "address to listen on; 0.0.0.0 lets other machines in")
+    host: str = option(
+        "127.0.0.1", "address to listen on; 0.0.0.0 lets other machines in", metavar="ADDRESS",
+        group="where it listens",
+    )  # fmt: skip
     port: int = option(8080, "port to listen on; 0: any that is free", minimum=0, maximum=65535)
-    max_length: int = option(10_000, "most tokens of a request (`n`)", minimum=1)
+    max_length: int = option(10_000, "most tokens of a request (`n`)", minimum=1, group="limits")
     max_prompt: int = option(10_000, "most characters of a prompt", minimum=1)
     max_running: int = option(128, "most requests that a model writes at once", minimum=1)
     max_queue: int = option(
@@ -41,7 +44,7 @@ class ServerConfig(Config):
     api_key: str | None = option(
         None, "ask for this key, `Authorization: Bearer KEY`; better in TEXTGEN_API_KEY, because"
         " other users of a machine can see flags",
-        metavar="KEY",
+        metavar="KEY", group="who may see what",
     )  # fmt: skip
     production: bool = option(False, "no API documentation, and no details of internal errors")
     log_prompts: bool = option(False, "write prompts to the log too")

@@ -34,6 +34,7 @@ function operation(path, method, described, schemas) {
     ...(rows.length ? [table(rows)] : []), element("ul", {}, ...answers));
 }
 
+$("origin").textContent = location.origin;
 const described = await getJson("/openapi.json");
 const cards = Object.entries(described.paths).flatMap(([path, methods]) =>
   Object.entries(methods).map(([method, one]) => operation(path, method, one, described.components.schemas)));

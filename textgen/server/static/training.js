@@ -47,6 +47,7 @@ function card({ title, seed, text }) {
 function draw(rows) {
   const values = rows.flatMap((row) => LINES.map(([name]) => row[name]).filter((value) => value !== undefined));
   $("curve-legend").hidden = !values.length;
+  $("validation-legend").hidden = rows.every((row) => row.val_loss === undefined);
   if (!values.length) { $("curve").replaceChildren(); return; }
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const [first, last] = [rows[0].epoch, rows.at(-1).epoch];
