@@ -268,7 +268,8 @@ def test_three_processes_share_a_study_in_postgresql(folder: Path, database: str
         "no trial twice, and none too many"
     )
     assert sum(map(bool, ran)) > 1, "more than one process did the work"
-    assert set(rows(folder)) == {str(number) for number in range(9)}
+    surplus = [row["state"] for number, row in rows(folder).items() if int(number) >= 9]
+    assert set(surplus) <= {"left out"}, "two may begin the last one at once"
     assert sum(states(folder)[state] for state in ("complete", "pruned")) == 9
     assert rows(folder)["0"]["learning_rate"] == "0.008", "the defaults come first, and once"
     again = search(folder, 9, "--storage", database)
