@@ -7,7 +7,7 @@ Each cell is rnn size x layers x batch size. The three take turns, A B C A B C, 
 the medians, so that a busy machine disturbs all three alike. A turn trains for about `--seconds`:
 ours and stock through `model.fit`, PyTorch through the usual training loop. All train the same
 model: embedding 64, LSTM layers with carried state, logits over 65 tokens, cross-entropy, Adam,
-gradients clipped to global norm 1, float32.
+gradients clipped to global norm 1, float32. PyTorch takes part where it is installed.
 
 `--cost` measures instead how step time grows with batch and length, and `--memory` the peak memory
 of each at 512 x 3.
@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -27,7 +28,8 @@ import numpy as np
 
 VOCABULARY_SIZE, EMBEDDING_SIZE, LENGTH = 65, 64, 50
 GRID = ["128x2x32"] + [f"{size}x{layers}x50" for size in (128, 256, 512) for layers in (1, 2, 3)]
-KINDS = ("ours", "stock", "torch")
+TITLES = {"ours": "ours", "stock": "stock Keras", "torch": "PyTorch"}
+KINDS = tuple(kind for kind in TITLES if kind != "torch" or find_spec("torch"))
 STEPS_PER_EXECUTION = 10
 Train = Callable[[int], None]  # trains for so many steps
 
@@ -44,6 +46,10 @@ class Cell(NamedTuple):
     def parse(cls, text: str) -> "Cell":
         """Reads `rnn size x layers x batch size`, with `x length` if not 50."""
         return cls(*map(int, text.split("x")))
+
+    @property
+    def title(self) -> str:
+        return f"{self.rnn_size} x {self.num_layers} x {self.batch_size}"
 
 
 def batches(cell: Cell, steps: int) -> tuple[np.ndarray, np.ndarray]:
@@ -144,29 +150,31 @@ def step_times(jobs: dict[str, Train], repeats: int, seconds: float) -> dict[str
 
 
 def compare(cells: list[Cell], repeats: int, seconds: float) -> None:
-    """Prints tokens per second of the three at every cell, and the ratios with their means."""
-    print("| rnn size x layers x batch | ours | stock Keras | PyTorch | / stock | / PyTorch |")
-    print("|---|---|---|---|---|---|")
-    to_stock, to_torch = [], []
+    """Prints tokens per second of each at every cell, and ours over the others with the means."""
+    titles = [TITLES[kind] for kind in KINDS]
+    print_row("rnn size x layers x batch", *titles, *(f"/ {title}" for title in titles[1:]))
+    print_row(*["---"] * 2 * len(KINDS))
+    ratios: list[list[float]] = []
     for cell in cells:
         jobs = {kind: trainer(kind, cell) for kind in KINDS}
         medians = step_times(jobs, repeats, seconds)
-        ours, stock, torch = (cell.batch_size * cell.length / medians[kind] for kind in KINDS)
-        to_stock.append(ours / stock)
-        to_torch.append(ours / torch)
-        name = f"{cell.rnn_size} x {cell.num_layers} x {cell.batch_size}"
-        speeds = f"{ours:,.0f} | {stock:,.0f} | {torch:,.0f}"
-        print(f"| {name} | {speeds} | {to_stock[-1]:.2f} | {to_torch[-1]:.2f} |", flush=True)
-    means = [statistics.geometric_mean(ratios) for ratios in (to_stock, to_torch)]
-    print(f"| geometric mean | | | | {means[0]:.2f} | {means[1]:.2f} |")
-    print(f"| smallest | | | | {min(to_stock):.2f} | {min(to_torch):.2f} |")
+        ours, *others = (cell.batch_size * cell.length / medians[kind] for kind in KINDS)
+        ratios.append([ours / other for other in others])
+        speeds = [f"{speed:,.0f}" for speed in (ours, *others)]
+        print_row(cell.title, *speeds, *(f"{ratio:.2f}" for ratio in ratios[-1]))
+    for name, summary in (("geometric mean", statistics.geometric_mean), ("smallest", min)):
+        found = [f"{summary(column):.2f}" for column in zip(*ratios, strict=True)]
+        print_row(name, *[""] * len(KINDS), *found)
+
+
+def print_row(*values: str) -> None:
+    print("|", " | ".join(values), "|", flush=True)
 
 
 def cost(cells: list[Cell], repeats: int, seconds: float) -> None:
     """Prints how our step time grows when the batch or the length doubles (linear: at most 2)."""
-    print(
-        "| rnn size x layers x batch | step | batch doubled | length doubled |\n|---|---|---|---|"
-    )
+    print_row("rnn size x layers x batch", "step", "batch doubled", "length doubled")
+    print_row(*["---"] * 4)
     for cell in cells:
         sizes = {
             "step": cell,
@@ -175,9 +183,8 @@ def cost(cells: list[Cell], repeats: int, seconds: float) -> None:
         }
         jobs = {name: keras_trainer(size, fast=True) for name, size in sizes.items()}
         medians = step_times(jobs, repeats, seconds)
-        ratios = " | ".join(f"x {medians[name] / medians['step']:.2f}" for name in sizes)
-        name = f"{cell.rnn_size} x {cell.num_layers} x {cell.batch_size}"
-        print(f"| {name} | {medians['step'] * 1000:.1f} ms{ratios[6:]} |", flush=True)
+        ratios = (f"x {medians[name] / medians['step']:.2f}" for name in ("batch", "length"))
+        print_row(cell.title, f"{medians['step'] * 1000:.1f} ms", *ratios)
 
 
 def peak_memory(kind: str, cell: Cell) -> int:
@@ -192,11 +199,11 @@ def peak_memory(kind: str, cell: Cell) -> int:
 
 
 def memory(cells: list[Cell]) -> None:
-    """Prints the peak memory of the three at every cell."""
-    print("| rnn size x layers x batch | ours | stock Keras | PyTorch |\n|---|---|---|---|")
+    """Prints the peak memory of each at every cell."""
+    print_row("rnn size x layers x batch", *(TITLES[kind] for kind in KINDS))
+    print_row(*["---"] * (1 + len(KINDS)))
     for cell in cells:
-        used = " | ".join(f"{peak_memory(kind, cell):,} MB" for kind in KINDS)
-        print(f"| {cell.rnn_size} x {cell.num_layers} x {cell.batch_size} | {used} |", flush=True)
+        print_row(cell.title, *(f"{peak_memory(kind, cell):,} MB" for kind in KINDS))
 
 
 def main() -> None:
