@@ -101,8 +101,8 @@ def test_a_run_killed_or_on_a_full_disk_at_random_moments_loses_nothing(
     expected, moments = in_peace
     rng = np.random.default_rng(kills)
     for number in range(kills + full):
-        # Twice the mean distance that 20 of them need to spread over the whole run.
-        moment = int(rng.integers(1, moments // 8))
+        # So that 20 of them end before the run does, though nothing were lost between them.
+        moment = int(rng.integers(1, moments // 12))
         if number < kills:
             assert killed(folder, moment)
         else:
