@@ -270,7 +270,8 @@ def draw(weights: Logits | Reals, uniforms: Reals) -> Ids:
     """One index per row of `weights` (B, V), drawn in proportion to them.
 
     The cumulative distribution is inverted, in float64: index i is drawn where
-    sum(weights[:i]) <= uniform x sum(weights) < sum(weights[:i + 1]).
+    sum(weights[:i]) <= uniform x sum(weights) < sum(weights[:i + 1]). The sums are far above the
+    smallest floats, as those of a softmax are: there, a product may be rounded up to the sum.
     """
     cumulative = np.add.accumulate(weights, axis=-1, dtype=np.float64)
     thresholds = uniforms[:, np.newaxis] * cumulative[:, -1:]
