@@ -177,7 +177,7 @@ class TrainingConfig(Config):
     )
     num_epochs: int = option(
         50,
-        "epochs, each of which goes through the text once per --seq-step, or makes"
+        "epochs; each reads the text as often as --seq-step goes into --seq-length, or makes"
         " --steps-per-epoch steps",
         minimum=1, group="the length of the run",
     )  # fmt: skip
