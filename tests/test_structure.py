@@ -100,7 +100,7 @@ ALLOWED = {
     "events": {"backend", "console", "errors", "history", "workspace"},
     "schedules": {"config"},
     "settings_file": {"errors", "options", "sources"},
-    "summary": {"checkpoint", "config", "console", "network", "sizing"},
+    "summary": {"checkpoint", "config", "console", "dataset", "network", "sizing"},
     "closing": {"checkpoint", "config", "history"},
     "gensim_file": {"arrays", "safe_pickle"},
     "embeddings": {"arrays", "errors", "gensim_file"},
@@ -141,7 +141,7 @@ ALLOWED = {
     "search": set(),
     "search.space": {"config", "errors", "options", "settings_file"},
     "search.request": {"config", "errors", "options", "search.space"},
-    "search.limits": {"config", "sizing", "summary"},
+    "search.limits": {"config", "dataset", "sizing", "summary"},
     "search.storage": {"errors"},
     "search.study": {"errors"},
     "search.trial": {

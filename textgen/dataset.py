@@ -66,6 +66,16 @@ class Batches:
         return rows[self.rows, first : first + count].swapaxes(0, 1).astype(np.int32, order="C")
 
 
+def pass_offsets(seq_length: int, seq_step: int) -> range:
+    """The tokens that the passes of a walk over a text begin with: 0, `seq_step`, ..."""
+    return range(0, seq_length, seq_step)
+
+
+def tokens_needed(batch_size: int, seq_length: int, seq_step: int) -> int:
+    """The fewest tokens of a text that fill one batch, and its targets, from each offset."""
+    return batch_size * seq_length + 1 + pass_offsets(seq_length, seq_step)[-1]
+
+
 def training_batches(
     ids: StoredIds, batch_size: int, seq_length: int, seq_step: int, steps_per_epoch: int | None
 ) -> Batches:
@@ -87,10 +97,10 @@ def training_batches(
     Raises:
         TextgenError: if the text does not fill one batch from each offset.
     """
-    offsets = range(0, seq_length, seq_step)
+    offsets = pass_offsets(seq_length, seq_step)
     count = (len(ids) - 1 - offsets[-1]) // (batch_size * seq_length)
     if count < 1:
-        needed = batch_size * seq_length + 1 + offsets[-1]
+        needed = tokens_needed(batch_size, seq_length, seq_step)
         raise TextgenError(
             f"--seq-length {seq_length} x --batch-size {batch_size} needs at least {needed:,}"
             f" tokens; the training text has {len(ids):,}. Lower one of them or add text"

@@ -5,6 +5,7 @@ import math
 from textgen import console, sizing
 from textgen.checkpoint import Metadata
 from textgen.config import ModelConfig, TrainingConfig
+from textgen.dataset import pass_offsets
 from textgen.network import weight_shapes
 
 COLUMNS = "{:<14}{:>22}{:>14}"
@@ -80,7 +81,7 @@ def _gives(name: str, model: ModelConfig, vocabulary_size: int) -> int:
 
 def _readings(config: TrainingConfig) -> str:
     """How often an epoch reads the text, where that is more than once."""
-    passes = len(range(0, config.seq_length, config.seq_step))
+    passes = len(pass_offsets(config.seq_length, config.seq_step))
     if passes == 1 or config.steps_per_epoch:
         return ""
     return f", which reads the text {'twice' if passes == 2 else f'{passes} times'}"

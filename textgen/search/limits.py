@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from textgen import sizing
 from textgen.config import ModelConfig, TrainingConfig
+from textgen.dataset import tokens_needed
 from textgen.summary import weights_per_layer
 
 
@@ -46,8 +47,7 @@ def needs(settings: Mapping[str, Any], vocabulary_size: int, limits: Limits) -> 
     layers = weights_per_layer(model, vocabulary_size)
     weights = sum(count for _, count in layers.values())
     memory = sizing.memory_needed(model, training, vocabulary_size)
-    last = (training.seq_length - 1) // training.seq_step * training.seq_step
-    batch = training.batch_size * training.seq_length + 1 + last
+    batch = tokens_needed(training.batch_size, training.seq_length, training.seq_step)
     shown = f"{memory / 2**30:,.2f} of {limits.memory / 2**30:,.2f} GiB"
     return {
         "parameters": Need(weights, limits.parameters, f"{weights:,} of {limits.parameters:,}"),
