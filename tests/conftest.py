@@ -4,6 +4,7 @@ import contextlib
 import functools
 import io
 import os
+import signal
 import subprocess
 import sys
 import types
@@ -19,6 +20,9 @@ from textgen import console
 from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
 
 ROOT = Path(__file__).parent.parent
+
+# A shell that starts the tests in the background has Ctrl-C ignored, and processes inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("busy", deadline=None)  # a machine with other work is slow now and then
 settings.load_profile("busy")

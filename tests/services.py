@@ -1,10 +1,8 @@
 """The service as users run it: a process of its own, on any free port of this machine."""
 
 import json
-import os
 import re
 import subprocess
-import sys
 import threading
 import urllib.error
 import urllib.request
@@ -13,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import ROOT
+from tests.processes import beside
 
 
 class Running:
@@ -59,17 +57,16 @@ class Running:
 
 
 @contextmanager
-def serving(*folders: Path, flags: tuple[str, ...] = ()) -> Iterator[Running]:
-    """A service of the models in `folders`."""
-    command = [sys.executable, "-m", "textgen", "serve", "--port", "0"]
+def serving(
+    *folders: Path, flags: tuple[str, ...] = (), measured: bool = True
+) -> Iterator[Running]:
+    """A service of the models in `folders`, which is ended when it is idle; see `beside`."""
+    command = ["-m", "textgen", "serve", "--port", "0", *flags]
     for folder in folders:
         command += ["--data-dir", str(folder)]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(
-        [*command, *flags], cwd=ROOT, stderr=subprocess.PIPE, text=True, env=environment
-    )
-    try:
-        yield Running(process)
-    finally:
+    options = {"environment": {"PYTHONUNBUFFERED": 1}, "measured": measured}
+    with beside(*command, stderr=subprocess.PIPE, **options) as process:
+        running = Running(process)
+        yield running
         process.terminate()
-        process.wait(timeout=30)
+        running.said()

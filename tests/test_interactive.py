@@ -1,14 +1,9 @@
-import contextlib
-import os
-import pty
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
 from tests.networks import biased_generator, random_generator, word_tokenizer
+from tests.processes import in_a_terminal
 from textgen.config import SamplingConfig
 from textgen.errors import TextgenError
 from textgen.interactive import Interactive
@@ -93,48 +88,22 @@ def test_chosen_words_are_set_like_prose() -> None:
     assert text.strip() in (shown[0], shown[0].strip())
 
 
-@contextlib.contextmanager
-def terminal(*command: str) -> Iterator[tuple[int, int]]:
-    """A process in a pseudo-terminal of its own: its id, and the terminal to write and read."""
-    process, descriptor = pty.fork()
-    if process == 0:  # in the child
-        os.chdir(ROOT)
-        os.execv(sys.executable, [sys.executable, *command])
-    try:
-        yield process, descriptor
-    finally:
-        os.close(descriptor)
-
-
-def read_until(descriptor: int, text: str) -> str:
-    """What the process shows up to `text`, or to its end."""
-    shown = ""
-    while text not in shown:
-        try:
-            data = os.read(descriptor, 4096)
-        except OSError:  # Linux says so when the other side is closed
-            break
-        if not data:
-            break
-        shown += data.decode()
-    return shown
-
-
 def test_a_session_in_a_terminal(trained_dir: Path, tmp_path: Path) -> None:
     path = tmp_path / "out.json"
     command = (
         "sample.py", "--data-dir", str(trained_dir), "--seed", "The river", "--interactive", "4",
         "--random-seed", "1", "--output", str(path),
     )  # fmt: skip
-    with terminal(*command) as (process, descriptor):
-        first = read_until(descriptor, "> ")
+    with in_a_terminal(*command) as terminal:
+        first = terminal.read_until("> ")
         assert "go back" in first
         assert [f"{n}  " in first for n in (1, 2, 3, 4, 5)] == [True] * 4 + [False]
-        for answer in (" keeps", "1", "<", ".", "q"):
-            os.write(descriptor, answer.encode() + b"\n")
-            shown = read_until(descriptor, "> ")
-            assert "Traceback" not in shown
-        assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+        for answer in (" keeps", "1", "<", "."):
+            terminal.type(answer + "\n")
+            assert "Traceback" not in terminal.read_until("> ")
+        terminal.type("q\n")
+        assert "Traceback" not in terminal.read_to_end()
+    assert terminal.process.returncode == 0
     assert path.read_text(encoding="utf-8").startswith("The river keeps")
 
 
@@ -144,26 +113,24 @@ def test_ctrl_c_keeps_what_was_written_together(trained_dir: Path, tmp_path: Pat
         "sample.py", "--data-dir", str(trained_dir), "--seed", "The river", "--interactive",
         "--output", str(path),
     )  # fmt: skip
-    with terminal(*command) as (process, descriptor):
-        read_until(descriptor, "> ")
-        os.write(descriptor, b" keeps\n")
-        read_until(descriptor, "> ")
-        os.write(descriptor, b"\x03")
-        assert "Traceback" not in read_until(descriptor, "never shown")
-        assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 130
+    with in_a_terminal(*command) as terminal:
+        terminal.read_until("> ")
+        terminal.type(" keeps\n")
+        terminal.read_until("> ")
+        terminal.type("\x03")
+        assert "Traceback" not in terminal.read_to_end()
+    assert terminal.process.returncode == 130
     assert path.read_text(encoding="utf-8") == "The river keeps\n"
 
 
 def test_a_terminal_shows_the_text_in_colour_while_it_is_made(trained_dir: Path) -> None:
     command = ("sample.py", "--data-dir", str(trained_dir), "--seed", "The", "--length", "-1")
-    with terminal(*command) as (process, descriptor):
+    with in_a_terminal(*command) as terminal:
         shown = ""
         while len(shown) < 3000:
-            shown += read_until(descriptor, "e")
+            shown += terminal.read_until("e")
         assert shown.startswith("\x1b[36mThe\x1b[0m")
-        os.write(descriptor, b"\x03")
-        rest = read_until(descriptor, "interrupted")
-        assert "interrupted" in rest
+        terminal.type("\x03")
+        rest = terminal.read_until("interrupted") + terminal.read_to_end()
         assert "Traceback" not in rest
-        read_until(descriptor, "never shown")
-        assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 130
+    assert terminal.process.returncode == 130

@@ -7,14 +7,14 @@ import contextlib
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT, run_python
+from tests.conftest import run_python
+from tests.processes import beside
 from textgen import checkpoint, generator
 
 pytestmark = pytest.mark.xdist_group("never_lose_work")
@@ -51,12 +51,12 @@ def in_peace(trained_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tup
 
 def killed(folder: Path, moment: int) -> bool:
     """Train and kill the process with SIGKILL at `moment`; False if it was done before."""
-    with subprocess.Popen(
-        [sys.executable, *DRIVER, "hang", str(moment), *command(folder)],
-        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    with beside(
+        *DRIVER, "hang", moment, *command(folder),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     ) as process:  # fmt: skip
         assert process.stdout is not None
-        arrived = process.stdout.readline() == b"moment\n"
+        arrived = process.stdout.readline() == "moment\n"
         process.kill()
     return arrived
 

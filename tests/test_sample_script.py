@@ -12,6 +12,7 @@ import pytest
 
 import sample as script
 from tests.conftest import ROOT, run_here, run_python
+from tests.processes import beside
 
 
 @pytest.fixture
@@ -166,15 +167,14 @@ def test_the_end_of_input_ends_the_line_of_the_question(
 
 def test_ctrl_c_keeps_the_file(trained_dir: Path, tmp_path: Path) -> None:
     path = tmp_path / "out.txt"
-    command = [sys.executable, "sample.py", "--data-dir", str(trained_dir), "--length", "-1",
-               "--output", str(path)]  # fmt: skip
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+    command = ("sample.py", "--data-dir", trained_dir, "--length", -1, "--output", path)
+    with beside(*command, stderr=subprocess.PIPE) as process:
         while not any(p.stat().st_size > 50_000 for p in tmp_path.iterdir()):
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=60) == 130
         assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()
+    assert process.returncode == 130
     assert len(path.read_text(encoding="utf-8")) >= 50_000
 
 

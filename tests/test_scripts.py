@@ -1,14 +1,14 @@
 """Both scripts as a user runs them: real files and, but for mistakes, real processes."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import sample
 import train
-from tests.conftest import ROOT, VERSES, run_here, run_python
+from tests.conftest import VERSES, run_here, run_python
+from tests.processes import beside
 
 SMALL = (
     "--embedding-size", "8", "--rnn-size", "16", "--num-layers", "1", "--batch-size", "4",
@@ -72,16 +72,14 @@ def test_sampling_never_imports_tensorflow(trained_dir: Path) -> None:
 
 
 def test_a_reader_that_goes_away_is_no_error(trained_dir: Path) -> None:
-    command = [sys.executable, "sample.py", "--data-dir", str(trained_dir), "--length", "100000"]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
+    command = ("sample.py", "--data-dir", trained_dir, "--length", 100_000)
+    with beside(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.read(10)
         process.stdout.close()
-        assert process.stderr.read() == b""
-        assert process.wait(timeout=60) == 0
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize(

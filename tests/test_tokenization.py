@@ -5,7 +5,6 @@ import errno
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,8 @@ import numpy as np
 import pytest
 
 import train
-from tests.conftest import ROOT, VERSES, run_here
+from tests.conftest import VERSES, run_here
+from tests.processes import beside
 from tests.stoppable_tokenization import in_pieces_of
 from textgen import pieces, splitting, tokenization
 from textgen.config import TokenizerConfig
@@ -224,12 +224,10 @@ def test_a_killed_preparation_never_leaves_a_file_that_is_used(
 
 def killed_at(folder: Path, moment: int) -> None:
     """Read the corpus in a process that is killed when it reaches that moment of its work."""
-    command = ("-m", "tests.stoppable_tokenization", str(folder), str(moment))
-    with subprocess.Popen(
-        [sys.executable, *command], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
+    command = ("-m", "tests.stoppable_tokenization", folder, moment)
+    with beside(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == b"moment\n"
+        assert process.stdout.readline() == "moment\n"
         process.kill()
 
 

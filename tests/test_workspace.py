@@ -1,14 +1,13 @@
 import os
 import shutil
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT
+from tests.processes import beside
 from textgen import checkpoint
 from textgen.errors import TextgenError
 from textgen.workspace import exclusive, keep_previous
@@ -38,12 +37,10 @@ def save_with(folder: Path, **results: float) -> None:
 
 
 def test_a_second_process_is_refused_and_a_killed_one_leaves_no_lock(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(tmp_path)],
-        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    ) as holder:  # fmt: skip
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with beside("-c", HOLDER, tmp_path, **pipes) as holder:
         assert holder.stdout is not None
-        assert holder.stdout.readline() == b"locked\n"
+        assert holder.stdout.readline() == "locked\n"
         with (
             pytest.raises(TextgenError, match=f"process {holder.pid} is training"),
             exclusive(tmp_path),

@@ -4,16 +4,14 @@ import collections
 import errno
 import os
 import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
 from tests.preparation.conftest import PARAGRAPHS, read, run
+from tests.processes import beside
 from textgen import textfiles
 from textgen.errors import TextgenError
 
@@ -141,9 +139,8 @@ def test_what_a_killed_command_leaves_goes_with_the_next_one(
 ) -> None:
     pipe, out = tmp_path / "pipe", tmp_path / "out"
     os.mkfifo(pipe)
-    arguments = ["-m", "textgen", "corpus", str(pipe), "--out", str(out)]
-    command = subprocess.Popen([sys.executable, *arguments], cwd=ROOT)
-    with command, pipe.open("wb"):  # once the command has opened it too
+    corpus = beside("-m", "textgen", "corpus", pipe, "--out", out)
+    with corpus as command, pipe.open("wb"):  # once the command has opened it too
         run(text_file, "--out", out)
         assert list(out.glob(".corpus-*")), "another command is at work there"
         command.kill()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.processes import beside
 from textgen.errors import TextgenError
 from textgen.search.children import ChildError, Children, StoppedError
 
@@ -91,9 +91,7 @@ for message in Children([sys.executable, "-c", child]).messages({}):
 
 
 def test_a_child_ends_with_its_parent_however_that_ends() -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", PARENT], cwd=ROOT, stdout=subprocess.PIPE, encoding="utf-8"
-    ) as parent:
+    with beside("-c", PARENT, stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         number = int(parent.stdout.readline())
         parent.send_signal(signal.SIGKILL)

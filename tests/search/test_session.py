@@ -3,6 +3,7 @@
 Most have children that only pretend to train (`tests.search.quick`); everything else is real.
 """
 
+import contextlib
 import csv
 import io
 import itertools
@@ -22,6 +23,7 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT, VERSES, run_python
+from tests.processes import beside
 from tests.search import postgres
 from tests.test_never_lose_work import small_disk
 from textgen import checkpoint
@@ -51,13 +53,13 @@ def search(folder: Path, trials: int, *more: object, **environment: object) -> A
     return run_python(*QUICK, *flags(folder, trials, *more), env=env)
 
 
-def begun(folder: Path, trials: int, *more: object, **environment: object) -> Any:
+def begun(
+    folder: Path, trials: int, *more: object, measured: bool = False, **environment: object
+) -> Any:
     """A search that goes on beside the test."""
-    return subprocess.Popen(
-        [sys.executable, *QUICK, *flags(folder, trials, *more)],
-        cwd=ROOT, stderr=subprocess.PIPE, encoding="utf-8",
-        env=os.environ | {name: str(value) for name, value in environment.items()},
-    )  # fmt: skip
+    arguments = flags(folder, trials, *more)
+    options = {"environment": environment, "measured": measured}
+    return beside(*QUICK, *arguments, stderr=subprocess.PIPE, **options)
 
 
 def wait_for(path: Path, text: str) -> None:
@@ -112,7 +114,7 @@ def test_a_search_that_is_stopped_keeps_its_results(
     with begun(folder, 6, "--workers", workers, "--pruner", "none", RAN=ran, HANG=2) as process:
         wait_for(ran, "2 ")
         process.send_signal(number)
-        said = process.stderr.read()
+        said = process.communicate(timeout=120)[1]
     assert process.returncode == 130
     assert "ending the trials; once more stops at once" in said
     assert said.splitlines()[-1] == "interrupted"
@@ -260,8 +262,11 @@ def database() -> Iterator[str]:
 def test_three_processes_share_a_study_in_postgresql(folder: Path, database: str) -> None:
     """Three processes of the same command line, on a real PostgreSQL, run nine trials in all."""
     logs = [folder / f"ran-{number}" for number in range(3)]
-    processes = [begun(folder, 9, "--storage", database, RAN=log) for log in logs]
-    said = [process.communicate(timeout=240)[1] for process in processes]
+    with contextlib.ExitStack() as stack:
+        flags = (9, "--storage", database)
+        ongoing = [begun(folder, *flags, measured=True, RAN=log) for log in logs]
+        processes = [stack.enter_context(one) for one in ongoing]
+        said = [process.communicate(timeout=240)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0], said
     ran = [log.read_text().split()[::2] if log.exists() else [] for log in logs]
     assert sorted(int(number) for numbers in ran for number in numbers) == list(range(9)), (
@@ -301,18 +306,18 @@ def test_a_machine_that_slept_goes_on(folder: Path, database: str) -> None:
     ran, go = folder / "ran", folder / "go"
     more = ("--storage", database, "--study", "sleepy", "--pruner", "none")
     beats = {"HEARTBEAT": 1, "GRACE": 2}
-    process = begun(folder, 3, *more, RAN=ran, HANG=0, GO=go, **beats)
-    wait_for(ran, "0 ")
-    process.send_signal(signal.SIGSTOP)
-    deadline = time.monotonic() + 120
-    for trials in itertools.count(2):
-        assert time.monotonic() < deadline
-        assert search(folder, trials, *more, **beats).returncode == 0
-        if states(folder, "sleepy")["interrupted"]:
-            break
-    go.touch()
-    process.send_signal(signal.SIGCONT)
-    said = process.communicate(timeout=120)[1]
+    with begun(folder, 3, *more, RAN=ran, HANG=0, GO=go, **beats) as process:
+        wait_for(ran, "0 ")
+        process.send_signal(signal.SIGSTOP)
+        deadline = time.monotonic() + 120
+        for trials in itertools.count(2):
+            assert time.monotonic() < deadline
+            assert search(folder, trials, *more, **beats).returncode == 0
+            if states(folder, "sleepy")["interrupted"]:
+                break
+        go.touch()
+        process.send_signal(signal.SIGCONT)
+        said = process.communicate(timeout=120)[1]
     assert process.returncode == 0, said
     assert "a trial was taken for dead meanwhile" in said
     assert rows(folder, "sleepy")["0"]["state"] == "interrupted"
@@ -347,11 +352,13 @@ def test_a_full_disk_ends_the_search_in_one_line(disk: Path, spare_kilobytes: in
 
 def test_a_server_that_goes_away_ends_the_search_in_one_line(folder: Path) -> None:
     ran, go = folder / "ran", folder / "go"
-    with postgres.server() as url:
-        process = begun(folder, 4, "--storage", url, RAN=ran, HANG=1, GO=go)
-        wait_for(ran, "1 ")
-    go.touch()
-    said = process.communicate(timeout=120)[1]
+    with contextlib.ExitStack() as stack:
+        with postgres.server() as url:
+            ongoing = begun(folder, 4, "--storage", url, measured=True, RAN=ran, HANG=1, GO=go)
+            process = stack.enter_context(ongoing)
+            wait_for(ran, "1 ")
+        go.touch()
+        said = process.communicate(timeout=120)[1]
     assert process.returncode == 2, said
     assert said.splitlines()[-1].startswith("error: the storage postgresql")
     assert "Traceback" not in said

@@ -5,14 +5,14 @@ import json
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, VERSES, run_python
+from tests.conftest import VERSES, run_python
+from tests.processes import beside
 from tests.services import Running, serving
 from tests.test_scripts import SMALL
 from textgen import checkpoint
@@ -30,7 +30,7 @@ LIMITS = ("--max-length", "1000000", "--grace-seconds", "1")
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_lets_streams_finish(trained_dir: Path, number: signal.Signals) -> None:
-    with serving(trained_dir, flags=LIMITS) as service:
+    with serving(trained_dir, flags=LIMITS, measured=False) as service:
         for length, reason in ((3_000, "length"), (1_000_000, "shutdown")):
             content = json.dumps({"n": length, "stream": True}).encode()
             request = urllib.request.Request(
@@ -89,16 +89,11 @@ def test_a_training_shows_itself_and_ctrl_c_keeps_its_model(tmp_path: Path) -> N
     (tmp_path / "input.txt").write_text(VERSES * 3, encoding="utf-8")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    flags = ["--data-dir", str(tmp_path), "--minutes", "3", "--serve", str(port), *SMALL]
-    process = subprocess.Popen(
-        [sys.executable, "train.py", *flags], cwd=ROOT, stderr=subprocess.PIPE, text=True
-    )
-    try:
+    flags = ("--data-dir", tmp_path, "--minutes", 3, "--serve", port, *SMALL)
+    with beside("train.py", *flags, stderr=subprocess.PIPE) as process:
         state = first_epoch(f"http://127.0.0.1:{port}/api/live")
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=60)[1]
-    finally:
-        process.kill()
     assert process.returncode == 130
     assert said.splitlines()[-1] == "interrupted"
     assert "Traceback" not in said

@@ -99,6 +99,7 @@ def test_a_slow_reader_holds_nobody_and_is_let_go(service: Running) -> None:
 def test_who_takes_nothing_is_let_go_whole_answer_or_stream(service: Running, wanted) -> None:
     """Even one who goes on sending: once they had their answer, or asked for more, they stayed."""
     with socket.socket() as connection:
+        connection.settimeout(20)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.connect(("127.0.0.1", service.port))
         connection.sendall(post(alternatives=20, **wanted))

@@ -1,17 +1,20 @@
+import asyncio
 import json
 from pathlib import Path
+
+import pytest
 
 from tests.services import serving
 from textgen.files import write_atomic
 from textgen.history import csv_text
 from textgen.livesamples import KEPT, SampleFile, read
-from textgen.server.live import rows
+from textgen.server import live
 
 
 def test_rows_are_numbers_by_name(tmp_path: Path) -> None:
-    assert rows(tmp_path) == []
+    assert live.rows(tmp_path) == []
     (tmp_path / "history.csv").write_text("epoch,loss,note,val_loss\n1,2.5,x,\n2,nan,y,1.5,9\n")
-    assert rows(tmp_path) == [{"epoch": 1, "loss": 2.5}, {"epoch": 2, "val_loss": 1.5}]
+    assert live.rows(tmp_path) == [{"epoch": 1, "loss": 2.5}, {"epoch": 2, "val_loss": 1.5}]
 
 
 def test_the_view_follows_a_run(tmp_path: Path) -> None:
@@ -21,7 +24,7 @@ def test_the_view_follows_a_run(tmp_path: Path) -> None:
     row = {"epoch": 1, "step": 10, "loss": 2.5, "val_loss": 2.75}
     samples = SampleFile(tmp_path)
     (tmp_path / ".textgen").mkdir()
-    with serving(tmp_path, flags=("--watch",)) as service:
+    with serving(tmp_path, flags=("--watch",), measured=False) as service:
         address = f"{service.address}/api/live?model={tmp_path.name}"
         with urllib.request.urlopen(address, timeout=30) as answer:
             assert next_state(answer) == {"rows": [], "samples": []}
@@ -34,6 +37,27 @@ def test_the_view_follows_a_run(tmp_path: Path) -> None:
             assert answer.read().strip() == b"", "the stream ends with the service"
     with serving(tmp_path, flags=("--watch",)) as service:
         assert service.ask("/api/live?model=nothing")[0] == 404
+
+
+def test_a_sign_of_life_comes_while_nothing_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "SECONDS_BETWEEN_LOOKS", 0.001)
+
+    async def looked() -> list[dict | None]:
+        closing, seen = asyncio.Event(), []
+        async for state in live.updates(tmp_path, closing):
+            seen.append(state)
+            if len(seen) == 3:
+                write_atomic(tmp_path / "history.csv", csv_text([{"epoch": 1}]).encode())
+            if len(seen) == 4:
+                closing.set()
+        return seen
+
+    before, sign, other_sign, after = asyncio.run(looked())
+    assert before == {"rows": [], "samples": []}
+    assert (sign, other_sign) == (None, None)
+    assert after == {"rows": [{"epoch": 1}], "samples": []}
 
 
 def next_state(answer) -> dict:
