@@ -85,8 +85,9 @@ def test_wrong_guesses_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_process_that_dies_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pieces, "LEAST", 2)
     monkeypatch.setattr(pieces, "_read_guessing", deadly)
+    large = VERSES * 200  # more than a pipe holds: others are being sent when the process dies
     with pytest.raises(TextgenError, match="a process that helped to read the text has ended"):
-        tokens(pieces.read([VERSES] * 20, TokenizerConfig(word_tokens=True), cores=2, size=100))
+        tokens(pieces.read([large] * 20, TokenizerConfig(word_tokens=True), cores=2, size=100))
 
 
 def deadly(*arguments: object) -> None:

@@ -11,6 +11,7 @@ import collections
 import itertools
 import multiprocessing
 import signal
+import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -97,12 +98,22 @@ def _side_by_side(texts: Iterable[str], config: TokenizerConfig, cores: int) -> 
                 state = ended
                 yield text, piece
         except BrokenProcessPool as error:
+            _forget_waiting(pool)
             raise TextgenError(
                 "a process that helped to read the text has ended, perhaps for want of memory."
                 " Try again, in a script below `if __name__ == '__main__':`"
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _forget_waiting(pool: ProcessPoolExecutor) -> None:
+    """Close the pipe with the pieces that no process will read, as newer Pythons do.
+
+    Before, the pool waits for ever to write them (https://github.com/python/cpython/issues/94777).
+    """
+    if sys.version_info < (3, 11, 5):
+        pool._call_queue._reader.close()  # type: ignore[attr-defined]
 
 
 def _submitted(
