@@ -42,6 +42,18 @@ def test_a_flag_that_says_no_or_zero_wins_too(tmp_path: Path) -> None:
     assert (model.tie_weights, model.dropout, arguments.serve) == (False, 0.0, 0)
 
 
+@pytest.mark.parametrize(
+    ("flags", "minutes", "epochs"),
+    [((), 5, 7), (("--num-epochs", "3"), None, 3), (("--minutes", "2"), 2, 7)],
+)
+def test_the_length_of_the_run_is_what_the_command_line_says(
+    tmp_path: Path, flags: tuple[str, ...], minutes: float | None, epochs: int
+) -> None:
+    arguments = parsed(written(tmp_path, "minutes: 5\nnum_epochs: 7\n"), *flags)
+    training = TrainingConfig.from_flags(arguments)
+    assert (training.minutes, training.num_epochs) == (minutes, epochs)
+
+
 def test_a_value_is_read_as_on_the_command_line(tmp_path: Path) -> None:
     arguments = parsed(written(tmp_path, "data-dir: 2024\nworkers: 5\nserve: 8081\n"))
     assert (arguments.data_dir, arguments.workers, arguments.serve) == (Path("2024"), "5", 8081)

@@ -22,6 +22,7 @@ NOT_IN_FILES = ("help", "config")
 def merged(parser: ArgumentParser, arguments: argparse.Namespace) -> argparse.Namespace:
     """The flags of `arguments`, and for those not given the ones of its `config` file, if any.
 
+    A `--num-epochs` that is given is the length of the run, though the file has `minutes`.
     A `model.yaml` without a `data_dir` stands for the folder it is in, or the one above where
     only that has a text (as that of `latest/model.yaml` does).
 
@@ -36,6 +37,8 @@ def merged(parser: ArgumentParser, arguments: argparse.Namespace) -> argparse.Na
     if "model_id" in values:
         found = {"data_dir": _home(path.parent)} | found
     given = {n: v for n, v in vars(arguments).items() if v != parser.get_default(n)}
+    if "num_epochs" in given:
+        found.pop("minutes", None)
     return argparse.Namespace(**vars(arguments) | found | given)
 
 
