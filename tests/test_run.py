@@ -181,7 +181,7 @@ def test_a_complete_run_is_prolonged_by_more_epochs(
 ) -> None:
     shutil.copytree(uninterrupted, verses, dirs_exist_ok=True)
     fit(verses, resume=True)
-    assert "the run is complete after 4 epochs" in capsys.readouterr().err
+    assert "nothing is left to do after 4 epochs. To prolong" in capsys.readouterr().err
     same_weights(verses / "latest", uninterrupted / "latest")
     fit(verses, replace(CONFIG, num_epochs=6), resume=True)
     assert [row["epoch"] for row in history(verses)] == list("123456")

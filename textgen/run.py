@@ -130,8 +130,8 @@ class Run:
         self.complete = progress.complete and all(before[limit] == now[limit] for limit in LIMITS)
         if self.complete:
             console.say(
-                f"the run is complete after {self.epoch} epochs. To prolong it, add a larger"
-                " --num-epochs or more --minutes"
+                f"nothing is left to do after {console.counted(self.epoch, 'epoch')}. To prolong"
+                " the run, add a larger --num-epochs or more --minutes"
             )
         else:
             console.say(f"going on from epoch {self.epoch + 1}, step {self.clock.step:,}")

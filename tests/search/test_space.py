@@ -23,7 +23,7 @@ def written(folder: Path, text: str) -> Path:
 def test_the_default_space_is_around_the_defaults() -> None:
     found = space.default(CHARACTERS)
     assert found["rnn_size"] == {"int": [64, 256], "step": 32}
-    assert found["learning_rate"] == {"log": pytest.approx([0.008 / 3, 0.024])}
+    assert found["learning_rate"] == {"log": [0.0027, 0.024]}
     assert found["dropout"] == {"float": [0.0, 0.3]}
     assert found["seq_length"] == {"int": [25, 100], "step": 1}
     assert space.nearest(found, CHARACTERS) == {name: CHARACTERS[name] for name in found}

@@ -78,7 +78,7 @@ def default(base: Mapping[str, Any]) -> Space:
         "dropout": _beside(base["dropout"]),
         "embedding_dropout": _beside(base["embedding_dropout"]),
         "tie_weights": {"choice": [True, False]},
-        "learning_rate": {"log": [base["learning_rate"] / 3, base["learning_rate"] * 3]},
+        "learning_rate": {"log": _third_to_triple(base["learning_rate"])},
         "batch_size": _around(base["batch_size"], 8 if base["batch_size"] >= 16 else 1),
         "seq_length": _around(base["seq_length"], 1),
         "cell": {"choice": ["lstm", "gru"]},
@@ -97,6 +97,11 @@ def _around(value: int, step: int) -> dict[str, Any]:
     """From half of a size to its double, in steps."""
     low = max(step, value // 2 // step * step)
     return {"int": [low, max(low, 2 * value // step * step)], "step": step}
+
+
+def _third_to_triple(rate: float) -> list[float]:
+    """To both sides of a learning rate, in two digits."""
+    return [float(f"{rate / 3:.2g}"), float(f"{rate * 3:.2g}")]
 
 
 def _beside(share: float) -> dict[str, Any]:
