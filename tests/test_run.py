@@ -217,7 +217,7 @@ def test_a_diverged_run_goes_back_once_with_half_the_learning_rate(
     verses: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     at(monkeypatch, 6, poison)
-    fit(verses, replace(CONFIG, save_every=1, num_epochs=3))
+    fit(verses, replace(CONFIG, save_every=5, num_epochs=3))
     said = capsys.readouterr().err
     assert "back to step" in said
     assert "with half the learning rate" in said
