@@ -69,4 +69,5 @@ def serving(
         running = Running(process)
         yield running
         process.terminate()
+        process.wait(timeout=30)
         running.said()

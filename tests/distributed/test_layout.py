@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.loopback import free_port
 from textgen.distributed.layout import (
     Layout,
     answers,
@@ -68,11 +69,6 @@ def test_the_flags_ask_for_workers_or_for_this_process_alone() -> None:
         wanted(flags(workers="a:1"))
     with pytest.raises(TextgenError, match="--worker-index is 0 to 1"):
         wanted(flags(workers="a:1,b:2", worker_index=2))
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def test_a_port_in_use_is_named() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.search.postgres import free_port
+from tests.loopback import free_port
 from textgen.errors import TextgenError
 from textgen.server.beside import beside
 

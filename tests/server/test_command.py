@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import VERSES, run_python
+from tests.loopback import free_port
 from tests.processes import beside
 from tests.services import Running, serving
 from tests.test_scripts import SMALL
@@ -87,8 +88,7 @@ def test_the_key_comes_from_the_environment_and_prompts_are_logged_where_that_is
 
 def test_a_training_shows_itself_and_ctrl_c_keeps_its_model(tmp_path: Path) -> None:
     (tmp_path / "input.txt").write_text(VERSES * 3, encoding="utf-8")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     flags = ("--data-dir", tmp_path, "--minutes", 3, "--serve", port, *SMALL)
     with beside("train.py", *flags, stderr=subprocess.PIPE) as process:
         state = first_epoch(f"http://127.0.0.1:{port}/api/live")
