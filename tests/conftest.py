@@ -16,8 +16,8 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings
 
-from textgen import console
-from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
+from textgen.settings.definitions import ModelConfig, TokenizerConfig, TrainingConfig
+from textgen.support import console
 
 ROOT = Path(__file__).parent.parent
 
@@ -86,8 +86,8 @@ def train_on(
     folder: Path, model: ModelConfig, tokenizer: TokenizerConfig, config: TrainingConfig
 ) -> dict[str, float]:
     """Train a model on the texts of a folder and keep it there; see `training.fit`."""
-    from textgen.tokenization import VocabularyRule, read_corpus
-    from textgen.training import Plan, fit
+    from textgen.tokens.corpus import VocabularyRule, read_corpus
+    from textgen.training.fit import Plan, fit
 
     corpus = read_corpus(folder, VocabularyRule(tokenizer), config.validation_split)
     return fit(folder, Plan(corpus, model, config))
@@ -99,7 +99,7 @@ def light_training() -> Iterator[None]:
 
     The steps are the same; to compile them, and to draw, takes longer than a run of some ten.
     """
-    from textgen.backend import tf
+    from textgen.model.backend import tf
 
     function = tf.function
 
@@ -109,7 +109,7 @@ def light_training() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tf, "function", uncompiled)
-        patch.setattr("textgen.plot.write", lambda *arguments: None)
+        patch.setattr("textgen.training.plot.write", lambda *arguments: None)
         yield
 
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from textgen.config import ModelConfig, TokenizerConfig
-from textgen.generator import Generator
-from textgen.network import Network, weight_shapes
-from textgen.tokenizers import Tokenizer, build_tokenizer
+from textgen.generation.generator import Generator
+from textgen.model.network import Network, weight_shapes
+from textgen.settings.definitions import ModelConfig, TokenizerConfig
+from textgen.tokens.tokenizers import Tokenizer, build_tokenizer
 
 SMALL = ModelConfig(embedding_size=3, rnn_size=8, num_layers=2)
 

@@ -15,17 +15,18 @@ from typing import Any
 
 import numpy as np
 
-from textgen import pieces, recipes, tokenization
-from textgen.config import TokenizerConfig
+from textgen.settings.definitions import TokenizerConfig
+from textgen.text import known
+from textgen.tokens import corpus, reading
 
 count = 0
 
 
-def in_pieces_of(size: int) -> Callable[..., pieces.Pieces]:
+def in_pieces_of(size: int) -> Callable[..., reading.Pieces]:
     """`pieces.read` for a text that is read in chunks of `size`, into pieces of about as much."""
-    read = pieces.read
+    read = reading.read
 
-    def small(chunks: Iterable[str], config: TokenizerConfig, cores: int) -> pieces.Pieces:
+    def small(chunks: Iterable[str], config: TokenizerConfig, cores: int) -> reading.Pieces:
         parts = (
             chunk[start : start + size] for chunk in chunks for start in range(0, len(chunk), size)
         )
@@ -49,13 +50,13 @@ def hanging(call: Callable[..., Any], stop_at: int) -> Callable[..., Any]:
 
 
 def main(folder: Path, stop_at: int) -> None:
-    pieces.read = in_pieces_of(2000)
+    reading.read = in_pieces_of(2000)
     for place, name in (
-        (tokenization._Draft, "add"), (np, "ascontiguousarray"), (os, "fsync"), (Path, "replace"),
+        (corpus._Draft, "add"), (np, "ascontiguousarray"), (os, "fsync"), (Path, "replace"),
     ):  # fmt: skip
         setattr(place, name, hanging(getattr(place, name), stop_at))
-    rule = tokenization.VocabularyRule(TokenizerConfig(word_tokens=True))
-    tokenization.tokenized(folder, "input", recipes.find_texts(folder, 0.0).training, rule)
+    rule = corpus.VocabularyRule(TokenizerConfig(word_tokens=True))
+    corpus.tokenized(folder, "input", known.find_texts(folder, 0.0).training, rule)
     print(count)
 
 

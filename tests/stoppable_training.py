@@ -18,10 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import train
-from textgen import console
-from textgen.backend import keras, tf
-from textgen.clock import RunClock
+from textgen.commands import train
+from textgen.model.backend import keras, tf
+from textgen.support import console
+from textgen.training.clock import RunClock
 
 how, stop_at = sys.argv[1], int(sys.argv[2])
 count = 0

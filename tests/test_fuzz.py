@@ -17,10 +17,10 @@ import h5py
 import numpy as np
 import pytest
 
+from tests.commands.test_convert import layers, objects, write_h5
 from tests.conftest import ROOT
 from tests.fuzz.worker import MAX_BYTES, MAX_SECONDS
-from tests.test_checkpoint import FORMAT_1
-from tests.test_convert import layers, objects, write_h5
+from tests.model.test_checkpoint import FORMAT_1
 
 CANARIES = ["canary.h5", "fifo"]
 

@@ -28,5 +28,5 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_the_pictures_are_small() -> None:
-    for picture in (ROOT / "textgen" / "pictures").iterdir():
+    for picture in (ROOT / "docs" / "pictures").iterdir():
         assert picture.stat().st_size < 120_000, f"{picture.name} is large for a page"

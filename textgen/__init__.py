@@ -14,21 +14,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from textgen.config import ModelConfig, SamplingConfig, TokenizerConfig, TrainingConfig
-    from textgen.errors import TextgenError
-    from textgen.generator import Generator
-    from textgen.model import build_model
+    from textgen.generation.generator import Generator
+    from textgen.model.keras_model import build_model
+    from textgen.settings.definitions import (
+        ModelConfig,
+        SamplingConfig,
+        TokenizerConfig,
+        TrainingConfig,
+    )
+    from textgen.support.errors import TextgenError
 
 __version__ = "1.0.0"
 
 _HOMES = {
-    "Generator": "generator",
-    "ModelConfig": "config",
-    "SamplingConfig": "config",
-    "TextgenError": "errors",
-    "TokenizerConfig": "config",
-    "TrainingConfig": "config",
-    "build_model": "model",
+    "Generator": "generation.generator",
+    "ModelConfig": "settings.definitions",
+    "SamplingConfig": "settings.definitions",
+    "TextgenError": "support.errors",
+    "TokenizerConfig": "settings.definitions",
+    "TrainingConfig": "settings.definitions",
+    "build_model": "model.keras_model",
 }
 
 __all__ = [
@@ -45,16 +50,16 @@ __all__ = [
 
 
 def load(directory: "str | Path") -> "Generator":
-    """Read the trained model in `directory`; see `textgen.generator.Generator.load`.
+    """Read the trained model in `directory`; see `textgen.generation.generator.Generator.load`.
 
     Example:
         >>> textgen.load(folder).tokenizer.unit
         'character'
         >>> textgen.load("x")
         Traceback (most recent call last):
-        textgen.errors.TextgenError: no model in x. Train one: python train.py --data-dir x
+        textgen.support.errors.TextgenError: no model in x. Train one: python train.py --data-dir x
     """
-    from textgen.generator import Generator
+    from textgen.generation.generator import Generator
 
     return Generator.load(directory)
 

@@ -8,8 +8,8 @@ import sys
 from typing import NamedTuple
 
 import textgen
-from textgen import console
-from textgen.errors import TextgenError
+from textgen.support import console
+from textgen.support.errors import TextgenError
 
 
 class Command(NamedTuple):
@@ -21,12 +21,12 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "corpus": Command(
-        "preparation.command", "make a data directory from a known corpus or from text files"
+        "commands.corpus", "make a data directory from a known corpus or from text files"
     ),
-    "serve": Command("server.command", "a web service and a page where people let models write"),
-    "convert": Command("convert", "make a model of keras-text-generation one of textgen"),
-    "search": Command("search.command", "find settings that train better than the defaults"),
-    "train-on-ray": Command("distributed.ray", "run train.py on the machines of a Ray cluster"),
+    "serve": Command("commands.serve", "a web service and a page where people let models write"),
+    "convert": Command("commands.convert", "make a model of keras-text-generation one of textgen"),
+    "search": Command("commands.search", "find settings that train better than the defaults"),
+    "train-on-ray": Command("commands.ray", "run train.py on the machines of a Ray cluster"),
 }
 
 SCRIPTS = ("train", "sample")

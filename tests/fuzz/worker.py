@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.fuzz.mutations import Pair, mutated
-from textgen import checkpoint, convert, treebank
-from textgen.errors import TextgenError
-from textgen.generator import Generator
-from textgen.parallel import single_threaded_blas
+from textgen import treebank
+from textgen.commands import convert
+from textgen.generation.generator import Generator
+from textgen.model import checkpoint
+from textgen.support.errors import TextgenError
+from textgen.support.parallel import single_threaded_blas
 
 MAX_SECONDS = 2.0
 MAX_BYTES = 500 * 10**6

@@ -25,7 +25,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
+from textgen.settings.definitions import ModelConfig, TokenizerConfig, TrainingConfig
 
 
 def plan(order: dict[str, Any]) -> dict[str, Any]:
@@ -82,8 +82,9 @@ def resident() -> int:
 
 
 def parent() -> int:
-    from textgen import console
-    from textgen.search import children, command, plots, reporter, storage
+    from textgen.commands import search
+    from textgen.search import children, plots, reporter, storage
+    from textgen.support import console
 
     def tell(self: reporter.Reporter, *arguments: Any) -> None:
         usual(self, *arguments)
@@ -98,7 +99,7 @@ def parent() -> int:
         setattr(storage, name, int(os.environ.get(name, getattr(storage, name))))
     if "REAL" not in os.environ:
         children.COMMAND = (sys.executable, "-m", "tests.search.quick", "child")
-    return console.run(lambda: command.main(sys.argv[1:]))
+    return console.run(lambda: search.main(sys.argv[1:]))
 
 
 if __name__ == "__main__":

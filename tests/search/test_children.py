@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.processes import beside
-from textgen.errors import TextgenError
 from textgen.search.children import ChildError, Children, StoppedError
+from textgen.support.errors import TextgenError
 
 
 def children(program: str) -> Children:

@@ -4,10 +4,10 @@ import math
 
 import pytest
 
-from textgen.config import ModelConfig, TrainingConfig
-from textgen.errors import TextgenError
 from textgen.search import limits
 from textgen.search.limits import Limits
+from textgen.settings.definitions import ModelConfig, TrainingConfig
+from textgen.support.errors import TextgenError
 
 SETTINGS = (
     ModelConfig(embedding_size=4, rnn_size=8, num_layers=1).to_dict()
@@ -33,7 +33,7 @@ def test_what_goes_beyond_a_limit_is_named() -> None:
 def test_the_text_that_a_batch_needs_is_what_training_asks_for() -> None:
     import numpy as np
 
-    from textgen.dataset import training_batches
+    from textgen.training.batches import training_batches
 
     training_batches(np.zeros(14, np.uint8), 2, 5, 3, None)
     with pytest.raises(TextgenError, match="needs at least 14 tokens"):

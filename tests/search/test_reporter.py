@@ -7,9 +7,9 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.search.studies import add, mixed
-from textgen.errors import TextgenError
 from textgen.search import reporter
 from textgen.search.reporter import Reporter
+from textgen.support.errors import TextgenError
 
 
 def reporter_in(folder: Path) -> Reporter:

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from textgen.config import ModelConfig, TrainingConfig
-from textgen.errors import TextgenError
-from textgen.search import command
+from textgen.commands import search
 from textgen.search.request import Request
+from textgen.settings.definitions import ModelConfig, TrainingConfig
+from textgen.support.errors import TextgenError
 
 BASE = ModelConfig().to_dict() | TrainingConfig().to_dict()
 
 
 def request_of(*flags: object) -> Request:
-    return Request.of(command.parse([str(flag) for flag in flags]))
+    return Request.of(search.parse([str(flag) for flag in flags]))
 
 
 @pytest.fixture

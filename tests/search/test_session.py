@@ -25,9 +25,10 @@ import yaml
 from tests.conftest import ROOT, VERSES, run_python
 from tests.processes import beside
 from tests.search import postgres
-from tests.test_never_lose_work import small_disk
-from textgen import checkpoint
-from textgen.search import command, storage
+from tests.training.test_never_lose_work import small_disk
+from textgen.commands import search as command
+from textgen.model import checkpoint
+from textgen.search import storage
 from textgen.search.request import Request
 from textgen.search.session import Session
 
@@ -173,8 +174,8 @@ def check_memory(folder: Path, **environment: object) -> None:
     tiny = ("--num-layers", 1, "--embedding-size", 8, "--batch-size", 4, "--seq-length", 20)
     arguments = flags(folder, 50, "--workers", 2, *tiny)
     env = os.environ | {"MEMORY": str(memory)} | {n: str(v) for n, v in environment.items()}
-    command = [sys.executable, *QUICK, *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", env=env)
+    child = [sys.executable, *QUICK, *arguments]
+    done = subprocess.run(child, cwd=ROOT, capture_output=True, encoding="utf-8", env=env)
     assert done.returncode == 0, done.stderr
     sizes = [int(line) for line in memory.read_text().split()]
     assert len(sizes) == 50

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from textgen.config import ModelConfig, TrainingConfig
-from textgen.errors import TextgenError
 from textgen.search import space
+from textgen.settings.definitions import ModelConfig, TrainingConfig
+from textgen.support.errors import TextgenError
 
 CHARACTERS = ModelConfig().to_dict() | TrainingConfig().to_dict()
 WORDS = ModelConfig.defaults(True) | TrainingConfig.defaults(True)

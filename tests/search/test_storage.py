@@ -6,8 +6,8 @@ from pathlib import Path
 import optuna
 import pytest
 
-from textgen.errors import TextgenError
 from textgen.search import storage
+from textgen.support.errors import TextgenError
 
 
 @pytest.mark.parametrize(

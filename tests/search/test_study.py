@@ -8,9 +8,9 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from textgen.errors import TextgenError
 from textgen.search import storage, study
 from textgen.search.study import counted, counts
+from textgen.support.errors import TextgenError
 
 ABOUT = {"objective": "loss", "fixed": {}}
 

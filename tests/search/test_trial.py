@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import TINY_MODEL, TINY_TRAINING, VERSES
-from textgen.errors import TextgenError
 from textgen.search.children import Children
+from textgen.support.errors import TextgenError
 
 SETTINGS = TINY_MODEL.to_dict() | dataclasses.replace(TINY_TRAINING, num_epochs=2).to_dict()
 

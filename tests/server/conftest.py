@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 from tests.services import Running, serving
 from textgen.server.app import build_app
 from textgen.server.service import Service
-from textgen.server.settings import ServerConfig
+from textgen.settings.server import ServerConfig
 
 LIMITS = ServerConfig(max_length=2000, max_prompt=5000)
 

@@ -8,7 +8,7 @@ import textgen
 from tests.server.conftest import LIMITS
 from textgen.server.app import build_app
 from textgen.server.service import Service
-from textgen.server.settings import ServerConfig
+from textgen.settings.server import ServerConfig
 
 
 def events(content: str) -> list[tuple[str, dict]]:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.loopback import free_port
-from textgen.errors import TextgenError
 from textgen.server.beside import beside
+from textgen.support.errors import TextgenError
 
 
 def test_it_serves_meanwhile_and_no_longer(trained_dir: Path) -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from tests.services import serving
-from textgen.files import write_atomic
-from textgen.history import csv_text
-from textgen.livesamples import KEPT, SampleFile, read
 from textgen.server import live
+from textgen.support.files import write_atomic
+from textgen.training.history import csv_text
+from textgen.training.livesamples import KEPT, SampleFile, read
 
 
 def test_rows_are_numbers_by_name(tmp_path: Path) -> None:

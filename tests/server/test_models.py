@@ -6,13 +6,13 @@ from starlette.testclient import TestClient
 
 from tests.server.conftest import LIMITS
 from tests.server.test_app import events
-from textgen import checkpoint
-from textgen.errors import TextgenError
-from textgen.generator import Generator
+from textgen.generation.generator import Generator
+from textgen.model import checkpoint
 from textgen.server.app import build_app
 from textgen.server.models import Models, named
 from textgen.server.service import Service
-from textgen.server.settings import ServerConfig
+from textgen.settings.server import ServerConfig
+from textgen.support.errors import TextgenError
 
 
 def copied(source: Path, target: Path) -> Path:

@@ -12,9 +12,9 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 import textgen
 from tests.services import Running, serving
-from textgen.files import write_atomic
-from textgen.history import csv_text
-from textgen.livesamples import SampleFile
+from textgen.support.files import write_atomic
+from textgen.training.history import csv_text
+from textgen.training.livesamples import SampleFile
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [

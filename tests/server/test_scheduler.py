@@ -6,10 +6,10 @@ from contextlib import contextmanager
 import pytest
 
 from tests.networks import LETTERS, random_generator
-from textgen.config import SamplingConfig
+from textgen.generation.texts import Text, Texts
 from textgen.server.scheduler import BusyError, ClosingError, Delivery, Job, Scheduler
-from textgen.server.settings import ServerConfig
-from textgen.texts import Text, Texts
+from textgen.settings.definitions import SamplingConfig
+from textgen.settings.server import ServerConfig
 
 GENERATOR = random_generator()
 SECONDS = 30

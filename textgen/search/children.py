@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from textgen.errors import TextgenError
+from textgen.support.errors import TextgenError
 
 COMMAND = (sys.executable, "-m", "textgen.search.trial")
 

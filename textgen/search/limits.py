@@ -6,10 +6,10 @@ import argparse
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from textgen import sizing
-from textgen.config import ModelConfig, TrainingConfig
-from textgen.dataset import tokens_needed
-from textgen.summary import weights_per_layer
+from textgen.settings.definitions import ModelConfig, TrainingConfig
+from textgen.training import sizing
+from textgen.training.batches import tokens_needed
+from textgen.training.summary import weights_per_layer
 
 
 class Limits(NamedTuple):

@@ -14,12 +14,12 @@ from optuna import TrialPruned
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial
 
-from textgen import console
-from textgen.errors import TextgenError
-from textgen.history import Row
 from textgen.search import limits, space, study
 from textgen.search.children import ChildError, Children, StoppedError
 from textgen.search.limits import Limits
+from textgen.support import console
+from textgen.support.errors import TextgenError
+from textgen.training.history import Row
 
 TENTHS = 10
 """Where trials are measured in time, their losses are compared after each tenth of it."""

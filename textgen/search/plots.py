@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 from optuna.study import Study
 
-from textgen import console
-from textgen.files import write_atomic
 from textgen.search import ranking
 from textgen.search.study import LOSS, SPEED, TITLES
+from textgen.support import console
+from textgen.support.files import write_atomic
 
 LEAST_FOR_IMPORTANCE = 4
 """Complete trials, below which nothing can be said of what matters."""

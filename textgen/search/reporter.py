@@ -9,13 +9,13 @@ from pathlib import Path
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from textgen import console
-from textgen.errors import TextgenError
-from textgen.files import write_atomic
 from textgen.search import plots, ranking
 from textgen.search.objective import described
 from textgen.search.request import BEST
 from textgen.search.study import LOSS, SPEED, state
+from textgen.support import console
+from textgen.support.errors import TextgenError
+from textgen.support.files import write_atomic
 
 MOST_FAILURES = 5
 """In a row: then something else than the settings is wrong."""

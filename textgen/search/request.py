@@ -6,10 +6,10 @@ import argparse
 from dataclasses import dataclass
 from typing import Any
 
-from textgen.config import ModelConfig, TokenizerConfig, TrainingConfig
-from textgen.errors import TextgenError
-from textgen.options import as_flag
 from textgen.search import space
+from textgen.settings.definitions import ModelConfig, TokenizerConfig, TrainingConfig
+from textgen.settings.fields import as_flag
+from textgen.support.errors import TextgenError
 
 CONFIGS = (TokenizerConfig, ModelConfig, TrainingConfig)
 """What has the flags of train.py."""

@@ -17,17 +17,19 @@ import optuna
 from optuna.study import Study
 from optuna.trial import TrialState
 
-from textgen import console, recipes, sizing
-from textgen.errors import TextgenError
-from textgen.files import explained, make_folder
-from textgen.parallel import cores
 from textgen.search import space, storage, study
 from textgen.search.children import ChildError, Children, StoppedError
 from textgen.search.limits import Limits
 from textgen.search.objective import FAILURES, Objective, Task
 from textgen.search.reporter import Reporter
 from textgen.search.request import TRIALS, Request
-from textgen.workspace import locked, work_folder
+from textgen.support import console
+from textgen.support.errors import TextgenError
+from textgen.support.files import explained, make_folder
+from textgen.support.parallel import cores
+from textgen.text import known
+from textgen.training import sizing
+from textgen.training.workspace import locked, work_folder
 
 OPTIONS = ("trials", "pruner", "max_parameters", "max_memory")
 """What a search is begun with, and may be given anew at any time."""
@@ -41,7 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
         TextgenError: if there is no text, no storage, or nothing to search.
         KeyboardInterrupt: after Ctrl-C; what was found is kept.
     """
-    recipes.find_texts(arguments.data_dir, 0.0)  # says at once where there is no text
+    known.find_texts(arguments.data_dir, 0.0)  # says at once where there is no text
     request = Request.of(arguments)
     if arguments.show_space:
         plan = _plan(arguments.data_dir, request.with_budget, Children())
@@ -58,7 +60,7 @@ class Session:
     """The work of this process on a search.
 
     Args:
-        arguments: see `textgen.search.command`.
+        arguments: see `textgen.commands.search`.
         request: what is to be searched.
     """
 
@@ -260,8 +262,8 @@ def _plan(data_dir: Path, fixed: dict[str, Any], children: Children) -> dict[str
 
 def _train(data_dir: Path, settings: dict[str, Any]) -> None:
     """Train the final model, as train.py does."""
-    from textgen import planning, training  # only now: TensorFlow takes seconds to import
+    from textgen.training import fit, planning  # only now: TensorFlow takes seconds to import
 
     console.heading("Training the final model")
     arguments = argparse.Namespace(data_dir=data_dir, resume=False, **settings)
-    training.fit(data_dir, planning.plan(arguments))
+    fit.fit(data_dir, planning.plan(arguments))

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from textgen.config import ModelConfig, TrainingConfig
-from textgen.errors import TextgenError
-from textgen.options import Config
-from textgen.settings_file import loaded
+from textgen.settings.definitions import ModelConfig, TrainingConfig
+from textgen.settings.fields import Config
+from textgen.settings.yaml_file import loaded
+from textgen.support.errors import TextgenError
 
 if TYPE_CHECKING:
     from optuna.trial import Trial

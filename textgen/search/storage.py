@@ -15,7 +15,7 @@ from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from textgen.errors import TextgenError
+from textgen.support.errors import TextgenError
 
 HEARTBEAT = 20
 """Seconds between two signs of life of a trial in a shared storage."""

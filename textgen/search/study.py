@@ -17,7 +17,7 @@ from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from textgen.errors import TextgenError
+from textgen.support.errors import TextgenError
 
 SECONDS_TO_BEGIN = 20
 """For another process to say what the study is about that it has made."""

@@ -18,12 +18,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from textgen import console, recipes
-from textgen.errors import TextgenError
-from textgen.history import Row
+from textgen.support import console
+from textgen.support.errors import TextgenError
+from textgen.text import known
+from textgen.training.history import Row
 
 if TYPE_CHECKING:
-    from textgen.training import Plan
+    from textgen.training.fit import Plan
 
 HELD_OUT = 0.1
 """The share that is held out where there is neither held-out text nor a --validation-split."""
@@ -70,8 +71,8 @@ def _carry_out(order: dict[str, Any], tell: Tell) -> None:
             " the trials on (--validation-split takes another share)"
         )
 
-    from textgen import events, planning, training  # only now: they import TensorFlow
-    from textgen.backend import tf
+    from textgen.model.backend import tf
+    from textgen.training import events, fit, planning  # only now: they import TensorFlow
 
     tf.config.threading.set_intra_op_parallelism_threads(order["threads"])
     tf.config.threading.set_inter_op_parallelism_threads(order["threads"])
@@ -86,18 +87,18 @@ def _carry_out(order: dict[str, Any], tell: Tell) -> None:
             log.write(row)
         tell({"row": row, "fraction": fraction})
 
-    training.fit(Path(order["folder"]), plan, on_epoch=on_epoch)
+    fit.fit(Path(order["folder"]), plan, on_epoch=on_epoch)
 
 
 def _lacks_validation(data_dir: Path, given: dict[str, Any]) -> bool:
     """Whether nothing would be held out. Makes a known corpus; raises TextgenError without text."""
     share = given.get("validation_split", 0.0)
-    return not share and recipes.find_texts(data_dir, 0.0).validation is None
+    return not share and known.find_texts(data_dir, 0.0).validation is None
 
 
 def _described(plan: Plan) -> dict[str, Any]:
     """A plan as built-in values: its settings, and what is known of the text."""
-    from textgen.training import with_random_seed
+    from textgen.training.fit import with_random_seed
 
     config, tokenizer = with_random_seed(plan.config), plan.corpus.tokenizer
     settings = tokenizer.config.to_dict() | plan.model_config.to_dict() | config.to_dict()

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from textgen.parallel import end_with_parent
-from textgen.server.command import check_installed, listening, serve
-from textgen.server.settings import ServerConfig
+from textgen.commands.serve import check_installed, listening, serve
+from textgen.settings.server import ServerConfig
+from textgen.support.parallel import end_with_parent
 
 SECONDS_TO_END = 10
 

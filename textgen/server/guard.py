@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from textgen.server.metrics import Metrics
 from textgen.server.problems import RefusedError
-from textgen.server.settings import HEADER_BYTES, ServerConfig
+from textgen.settings.server import HEADER_BYTES, ServerConfig
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from textgen import livesamples
-from textgen.files import stamp
+from textgen.support.files import stamp
+from textgen.training import livesamples
 
 SECONDS_BETWEEN_LOOKS = 1.0
 LOOKS_BETWEEN_SIGNS = 15

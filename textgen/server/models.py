@@ -7,12 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from textgen import checkpoint
-from textgen.errors import TextgenError
-from textgen.files import stamp
-from textgen.generator import Generator
+from textgen.generation.generator import Generator
+from textgen.model import checkpoint
 from textgen.server.scheduler import Parcel, Scheduler
-from textgen.server.settings import ServerConfig
+from textgen.settings.server import ServerConfig
+from textgen.support.errors import TextgenError
+from textgen.support.files import stamp
 
 SECONDS_BETWEEN_LOOKS = 0.5
 SHOWN_STARTS = 20

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
-from textgen.batch import Stepper
-from textgen.generator import Generator
-from textgen.sampling import NoTokenLeftError
-from textgen.server.settings import ServerConfig
-from textgen.texts import Text, Texts, Token
+from textgen.generation.batch import Stepper
+from textgen.generation.generator import Generator
+from textgen.generation.sampling import NoTokenLeftError
+from textgen.generation.texts import Text, Texts, Token
+from textgen.settings.server import ServerConfig
 
 TURN = 0.02
 """Seconds that a turn should take: how long a newcomer waits for the steps under way."""

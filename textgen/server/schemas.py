@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from textgen.config import SamplingConfig
+from textgen.settings.definitions import SamplingConfig
 
 MOST_TEXTS, LONGEST_TEXT = 32, 200
 """Of each list of texts in a request: how many, and characters of each."""

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from textgen.server.inbox import Post
 from textgen.server.metrics import Metrics
 from textgen.server.models import Models
-from textgen.server.settings import ServerConfig
+from textgen.settings.server import ServerConfig
 
 
 class Service:

@@ -7,16 +7,16 @@ import time
 from collections.abc import AsyncIterator
 from typing import cast
 
-from textgen.errors import TextgenError
-from textgen.generator import Generator
+from textgen.generation.generator import Generator
+from textgen.generation.texts import Text, Token
 from textgen.server.inbox import Inbox
 from textgen.server.models import Served
 from textgen.server.problems import RefusedError
 from textgen.server.scheduler import BusyError, ClosingError, Delivery, Job
 from textgen.server.schemas import FinishReason, Generate, Outcome, Start, TokenShown
 from textgen.server.service import Service
-from textgen.texts import Text, Token
-from textgen.tokenizers import UNKNOWN_ID
+from textgen.support.errors import TextgenError
+from textgen.tokens.tokenizers import UNKNOWN_ID
 
 RETRY_SECONDS = 2
 

@@ -1,0 +1,229 @@
+"""Training speed: our layers, stock Keras layers and PyTorch's nn.LSTM on this machine.
+
+    python -m benchmarks.training
+    python -m benchmarks.training --cells 128x2x32 512x3x50 --repeats 9
+
+Each cell is rnn size x layers x batch size. The three take turns, A B C A B C, and the table shows
+the medians, so that a busy machine disturbs all three alike. A turn trains for about `--seconds`:
+ours and stock through `model.fit`, PyTorch through the usual training loop. All train the same
+model: embedding 64, LSTM layers with carried state, logits over 65 tokens, cross-entropy, Adam,
+gradients clipped to global norm 1, float32. PyTorch takes part where it is installed.
+
+`--cost` measures instead how step time grows with batch and length, and `--memory` the peak memory
+of each at 512 x 3.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import NamedTuple
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+import numpy as np
+
+VOCABULARY_SIZE, EMBEDDING_SIZE, LENGTH = 65, 64, 50
+GRID = ["128x2x32"] + [f"{size}x{layers}x50" for size in (128, 256, 512) for layers in (1, 2, 3)]
+TITLES = {"ours": "ours", "stock": "stock Keras", "torch": "PyTorch"}
+KINDS = tuple(kind for kind in TITLES if kind != "torch" or find_spec("torch"))
+STEPS_PER_EXECUTION = 10
+Train = Callable[[int], None]  # trains for so many steps
+
+
+class Cell(NamedTuple):
+    """One row of the table."""
+
+    rnn_size: int
+    num_layers: int
+    batch_size: int
+    length: int = LENGTH
+
+    @classmethod
+    def parse(cls, text: str) -> "Cell":
+        """Reads `rnn size x layers x batch size`, with `x length` if not 50."""
+        return cls(*map(int, text.split("x")))
+
+    @property
+    def title(self) -> str:
+        return f"{self.rnn_size} x {self.num_layers} x {self.batch_size}"
+
+
+def batches(cell: Cell, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns random inputs and targets, int32, (steps, B, T)."""
+    shape = (steps, cell.batch_size, cell.length + 1)
+    ids = np.random.default_rng(0).integers(0, VOCABULARY_SIZE, shape, dtype=np.int32)
+    return np.ascontiguousarray(ids[..., :-1]), np.ascontiguousarray(ids[..., 1:])
+
+
+def keras_trainer(cell: Cell, fast: bool) -> Train:
+    """Returns a function that trains for so many steps through `fit`."""
+    import keras
+    import tensorflow as tf
+
+    from textgen.model import recurrent
+
+    layer = recurrent.LSTM if fast else keras.layers.LSTM
+    model = keras.Sequential(
+        [
+            keras.Input(batch_shape=(cell.batch_size, cell.length), dtype="int32"),
+            keras.layers.Embedding(VOCABULARY_SIZE, EMBEDDING_SIZE),
+            *[
+                layer(cell.rnn_size, return_sequences=True, stateful=True)
+                for _ in range(cell.num_layers)
+            ],
+            keras.layers.Dense(VOCABULARY_SIZE),
+        ]
+    )
+    model.compile(
+        optimizer=keras.optimizers.Adam(0.001, global_clipnorm=1.0),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        steps_per_execution=STEPS_PER_EXECUTION,
+        jit_compile=True if fast else "auto",
+    )
+
+    options = tf.data.Options()
+    options.autotune.enabled = False  # its thread can hold up the end of `fit` for seconds
+
+    def train(steps: int) -> None:
+        data = tf.data.Dataset.from_tensor_slices(batches(cell, steps))
+        model.fit(data.with_options(options), shuffle=False, verbose=0)
+
+    return train
+
+
+def torch_trainer(cell: Cell) -> Train:
+    """Returns a function that trains for so many steps in a PyTorch loop."""
+    import torch
+
+    torch.set_num_threads(os.cpu_count() or 1)
+    embedding = torch.nn.Embedding(VOCABULARY_SIZE, EMBEDDING_SIZE)
+    lstm = torch.nn.LSTM(EMBEDDING_SIZE, cell.rnn_size, cell.num_layers, batch_first=True)
+    dense = torch.nn.Linear(cell.rnn_size, VOCABULARY_SIZE)
+    parameters = [*embedding.parameters(), *lstm.parameters(), *dense.parameters()]
+    optimizer = torch.optim.Adam(parameters, 0.001)
+    zeros = torch.zeros(cell.num_layers, cell.batch_size, cell.rnn_size)
+    state = (zeros, zeros)
+
+    def train(steps: int) -> None:
+        nonlocal state
+        data = (torch.from_numpy(ids.astype(np.int64)) for ids in batches(cell, steps))
+        for inputs, targets in zip(*data, strict=True):
+            outputs, (h, c) = lstm(embedding(inputs), state)
+            state = (h.detach(), c.detach())
+            logits = dense(outputs).flatten(0, 1)
+            loss = torch.nn.functional.cross_entropy(logits, targets.flatten())
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+
+    return train
+
+
+def trainer(kind: str, cell: Cell) -> Train:
+    return torch_trainer(cell) if kind == "torch" else keras_trainer(cell, fast=kind == "ours")
+
+
+def timed(train: Train, steps: int) -> float:
+    """Returns seconds per step."""
+    start = time.perf_counter()
+    train(steps)
+    return (time.perf_counter() - start) / steps
+
+
+def step_times(jobs: dict[str, Train], repeats: int, seconds: float) -> dict[str, float]:
+    """Returns the median seconds per step of every job, measured in turns after a warm-up."""
+    steps = {}
+    for name, train in jobs.items():
+        train(STEPS_PER_EXECUTION)
+        second = timed(train, STEPS_PER_EXECUTION)
+        steps[name] = STEPS_PER_EXECUTION * max(1, round(seconds / second / STEPS_PER_EXECUTION))
+    times: dict[str, list[float]] = {name: [] for name in jobs}
+    for _ in range(repeats):
+        for name, train in jobs.items():
+            times[name].append(timed(train, steps[name]))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def compare(cells: list[Cell], repeats: int, seconds: float) -> None:
+    """Prints tokens per second of each at every cell, and ours over the others with the means."""
+    titles = [TITLES[kind] for kind in KINDS]
+    print_row("rnn size x layers x batch", *titles, *(f"/ {title}" for title in titles[1:]))
+    print_row(*["---"] * 2 * len(KINDS))
+    ratios: list[list[float]] = []
+    for cell in cells:
+        jobs = {kind: trainer(kind, cell) for kind in KINDS}
+        medians = step_times(jobs, repeats, seconds)
+        ours, *others = (cell.batch_size * cell.length / medians[kind] for kind in KINDS)
+        ratios.append([ours / other for other in others])
+        speeds = [f"{speed:,.0f}" for speed in (ours, *others)]
+        print_row(cell.title, *speeds, *(f"{ratio:.2f}" for ratio in ratios[-1]))
+    for name, summary in (("geometric mean", statistics.geometric_mean), ("smallest", min)):
+        found = [f"{summary(column):.2f}" for column in zip(*ratios, strict=True)]
+        print_row(name, *[""] * len(KINDS), *found)
+
+
+def print_row(*values: str) -> None:
+    print("|", " | ".join(values), "|", flush=True)
+
+
+def cost(cells: list[Cell], repeats: int, seconds: float) -> None:
+    """Prints how our step time grows when the batch or the length doubles (linear: at most 2)."""
+    print_row("rnn size x layers x batch", "step", "batch doubled", "length doubled")
+    print_row(*["---"] * 4)
+    for cell in cells:
+        sizes = {
+            "step": cell,
+            "batch": cell._replace(batch_size=2 * cell.batch_size),
+            "length": cell._replace(length=2 * cell.length),
+        }
+        jobs = {name: keras_trainer(size, fast=True) for name, size in sizes.items()}
+        medians = step_times(jobs, repeats, seconds)
+        ratios = (f"x {medians[name] / medians['step']:.2f}" for name in ("batch", "length"))
+        print_row(cell.title, f"{medians['step'] * 1000:.1f} ms", *ratios)
+
+
+def peak_memory(kind: str, cell: Cell) -> int:
+    """Returns the peak memory in MB of a process that trains for 10 steps, libraries included."""
+    code = (
+        "import resource; from benchmarks.training import *; "
+        f"trainer({kind!r}, Cell{tuple(cell)})(10); "
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return int(done.stdout.split()[-1]) // (1024 if sys.platform != "darwin" else 1024 * 1024)
+
+
+def memory(cells: list[Cell]) -> None:
+    """Prints the peak memory of each at every cell."""
+    print_row("rnn size x layers x batch", *(TITLES[kind] for kind in KINDS))
+    print_row(*["---"] * (1 + len(KINDS)))
+    for cell in cells:
+        print_row(cell.title, *(f"{peak_memory(kind, cell):,} MB" for kind in KINDS))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--cells", nargs="+", default=None, help="such as 128x2x32 256x1x50")
+    parser.add_argument("--repeats", type=int, default=7, help="turns of each (default 7)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="length of a turn (default 1)")
+    parser.add_argument("--cost", action="store_true", help="growth with batch and length instead")
+    parser.add_argument("--memory", action="store_true", help="peak memory instead")
+    arguments = parser.parse_args()
+    default = GRID if not (arguments.cost or arguments.memory) else ["128x2x32"]
+    default = ["512x3x50"] if arguments.memory else default
+    cells = [Cell.parse(text) for text in arguments.cells or default]
+    if arguments.memory:
+        memory(cells)
+    elif arguments.cost:
+        cost(cells, arguments.repeats, arguments.seconds)
+    else:
+        compare(cells, arguments.repeats, arguments.seconds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""`python -m textgen corpus`: its flags, its mistakes, and known corpora."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.text.conftest import read, run
+from textgen.commands import train
+from textgen.support.errors import TextgenError
+from textgen.text import known
+
+
+@pytest.fixture
+def twain(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
+    """Replace the recipe of twain; the list collects the sources it is called with."""
+    sources: list[str | None] = []
+
+    def make(source: str | None) -> known.Texts:
+        sources.append(source)
+        return known.Texts("training\n", "validation\n")
+
+    monkeypatch.setitem(known.KNOWN, "twain", known.Recipe("a stand-in", make))
+    return sources
+
+
+@pytest.mark.parametrize("present", ["input.txt", "validate.txt"])
+def test_a_text_that_is_there_is_replaced_only_on_request(
+    text_file: Path, tmp_path: Path, present: str
+) -> None:
+    (tmp_path / present).write_text("precious", encoding="utf-8")
+    with pytest.raises(TextgenError, match=rf"{present} is there already: add --overwrite"):
+        run(text_file, "--out", tmp_path)
+    assert read(tmp_path / present) == "precious"
+    run(text_file, "--out", tmp_path, "--overwrite")
+    assert read(tmp_path / present).startswith("Paragraph")
+
+
+def test_a_validation_text_that_stays_is_mentioned(
+    text_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "validate.txt").write_text("precious", encoding="utf-8")
+    run(text_file, "--out", tmp_path, "--validation-split", 0)
+    assert read(tmp_path / "validate.txt") == "precious"
+    assert "validate.txt stays as it is and will be used" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["nothing"], r"nothing is neither a file nor a known corpus \(tinyshakespeare, twain\)"),
+        (["FILE"], "where to\\? Add --out DIR"),
+        (["FILE", "--out", "FILE"], "mine.txt is a file, not a folder: give another --out"),
+        (["FILE", "--out", "new", "--source", "x"], "--source x goes with a known corpus"),
+        (["FILE", "--out", "new", "--validation-split", "1"], "`validation_split` 1.0 is not"),
+        (["FILE", "--out", "new", "--validation-split", "x"], "invalid float value: 'x'"),
+        ([".", "--out", "new"], r"\. is a folder: give a text file"),
+        (["twain", "tinyshakespeare"], "twain is a known corpus: name it alone, received 2"),
+        (["twain", "--unwrap"], "--unwrap is for files: the corpus twain"),
+        (["twain", "--validation-split", "0.2"], "--validation-split is for files"),
+        ([], "required: NAME"),
+        (["FILE", "--nonsense"], "unrecognized arguments: --nonsense"),
+    ],
+)
+def test_mistakes_are_one_line_errors(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str], problem: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(TextgenError, match=problem) as caught:
+        run(*[text_file if argument == "FILE" else argument for argument in arguments])
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_known_corpus_goes_to_its_folder(
+    twain: list[str | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run("twain")
+    assert read(tmp_path / "data" / "twain" / "input.txt") == "training\n"
+    assert read(tmp_path / "data" / "twain" / "validate.txt") == "validation\n"
+    with pytest.raises(TextgenError, match="is there already: add --overwrite"):
+        run("twain")
+    run("twain", "--source", "here", "--overwrite")
+    run("twain", "--out", "elsewhere")
+    assert read(tmp_path / "elsewhere" / "input.txt") == "training\n"
+    assert twain == [None, "here", None]
+
+
+@pytest.mark.parametrize(("size", "minutes"), [(9, 2), (600_000, 10)])
+def test_a_training_that_suits_the_text_is_advised(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    size: int, minutes: int,
+) -> None:  # fmt: skip
+    recipe = known.Recipe("x", lambda _: known.Texts("a" * size, "b"), "--word-tokens")
+    monkeypatch.setitem(known.KNOWN, "twain", recipe)
+    out = tmp_path / "my book"
+    run("twain", "--out", out)
+    flags = f"--data-dir '{out}' --word-tokens --minutes {minutes} --live-sample"
+    assert capsys.readouterr().err.endswith(f"next: python train.py {flags}\n")
+
+
+@pytest.mark.parametrize("recipe", known.KNOWN.values())
+def test_advised_flags_are_flags_of_train(recipe: known.Recipe) -> None:
+    assert train.parse([recipe.flags]).data_dir
+
+
+def test_a_file_of_a_known_name_goes_first(
+    twain: list[str | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    Path("twain").write_text("my own text", encoding="utf-8")
+    run("twain", "--out", "out", "--validation-split", 0)
+    assert read(tmp_path / "out" / "input.txt") == "my own text\n"
+    assert "twain is a file here: reading it" in capsys.readouterr().err
+    assert twain == []

@@ -1,0 +1,188 @@
+"""sample.py as a user runs it: flags, seeds, output, errors."""
+
+import io
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, run_here, run_python
+from tests.processes import beside
+from textgen.commands import sample as script
+
+
+@pytest.fixture
+def sample(trained_dir: Path):
+    """Run sample.py's `main` on the trained model and return what it printed."""
+
+    def run(*flags: object):
+        return run_here(script.main, "--data-dir", trained_dir, *flags)
+
+    return run
+
+
+def error_of(result: "subprocess.CompletedProcess[str]") -> str:
+    assert (result.returncode, result.stdout) == (2, ""), result.stderr
+    assert result.stderr.count("\n") == 1, result.stderr
+    return result.stderr
+
+
+def test_no_echo_prints_the_new_text_alone(sample) -> None:
+    flags = ("--seed", "The river", "--length", "40", "--random-seed", "3")
+    echoed, alone = sample(*flags), sample(*flags, "--no-echo")
+    assert echoed.stdout == "The river" + alone.stdout
+    assert len(alone.stdout) == 41
+    assert alone.stderr == ""
+
+
+def test_seeds_from_a_file_and_from_standard_input(
+    sample, trained_dir: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "seed.txt"
+    path.write_bytes(b"\xef\xbb\xbfThe\r\nriver\n")
+    flags = ("--length", "20", "--random-seed", "1", "--seed-file")
+    from_file = sample(*flags, path).stdout
+    assert from_file.startswith("The\nriver")
+    assert len(from_file) == len("The\nriver") + 20 + 1
+    command = ("sample.py", "--data-dir", trained_dir, *flags, "-")
+    assert run_python(*command, input="The\nriver\n").stdout == from_file
+    assert "no/such" in error_of(sample(*flags, "no/such"))
+    path.write_bytes(b"caf\xe9")
+    assert "is not UTF-8 (byte 3)" in error_of(sample(*flags, path))
+
+
+def test_an_empty_seed_starts_a_line(sample) -> None:
+    flags = ("--length", "20", "--random-seed", "1", "--no-echo", "--seed")
+    assert sample(*flags, "").stdout == sample(*flags, "\n").stdout
+
+
+def test_samples_are_divided_and_can_be_made_again(sample) -> None:
+    flags = ("--seed", "The ", "--length", "30")
+    many = sample(*flags, "--num-samples", "3", "--random-seed", "7").stdout
+    texts = many.removesuffix("\n").split("\n\n" + "-" * 20 + "\n")
+    assert len(texts) == 3
+    for number, text in enumerate(texts, start=7):
+        assert sample(*flags, "--random-seed", number).stdout == text + "\n"
+
+
+def test_json_lines(sample) -> None:
+    result = sample("--seed", "The ", "--length", "25", "--num-samples", "2", "--json",
+                    "--random-seed", "7", "--diversity", "0.2,0.8", "--stop", "zzz")  # fmt: skip
+    first, second = map(json.loads, result.stdout.splitlines())
+    assert first["seed"] == "The "
+    assert (len(first["text"]), first["tokens"]) == (25, 25)
+    assert (first["random_seed"], second["random_seed"]) == (7, 8)
+    assert first["mean_log_probability"] < 0
+    assert first["config"]["temperature"] == [0.2, 0.8]
+    assert first["config"]["stop"] == ["zzz"]
+    assert result.stderr == ""
+
+
+def test_colour_shades_tokens_but_changes_no_text(sample) -> None:
+    import re
+
+    flags = ("--length", "30", "--random-seed", "1")
+    plain, shaded = sample(*flags).stdout, sample(*flags, "--color").stdout
+    assert shaded.count("\x1b[38;5;") == 30
+    assert re.sub(r"\x1b\[[0-9;]*m", "", shaded) == plain
+
+
+def test_models_mix(sample, trained_dir: Path, tmp_path: Path) -> None:
+    flags = ("--data-dir", trained_dir, "--length", "40", "--random-seed", "1", "--seed", "The")
+    alone = sample(*flags[2:]).stdout
+    assert sample(*flags, "--weights", "0.5,0.5").stdout == alone
+    assert sample(*flags).stdout == alone
+    assert "--weights takes one number for each model, here 2. Received: 1" in error_of(
+        sample(*flags, "--weights", "1")
+    )
+    assert "no model in" in error_of(sample("--data-dir", tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--top-p", "0"], "--top-p must be above 0. Received: 0.0"),
+        (["--top-p", "nan"], "--top-p must be a finite number"),
+        (["--top-k", "0"], "--top-k must be at least 1"),
+        (["--min-p", "1.5"], "--min-p must be at most 1"),
+        (["--repetition-penalty", "0"], "--repetition-penalty must be above 0"),
+        (["--diversity", "0.5,-1"], "--diversity must be at least 0. Received: -1.0"),
+        (["--diversity", "warm"], "--diversity"),
+        (["--sample-mode", "best"], "--sample-mode must be one of sample, argmax, spaces"),
+        (["--diversity", "-1"], "--diversity must be at least 0. Received: -1.0"),
+        (["--random-seed", "-1"], "--random-seed must be at least 0. Received: -1"),
+        (["--length", "-2"], "--length must be at least -1"),
+        (["--stop", ""], "--stop must not be empty"),
+        (["--num-samples", "0"], "must be at least 1. Received: 0"),
+        (["--num-samples", "2", "--length", "-1"], "--length must be at least 0 here"),
+        (["--num-samples", "2", "--beam-size", "2"], "--beam-size finds one text"),
+        (["--force", "né"], "--force 'né' has a character that the training text had not"),
+        (["--seed", "a", "--seed-file", "b"], "not allowed with"),
+        (["--json", "--color"], "--color does not go with --json"),
+        (["--color", "--beam-size", "2"], "--color does not go with --beam-size"),
+        (["--interactive", "--json"], "--interactive does not go with --json"),
+        (["--interactive", "--num-samples", "2"], "--interactive does not go with --num-samples"),
+        (["--interactive", "--beam-size", "2"], "--interactive does not go with --beam-size"),
+        (["--interactive", "--force", "a"], "--interactive does not go with --force"),
+        (["--interactive", "0"], "must be at least 1. Received: 0"),
+    ],
+)
+def test_flags_out_of_range(sample, flags: list[str], message: str) -> None:
+    assert message in error_of(sample(*flags))
+
+
+def test_top_k_larger_than_the_vocabulary_keeps_all(sample) -> None:
+    flags = ("--length", "30", "--random-seed", "1")
+    assert sample(*flags, "--top-k", "9999").stdout == sample(*flags).stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk(sample, trained_dir: Path) -> None:
+    assert "cannot write /dev/full (No space left" in error_of(sample("--output", "/dev/full"))
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "sample.py", "--data-dir", trained_dir]
+        result = subprocess.run(
+            command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+    assert result.returncode == 2
+    assert result.stderr == (
+        "error: cannot write standard output (No space left on device): check the folder and the"
+        " free space\n"
+    )
+
+
+def test_the_end_of_input_ends_the_line_of_the_question(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("a\n"))
+    assert script.ask("> ") == "a"
+    with pytest.raises(EOFError):
+        script.ask("> ")
+    assert capsys.readouterr() == ("", "> > \n")
+
+
+def test_ctrl_c_keeps_the_file(trained_dir: Path, tmp_path: Path) -> None:
+    path = tmp_path / "out.txt"
+    command = ("sample.py", "--data-dir", trained_dir, "--length", -1, "--output", path)
+    with beside(*command, stderr=subprocess.PIPE) as process:
+        while not any(p.stat().st_size > 50_000 for p in tmp_path.iterdir()):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert "Traceback" not in process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert len(path.read_text(encoding="utf-8")) >= 50_000
+
+
+def test_weights_that_are_no_numbers(trained_dir: Path, tmp_path: Path) -> None:
+    import h5py
+
+    for name in ("model.h5", "model.pkl"):
+        shutil.copy(trained_dir / name, tmp_path)
+    with h5py.File(tmp_path / "model.h5", "a") as file:
+        file["model_weights/logits/logits/bias"][2] = float("nan")
+    result = run_here(script.main, "--data-dir", tmp_path)
+    assert "has weights that are not finite numbers" in error_of(result)

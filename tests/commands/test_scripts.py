@@ -1,0 +1,136 @@
+"""Both scripts as a user runs them: real files and, but for mistakes, real processes."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import VERSES, run_here, run_python
+from tests.processes import beside
+from textgen.commands import sample, train
+
+SMALL = (
+    "--embedding-size", "8", "--rnn-size", "16", "--num-layers", "1", "--batch-size", "4",
+    "--seq-length", "20", "--seq-step", "20", "--random-seed", "1",
+)  # fmt: skip
+
+
+def error_of(result: "subprocess.CompletedProcess[str]") -> str:
+    """The one line that a user's mistake prints."""
+    assert (result.returncode, result.stdout) == (2, ""), result.stderr
+    assert result.stderr.count("\n") == 1, result.stderr
+    assert result.stderr.startswith("error: ")
+    return result.stderr.strip()
+
+
+def test_words_from_training_to_a_file(tmp_path: Path) -> None:
+    (tmp_path / "input.txt").write_text(VERSES * 3, encoding="utf-8")
+    trained = run_python(
+        "train.py", "--data-dir", tmp_path, "--word-tokens", "--num-epochs", "2",
+        "--validation-split", "0.2", "--live-sample", *SMALL,
+    )  # fmt: skip
+    assert trained.returncode == 0, trained.stderr
+    assert "epoch 2/2" in trained.stderr
+    assert "perplexity" in trained.stderr
+    noise = [line for line in trained.stderr.splitlines() if "oneDNN" in line or "WARNING" in line]
+    assert noise == []
+    for folder in (tmp_path, tmp_path / "latest"):
+        flags = ("--data-dir", folder, "--length", "30", "--random-seed", "2")
+        printed = run_python("sample.py", *flags)
+        assert printed.returncode == 0, printed.stderr
+        assert len(printed.stdout.split()) > 15
+        again = run_here(sample.main, *flags)
+        assert printed.stdout == again.stdout, "a random seed repeats the text"
+    written = run_here(sample.main, *flags, "--output", tmp_path / "out.txt")
+    assert written.stdout == ""
+    assert (tmp_path / "out.txt").read_text(encoding="utf-8") == printed.stdout
+
+
+def test_samples_begin_with_the_seed(trained_dir: Path) -> None:
+    result = run_python(
+        "sample.py", "--data-dir", trained_dir, "--seed", "The river", "--length", "50"
+    )
+    assert result.stdout.startswith("The river")
+    assert len(result.stdout) == len("The river") + 50 + 1
+    assert result.stderr == ""
+
+
+def test_unknown_characters_in_the_seed_are_named(trained_dir: Path) -> None:
+    flags = ("--data-dir", trained_dir, "--seed", "The né", "--length", "5")
+    result = run_here(sample.main, *flags)
+    assert result.returncode == 0
+    assert "characters that the training text had not: 'é'" in result.stderr
+
+
+def test_sampling_never_imports_tensorflow(trained_dir: Path) -> None:
+    code = (
+        "import sys; from textgen.commands import sample;"
+        "sys.argv = ['sample.py', '--data-dir', sys.argv[1]]; sample.main();"
+        "print({'tensorflow', 'keras', 'nltk'} & set(sys.modules), file=sys.stderr)"
+    )
+    assert run_python("-c", code, trained_dir).stderr == "set()\n"
+
+
+def test_a_reader_that_goes_away_is_no_error(trained_dir: Path) -> None:
+    command = ("sample.py", "--data-dir", trained_dir, "--length", 100_000)
+    with beside(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("nothing.txt", b"", "input.txt"),
+        ("input.txt", b"", "input.txt"),
+        ("input.txt", b"Too short.", "needs at least 1,626 tokens; the training text has 10"),
+        ("input.txt", b"\x00\x01\x02" * 3000, "input.txt"),
+        ("input.txt", b"caf\xe9 " * 3000, "not UTF-8"),
+        ("input.txt", b"a" * 3000, "has 1 distinct character"),
+    ],
+)
+def test_texts_that_cannot_be_used(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert message in error_of(run_here(train.main, "--data-dir", tmp_path))
+    left = {path.name for path in tmp_path.iterdir()} - {".textgen"}  # the lock, the token ids
+    assert left == {name}, "files were left behind"
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--rnn-size", "0"], ["--num-layers", "-1"], ["--batch-size", "x"], ["--minutes", "0"],
+        ["--dropout", "1"], ["--nonsense"], ["--serve", "99999"],
+    ],
+)  # fmt: skip
+def test_flags_out_of_range_are_named_before_anything_is_done(flags: list[str]) -> None:
+    assert flags[0] in error_of(run_here(train.main, *flags))
+
+
+def test_a_mistake_ends_a_process_in_one_line(tmp_path: Path) -> None:
+    assert "--rnn-size" in error_of(run_python("train.py", "--rnn-size", "0"))
+    assert "no model in" in error_of(run_python("sample.py", "--data-dir", tmp_path))
+
+
+@pytest.mark.parametrize(
+    "command", [["train.py"], ["sample.py"], ["-m", "textgen", "convert", "x"]]
+)
+def test_a_machine_without_the_requirements_is_told_how_to_get_them(command: list[str]) -> None:
+    error = error_of(run_python("-S", *command))  # without the folder of installed packages
+    assert error.endswith(" is not installed. Run: pip install -r requirements.txt")
+
+
+def test_folders_without_a_model(tmp_path: Path) -> None:
+    assert "no model in" in error_of(run_here(sample.main, "--data-dir", tmp_path))
+    (tmp_path / "model.pkl").write_bytes(b"")
+    assert "model.h5 is missing" in error_of(run_here(sample.main, "--data-dir", tmp_path))
+
+
+def test_output_to_a_folder_that_does_not_exist(trained_dir: Path, tmp_path: Path) -> None:
+    path = tmp_path / "no" / "such.txt"
+    result = run_here(sample.main, "--data-dir", trained_dir, "--output", path)
+    assert str(path) in error_of(result)

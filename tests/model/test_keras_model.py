@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+
+from textgen.model.keras_model import build_model, build_twin, get_weights, reset_state, set_weights
+from textgen.model.network import weight_shapes
+from textgen.settings.definitions import ModelConfig
+
+CONFIG = ModelConfig(embedding_size=3, rnn_size=4, num_layers=2, dropout=0.5)
+TOKENS = np.array([[1, 2, 3, 4], [4, 3, 2, 1]], np.int32)
+
+
+def test_logits_have_one_value_per_row_step_and_token() -> None:
+    assert build_model(CONFIG, 7, batch_size=2)(TOKENS).shape == (2, 4, 7)
+
+
+def test_weights_have_the_documented_names_and_shapes() -> None:
+    weights = get_weights(build_model(CONFIG, 7, batch_size=2))
+    assert {path: array.shape for path, array in weights.items()} == weight_shapes(CONFIG, 7)
+
+
+def test_state_is_carried_until_it_is_reset() -> None:
+    model = build_model(CONFIG, 7, batch_size=2)
+    whole = model(TOKENS).numpy()
+    reset_state(model)
+    halves = np.concatenate([model(TOKENS[:, :2]).numpy(), model(TOKENS[:, 2:]).numpy()], axis=1)
+    np.testing.assert_allclose(halves, whole, atol=1e-6)
+    assert not np.allclose(model(TOKENS).numpy(), whole), "state was not carried"
+    reset_state(model)
+    np.testing.assert_allclose(model(TOKENS).numpy(), whole, atol=1e-6)
+
+
+def test_a_random_seed_repeats_weights_and_dropout() -> None:
+    one, same, other = (build_model(CONFIG, 7, 2, random_seed=seed) for seed in (5, 5, 6))
+    np.testing.assert_array_equal(one(TOKENS, training=True), same(TOKENS, training=True))
+    assert not np.array_equal(one(TOKENS), other(TOKENS))
+
+
+def test_tied_weights_are_one_array_and_are_written_as_two() -> None:
+    config = ModelConfig(embedding_size=4, rnn_size=4, num_layers=1, tie_weights=True)
+    model, untied = build_model(config, 7, batch_size=2), build_twin(config, 7)
+    assert model.count_params() == untied.count_params() - 7 * 4
+    weights = get_weights(model)
+    assert {path: array.shape for path, array in weights.items()} == weight_shapes(config, 7)
+    np.testing.assert_array_equal(weights["logits/kernel"], weights["embedding/embeddings"].T)
+    set_weights(untied, weights)
+    np.testing.assert_allclose(untied(TOKENS[:1])[0], model(TOKENS)[0], atol=1e-6)
+
+
+def test_dropout_leaves_out_the_same_units_at_all_steps() -> None:
+    layer = build_model(CONFIG, 7, batch_size=2).get_layer("dropout_1")
+    dropped = np.asarray(layer(np.ones((2, 50, 4), np.float32), training=True)) == 0
+    assert 0 < dropped.mean() < 1
+    assert (dropped == dropped[:, :1]).all()
+
+
+@pytest.mark.parametrize("layer", ["lstm_1", "lstm_2"])
+def test_the_forget_gate_starts_open(layer: str) -> None:
+    bias = get_weights(build_model(CONFIG, 7, batch_size=2))[f"{layer}/lstm_cell/bias"]
+    assert bias.tolist() == [0] * 4 + [1] * 4 + [0] * 8
+
+
+def test_weights_move_to_a_model_of_another_batch_size() -> None:
+    trained, twin = build_model(CONFIG, 7, batch_size=2), build_model(CONFIG, 7, batch_size=1)
+    set_weights(twin, get_weights(trained))
+    np.testing.assert_allclose(twin(TOKENS[:1])[0], trained(TOKENS)[0], atol=1e-6)
+
+
+def test_recurrent_dropout_drops_and_leaves_the_layer_to_keras() -> None:
+    config = ModelConfig(embedding_size=3, rnn_size=4, num_layers=1, recurrent_dropout=0.5)
+    one, same = (build_model(config, 7, 2, random_seed=5) for _ in range(2))
+    assert not one.get_layer("lstm_1").is_fast()
+    trained = one(TOKENS, training=True).numpy()
+    np.testing.assert_array_equal(trained, same(TOKENS, training=True))
+    reset_state(one)
+    assert not np.allclose(trained, one(TOKENS, training=False))
+
+
+def test_one_hot_input_has_nothing_to_learn() -> None:
+    config = ModelConfig(embedding_size=0, rnn_size=4, num_layers=1)
+    model = build_model(config, 7, batch_size=2)
+    embedding = model.get_layer("embedding")
+    np.testing.assert_array_equal(embedding.embeddings, np.eye(7))
+    assert embedding.trainable_variables == []
+    assert get_weights(model)["lstm_1/lstm_cell/kernel"].shape == (7, 16)

@@ -1,0 +1,125 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import VERSES
+from tests.networks import SMALL, random_network, random_weights
+from textgen.model import checkpoint, network
+from textgen.model.keras_model import build_model, set_weights
+from textgen.model.network import Network, Stepper
+from textgen.settings.definitions import ModelConfig
+from textgen.support.errors import TextgenError
+
+
+def from_zero(model: Network, rows: int) -> Stepper:
+    """Streams that have read nothing yet."""
+    logits = np.zeros((rows, model.vocabulary_size), np.float32)
+    return Stepper(model, logits, model.initial_state(rows))
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize("table", [0, 2**21], ids=["multiplied", "looked up"])
+def test_reading_equals_stepping(layers: int, table: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "LARGEST_TABLE", table)
+    monkeypatch.setattr(network, "READ_AT_ONCE", 3)
+    model = random_network(ModelConfig(embedding_size=3, rnn_size=8, num_layers=layers))
+    ids = np.array([[1, 2, 3, 4, 5], [6, 0, 2, 2, 1]])
+    stepper = from_zero(model, 2)
+    for column in ids.T:
+        stepper.step(column)
+    read = model.stepper(ids)
+    np.testing.assert_allclose(read.logits, stepper.logits, atol=1e-5)
+    for each in (read, stepper):
+        each.step(np.array([3, 4]))
+    np.testing.assert_allclose(read.logits, stepper.logits, atol=1e-5)
+
+
+def test_reading_changes_neither_the_state_it_was_given_nor_the_network() -> None:
+    model = random_network()
+    _, state = model.read(np.array([[3]]), model.initial_state(1))
+    before = state.copy()
+    first, _ = model.read(np.array([[4, 1]]), state)
+    again, _ = model.read(np.array([[4, 1]]), state)
+    np.testing.assert_array_equal(state.h, before.h)
+    np.testing.assert_array_equal(state.c, before.c)
+    np.testing.assert_array_equal(first, again)
+
+
+def test_streams_join_leave_and_repeat() -> None:
+    model = random_network()
+    together = model.stepper(np.array([[1, 2], [3, 4]]))
+    together.join(model.stepper(np.array([[5, 6]])))
+    together.step(np.array([1, 2, 3]))
+    together.select(np.array([2, 0, 0]))
+    together.step(np.array([4, 5, 6]))
+    for row, ids in enumerate([[5, 6, 3, 4], [1, 2, 1, 5], [1, 2, 1, 6]]):
+        alone = model.stepper(np.array([ids])).logits[0]
+        np.testing.assert_allclose(together.logits[row], alone, atol=1e-5)
+
+
+def test_equals_keras_on_trained_weights(trained_dir: Path) -> None:
+    metadata, weights = checkpoint.load(trained_dir)
+    ids = metadata.tokenizer.encode(VERSES)[:200].reshape(2, 100)
+    model = build_model(metadata.model, len(metadata.tokenizer.vocabulary), batch_size=2)
+    set_weights(model, weights)
+    stepper, logits = from_zero(Network(metadata.model, weights), 2), []
+    for column in ids.T:
+        stepper.step(column)
+        logits.append(stepper.logits.copy())
+    np.testing.assert_allclose(np.stack(logits, axis=1), model(ids).numpy(), atol=1e-5)
+
+
+def test_wrong_shapes_are_refused() -> None:
+    weights = random_weights(SMALL, 7)
+    weights["lstm_2/lstm_cell/bias"] = np.zeros(15, np.float32)
+    with pytest.raises(TextgenError, match=r"lstm_2/lstm_cell/bias must have shape \(32,\)"):
+        Network(SMALL, weights)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("path", ["embedding/embeddings", "lstm_1/lstm_cell/kernel", "logits/bias"])
+def test_weights_that_are_no_numbers_are_refused(path: str, value: float) -> None:
+    weights = random_weights(SMALL, 7)
+    weights[path].flat[3] = value
+    with pytest.raises(TextgenError, match=f"weights {path} hold NaN or infinity"):
+        Network(SMALL, weights)
+
+
+STRUCTURES = {
+    "lstm": ModelConfig(embedding_size=3, rnn_size=8, num_layers=3),
+    "gru": ModelConfig(embedding_size=3, rnn_size=8, num_layers=2, cell="gru"),
+    "rnn, one-hot": ModelConfig(embedding_size=0, rnn_size=7, num_layers=2, cell="rnn"),
+    "everything": ModelConfig(
+        embedding_size=3, rnn_size=4, num_layers=4, residual=True, layer_norm=True
+    ),
+    "gru with everything": ModelConfig(
+        embedding_size=6, rnn_size=6, num_layers=2, residual=True, layer_norm=True, cell="gru",
+        tie_weights=True,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_every_structure_equals_keras(name: str) -> None:
+    """On random weights, text read at once and token by token, from and to a carried state."""
+    config = STRUCTURES[name]
+    weights = random_weights(config, 7, scale=0.5)
+    if config.is_tied:
+        weights["logits/kernel"] = weights["embedding/embeddings"].T
+    model = build_model(config, 7, batch_size=2)
+    set_weights(model, weights)
+    ids = np.array([[1, 2, 3, 4, 5], [6, 0, 2, 2, 1]])
+    expected = model(ids).numpy()
+    stepper = Network(config, weights).stepper(ids[:, :2])
+    logits = [stepper.logits.copy()]
+    for column in ids.T[2:]:
+        stepper.step(column)
+        logits.append(stepper.logits.copy())
+    np.testing.assert_allclose(np.stack(logits, axis=1), expected[:, 1:], atol=1e-5)
+    stepper.select(np.array([1, 0]))
+    stepper.join(Network(config, weights).stepper(ids[:1]))
+    stepper.step(np.array([1, 3, 3]))
+    continued = model(np.array([[3], [1]])).numpy()[::-1, 0]
+    np.testing.assert_allclose(stepper.logits[:2], continued, atol=1e-5)
+    np.testing.assert_allclose(stepper.logits[2], continued[1], atol=1e-5)

@@ -1,0 +1,64 @@
+import threading
+
+import pytest
+from threadpoolctl import threadpool_info
+
+from textgen.support import parallel
+from textgen.support.parallel import side_by_side, single_threaded_blas
+
+
+def blas_threads() -> set[int]:
+    return {info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"}
+
+
+def test_the_matrix_library_has_one_thread_until_the_last_block_ends() -> None:
+    import numpy as np  # loads it
+
+    assert np.ones(3).sum() == 3
+    before = blas_threads()
+    first, second = single_threaded_blas(), single_threaded_blas()
+    first.__enter__()
+    assert blas_threads() == {1}
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert blas_threads() == {1}, "the second block has not ended"
+    second.__exit__(None, None, None)
+    assert blas_threads() == before
+
+
+@pytest.mark.parametrize("cores", [1, 2, 3])
+@pytest.mark.parametrize("number", [0, 1, 5, 12])
+def test_results_come_in_order(cores: int, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "cores", lambda: cores)
+    threads = set()
+
+    def work(parts, given_up):
+        threads.add(threading.get_ident())
+        return [part * 10 for part in parts]
+
+    assert side_by_side(work, range(number), 4) == [10 * part for part in range(number)]
+    assert len(threads) <= max(1, min(cores, number // 4))
+
+
+def test_shares_really_run_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "cores", lambda: 2)
+    meeting = threading.Barrier(2, timeout=60)  # passes only if both shares run at once
+
+    def work(parts, given_up):
+        meeting.wait()
+        return list(parts)
+
+    assert side_by_side(work, range(8), 4) == list(range(8))
+
+
+def test_after_an_error_the_others_give_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "cores", lambda: 2)
+
+    def work(parts, given_up):
+        if parts[0] == 0:
+            raise ZeroDivisionError
+        assert given_up.wait(60)
+        return list(parts)
+
+    with pytest.raises(ZeroDivisionError):
+        side_by_side(work, range(8), 4)

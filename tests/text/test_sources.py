@@ -1,0 +1,171 @@
+"""Texts as streams: what is read, however it is stored and cut."""
+
+import gzip
+import os
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.conftest import VERSES
+from textgen.support.errors import TextgenError
+from textgen.text import decoding, sources
+from textgen.text.sources import Source
+
+TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"], include_characters="\n\r\t"))
+same_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def read(*paths: Path, size: int = sources.CHUNK) -> str:
+    with mock.patch.object(sources, "CHUNK", size):
+        return "".join(chunk.text for chunk in Source(paths).read())
+
+
+def write(tmp_path: Path, data: bytes) -> Path:
+    path = tmp_path / "input.txt"
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"na\xc3\xafve\nb\n", b"\xef\xbb\xbfna\xc3\xafve\nb\n", b"na\xc3\xafve\r\nb\r",
+     b"na\xc3\xafve\rb\r\n"],
+)  # fmt: skip
+def test_a_text_evens_out_marks_and_line_ends(tmp_path: Path, data: bytes) -> None:
+    assert read(write(tmp_path, data)) == "naïve\nb\n"
+
+
+@pytest.mark.parametrize("data", [b"", b" \n\t\r\n", b"\xef\xbb\xbf", b"\xef\xbb\xbf\n"])
+def test_a_text_refuses_an_empty_file(tmp_path: Path, data: bytes) -> None:
+    with pytest.raises(TextgenError, match=r"input.txt is empty: put the text"):
+        read(write(tmp_path, data))
+
+
+def test_a_text_refuses_a_missing_file_and_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(TextgenError, match=r"nothing.txt does not exist"):
+        read(tmp_path / "nothing.txt")
+    (tmp_path / "input.txt").mkdir()
+    with pytest.raises(TextgenError, match=r"is a folder: give a text file"):
+        sources.find(tmp_path, "input")
+
+
+def test_a_text_reports_missing_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, mode: str) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    path = write(tmp_path, b"text")
+    monkeypatch.setattr(Path, "open", refuse)  # root may read everything
+    with pytest.raises(TextgenError, match=r"cannot read .*input.txt \(Permission denied\)"):
+        read(path)
+
+
+def test_a_text_names_the_byte_that_is_not_utf8_and_the_mend(tmp_path: Path) -> None:
+    path = write(tmp_path, b"a caf\xe9 in Paris")
+    with pytest.raises(TextgenError) as caught:
+        read(path)
+    assert str(caught.value) == (
+        f"{path} is not UTF-8 (byte 0xe9 at offset 5; it looks like cp1252):"
+        f" `python -m textgen corpus {path} --out DIR` converts it"
+    )
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_text_recognises_utf16(tmp_path: Path, encoding: str) -> None:
+    with pytest.raises(TextgenError, match=r"not UTF-8 .*looks like utf-16.* corpus .* converts"):
+        read(write(tmp_path, VERSES.encode(encoding)))
+
+
+def test_a_text_locates_damage_in_utf8(tmp_path: Path) -> None:
+    with pytest.raises(TextgenError, match=r"UTF-8 with damage \(byte 0xff at offset 9\)"):
+        read(write(tmp_path, "“Hi” ".encode() + b"\xff" + "“Hi”".encode()))
+
+
+@same_folder
+@given(TEXT, st.integers(1, 9), st.booleans())
+def test_a_text_is_the_same_in_chunks_of_any_size(
+    tmp_path: Path, text: str, size: int, mark: bool
+) -> None:
+    data = (b"\xef\xbb\xbf" if mark else b"") + ("x" + text).encode()
+    path = write(tmp_path, data)
+    assert read(path, size=size) == decoding.decode(data, "x")
+
+
+@same_folder
+@given(st.binary(max_size=30), st.integers(1, 9))
+def test_what_is_not_utf8_is_refused_in_chunks_of_any_size(
+    tmp_path: Path, data: bytes, size: int
+) -> None:
+    path = write(tmp_path, b"x" + data)
+    try:
+        text = read(path, size=size)
+    except TextgenError:
+        return
+    assert text == decoding.even_line_ends((b"x" + data).decode())
+
+
+def test_the_place_of_a_bad_byte_is_that_in_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path, b"a cafe in Paris, a caf\xe9 in Rome")
+    with pytest.raises(TextgenError, match="byte 0xe9 at offset 22"):
+        read(path, size=5)
+
+
+def test_files_of_a_folder_are_joined_in_the_order_of_their_names(tmp_path: Path) -> None:
+    folder = tmp_path / "input"
+    folder.mkdir()
+    (folder / "b.txt").write_bytes(b"second\r\n")
+    (folder / "a.txt").write_bytes(b"\xef\xbb\xbffirst\r")
+    with gzip.open(folder / "c.txt.gz", "wb") as file:
+        file.write("thírd".encode())
+    (folder / "notes.md").write_text("not a part of it")
+    source = sources.find(tmp_path, "input")
+    assert source is not None
+    assert read(*source.paths, size=2) == "first\n\nsecond\n\nthírd"
+    assert [stamp[0] for stamp in source.stamps()] == ["a.txt", "b.txt", "c.txt.gz"]
+
+
+@pytest.mark.parametrize("ending", ["gz", "zst"])
+def test_compressed_texts_are_read_as_what_they_hold(tmp_path: Path, ending: str) -> None:
+    data = VERSES.encode()
+    if ending == "zst":
+        data = pytest.importorskip("zstandard").compress(data)
+    else:
+        data = gzip.compress(data)
+    path = tmp_path / f"input.txt.{ending}"
+    path.write_bytes(data)
+    source = sources.find(tmp_path, "input")
+    assert source is not None
+    assert read(*source.paths) == VERSES
+    path.write_bytes(data[:-20])
+    with pytest.raises(TextgenError, match="is damaged"):
+        read(path)
+
+
+def test_zst_without_its_package_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "zstandard", None)
+    path = tmp_path / "input.txt.zst"
+    path.write_bytes(b"x")
+    with pytest.raises(TextgenError, match="pip install zstandard"):
+        read(path)
+
+
+def test_two_texts_of_one_name_are_refused(tmp_path: Path) -> None:
+    write(tmp_path, b"one")
+    (tmp_path / "input").mkdir()
+    with pytest.raises(TextgenError, match=r"has no \.txt files"):
+        sources.find(tmp_path, "input")
+    (tmp_path / "input" / "a.txt").write_text("two")
+    with pytest.raises(TextgenError, match=r"both .*input.txt and .*input are there: keep one"):
+        sources.find(tmp_path, "input")
+    assert sources.find(tmp_path, "validate") is None
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_for_the_corpus_command(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "input.txt")
+    with pytest.raises(TextgenError, match="is not a file that can be read twice"):
+        sources.find(tmp_path, "input")

@@ -1,0 +1,244 @@
+"""Token files of a data directory: what is in them, and when they are made anew."""
+
+import collections
+import errno
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.conftest import VERSES, run_here
+from tests.processes import beside
+from tests.stoppable_tokenization import in_pieces_of
+from textgen.commands import train
+from textgen.settings.definitions import TokenizerConfig
+from textgen.support.errors import TextgenError
+from textgen.text import splitting
+from textgen.tokens import corpus, reading
+from textgen.tokens.corpus import Corpus, VocabularyRule, read_corpus
+from textgen.tokens.tokenizers import build_tokenizer
+
+WORDS = TokenizerConfig(word_tokens=True)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "input.txt").write_text(VERSES * 3, encoding="utf-8")
+    (tmp_path / "validate.txt").write_text(VERSES[:300] + "Żółw", encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the files that were read to make tokens of them."""
+    made: list[str] = []
+    make = corpus._made
+
+    def noted(text: Any, path: Path, rule: VocabularyRule) -> Any:
+        made.append(path.stem)
+        return make(text, path, rule)
+
+    monkeypatch.setattr(corpus, "_made", noted)
+    return made
+
+
+def read(folder: Path, config: TokenizerConfig = WORDS, split: float = 0.0) -> Corpus:
+    return read_corpus(folder, VocabularyRule(config), split)
+
+
+@pytest.mark.parametrize("word_tokens", [False, True])
+@pytest.mark.parametrize("size", [100, 10**6])
+def test_ids_are_those_of_the_whole_text(
+    folder: Path, word_tokens: bool, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "read", in_pieces_of(size))
+    config = TokenizerConfig(word_tokens=word_tokens)
+    corpus, tokenizer = read(folder, config), build_tokenizer(VERSES * 3, config)
+    assert corpus.tokenizer.vocabulary == tokenizer.vocabulary
+    np.testing.assert_array_equal(corpus.training.ids, tokenizer.encode(VERSES * 3))
+    assert corpus.training.ids.dtype == np.uint8
+    assert corpus.validation is not None
+    ids = tokenizer.encode(VERSES[:300] + "Żółw")
+    np.testing.assert_array_equal(corpus.validation.ids, ids)
+    assert corpus.validation.num_unknown == (ids == 0).sum() > 0
+    assert set(corpus.training.line_starts) >= {"FERRYMAN:", "The river keeps no record"}
+
+
+def test_the_ids_have_the_smallest_type_that_holds_the_vocabulary(tmp_path: Path) -> None:
+    (tmp_path / "input.txt").write_text("".join(map(chr, range(0x4E00, 0x4E00 + 300))))
+    assert read(tmp_path, TokenizerConfig()).training.ids.dtype == np.uint16
+
+
+def test_a_split_text_has_the_parts_that_split_gives(tmp_path: Path) -> None:
+    text = "".join(f"paragraph {number}\n\n" for number in range(100))
+    (tmp_path / "input.txt").write_text(text)
+    corpus = read(tmp_path, split=0.2)
+    assert corpus.validation is not None
+    tokenizer = corpus.tokenizer
+    parts = [tokenizer.decode(part.ids) for part in (corpus.training, corpus.validation)]
+    known = [word for word in tokenizer.vocabulary if word.isdigit()]
+    assert len(known) < 100, "the held-out text is not in the vocabulary"
+    training, validation = splitting.split(text, 0.2)
+    assert parts[0] == training
+    assert parts[1].count("paragraph") == validation.count("paragraph")
+
+
+def test_the_second_start_reads_no_text(folder: Path, passes: list[str]) -> None:
+    first = read(folder)
+    assert passes == ["input", "validate"]
+    second = read(folder)
+    assert passes == ["input", "validate"]
+    assert second.tokenizer.vocabulary == first.tokenizer.vocabulary
+    assert second.hashes == first.hashes
+    assert second.training[2:] == first.training[2:]
+    np.testing.assert_array_equal(second.training.ids, first.training.ids)
+
+
+def rewrite(path: Path) -> None:
+    """Another text of the same size, with the time of the old one."""
+    before = path.stat()
+    path.write_bytes(path.read_bytes().replace(b"river", b"ocean"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+CHANGES = {
+    "text": lambda path: path.write_text(VERSES * 4),
+    "time": lambda path: os.utime(path, ns=(0, 1)),
+    "text of same size and time": rewrite,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_change_of_the_text_is_noticed(folder: Path, passes: list[str], change: Any) -> None:
+    read(folder)
+    change(folder / "input.txt")
+    passes.clear()
+    corpus = read(folder)
+    assert "input" in passes
+    text = (folder / "input.txt").read_text()
+    np.testing.assert_array_equal(corpus.training.ids, build_tokenizer(text, WORDS).encode(text))
+
+
+def test_a_change_of_the_rights_alone_is_none(folder: Path, passes: list[str]) -> None:
+    read(folder)
+    (folder / "input.txt").chmod(0o600)
+    passes.clear()
+    read(folder)
+    assert passes == []
+
+
+def test_other_settings_or_another_share_are_noticed(folder: Path, passes: list[str]) -> None:
+    (folder / "validate.txt").unlink()
+    read(folder)
+    for count, options in enumerate(({"config": TokenizerConfig(True, lowercase=True)},
+                                     {"split": 0.2}, {"split": 0.3}), 2):  # fmt: skip
+        read(folder, **options)
+        assert passes.count("input") == count
+
+
+def test_a_known_tokenizer_reads_the_file_that_its_run_made(
+    folder: Path, passes: list[str]
+) -> None:
+    tokenizer = read(folder).tokenizer
+    read_corpus(folder, VocabularyRule(WORDS, tokenizer), 0.0)
+    assert passes == ["input", "validate"]
+    other = build_tokenizer("some other text", WORDS)
+    corpus = read_corpus(folder, VocabularyRule(WORDS, other), 0.0)
+    np.testing.assert_array_equal(corpus.training.ids, other.encode(VERSES * 3))
+    grown = read_corpus(folder, VocabularyRule(WORDS, other, grows=True), 0.0)
+    assert grown.tokenizer.vocabulary[: len(other.vocabulary)] == other.vocabulary
+    assert grown.training.num_unknown == 0
+
+
+def test_rare_words_beyond_what_is_counted_become_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(corpus.Counter.__init__, "__defaults__", (30,))
+    monkeypatch.setattr(reading, "read", in_pieces_of(100))
+    text = "".join(f"the word{number} of\n" for number in range(200))
+    (tmp_path / "input.txt").write_text(text)
+    found = read(tmp_path, TokenizerConfig(True, min_count=2))
+    assert set(found.tokenizer.vocabulary) == {"<unk>", "the", "of", "\n"}
+    assert found.training.num_unknown == 200
+    assert "more than 30 distinct words" in capsys.readouterr().err
+
+
+def test_a_disk_without_room_is_refused_before_the_work(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = collections.namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(1, 1, 100))
+    before = files_in(folder)
+    with pytest.raises(TextgenError, match=r"need about 0\.00\d GB in .*tokens, and 0\.000"):
+        read(folder)
+    assert files_in(folder) == before
+
+
+def test_a_disk_that_becomes_full_is_one_clear_error(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read(folder)
+    (folder / "input.txt").write_text(VERSES * 5)
+    before = files_in(folder)
+
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(corpus._Draft, "add", full)
+        with pytest.raises(TextgenError, match="No space left") as info:
+            read(folder)
+    assert "input.tokens" in str(info.value)
+    assert files_in(folder) == before
+    assert read(folder).training.content_hash
+
+
+def files_in(folder: Path) -> set[str]:
+    """Beside the lock's."""
+    paths = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    return paths - {f".textgen/{name}" for name in ("lock", "process", ".gitignore")}
+
+
+@pytest.mark.parametrize("moments", [3, pytest.param(10, marks=pytest.mark.slow)])
+def test_a_killed_preparation_never_leaves_a_file_that_is_used(
+    tmp_path: Path, moments: int
+) -> None:
+    """Killed at moments spread over the work, which has some more than 60 of them."""
+    texts = [VERSES * 3, (VERSES * 100).replace("river", "ocean")]
+    (tmp_path / "input.txt").write_text(texts[0])
+    read(tmp_path)
+    (tmp_path / "input.txt").write_text(texts[1])
+    old, new = (build_tokenizer(text, WORDS).encode(text) for text in texts)
+    for moment in np.linspace(1, 60, moments).astype(int):
+        killed_at(tmp_path, int(moment))
+        stored = corpus.token_files.stored(tmp_path / ".textgen/tokens/input.tokens")
+        assert stored is not None
+        assert stored.header["num_unknown"] == 0
+        assert len(stored.ids) in (len(old), len(new))
+    np.testing.assert_array_equal(read(tmp_path).training.ids, new)
+    assert files_in(tmp_path) == {"input.txt", ".textgen/tokens/input.tokens"}
+
+
+def killed_at(folder: Path, moment: int) -> None:
+    """Read the corpus in a process that is killed when it reaches that moment of its work."""
+    command = ("-m", "tests.stoppable_tokenization", folder, moment)
+    with beside(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "moment\n"
+        process.kill()
+
+
+def test_train_says_in_one_line_that_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = collections.namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(1, 1, 10))
+    (tmp_path / "input.txt").write_text(VERSES)
+    done = run_here(train.main, "--data-dir", tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "Free some space" in done.stderr

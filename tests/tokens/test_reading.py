@@ -1,0 +1,108 @@
+"""Texts read in pieces, by one process or several, have the tokens of the whole text."""
+
+import subprocess
+import sys
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.conftest import ROOT, VERSES
+from textgen.settings.definitions import TokenizerConfig
+from textgen.support.errors import TextgenError
+from textgen.tokens import reading
+from textgen.tokens.tokenizers import read_piece
+
+CONFIGS = [
+    TokenizerConfig(),
+    TokenizerConfig(pristine_input=True),
+    TokenizerConfig(word_tokens=True),
+    TokenizerConfig(word_tokens=True, lowercase=True),
+    TokenizerConfig(word_tokens=True, pristine_input=True),
+]
+PARTS = [
+    "It's",
+    " ",
+    "  ",
+    "\n",
+    "\n\n",
+    '"',
+    "'",
+    ". . .",
+    "--",
+    "word",
+    "Żółw",
+    "東京",
+    " -- ",
+    "!",
+]
+TEXT = st.lists(st.sampled_from(PARTS)).map("".join) | st.text()
+
+
+def tokens(read: Iterable[tuple[str, reading.Piece]]) -> list[str]:
+    return [piece.kinds[place] for _, piece in read for place in piece.places]
+
+
+def whole(text: str, config: TokenizerConfig) -> list[str]:
+    piece, _ = read_piece(text, config)
+    return [piece.kinds[place] for place in piece.places]
+
+
+@settings(deadline=None)
+@given(TEXT, st.sampled_from(CONFIGS), st.integers(1, 20), st.data())
+def test_chunks_of_any_size_give_the_tokens_of_the_whole_text(
+    text: str, config: TokenizerConfig, size: int, data: st.DataObject
+) -> None:
+    chunk = data.draw(st.integers(1, 20))
+    chunks = [text[start : start + chunk] for start in range(0, len(text), chunk)]
+    read = list(reading.read(chunks, config, cores=1, size=size))
+    assert "".join(part for part, _ in read) == text
+    assert tokens(read) == whole(text, config)
+
+
+QUOTED = "".join(f'He said--"number {n}.  And  so\non {n} -- for ever.\n' for n in range(400))
+"""No blank lines, odd quotation marks in every line, and habits: all depends on what was before."""
+
+
+@pytest.mark.parametrize("config", CONFIGS[::2], ids=["characters", "words", "pristine"])
+@pytest.mark.parametrize("text", [VERSES * 30, QUOTED, "no line " * 3000], ids=["v", "q", "n"])
+def test_several_processes_give_the_tokens_of_one(
+    text: str, config: TokenizerConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "WARM_UP", 100)
+    monkeypatch.setattr(reading, "LEAST", 2)
+    assert tokens(reading.read([text], config, cores=2, size=1000)) == whole(text, config)
+
+
+def test_wrong_guesses_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = TokenizerConfig(word_tokens=True)
+    read = reading._read_guessing("", QUOTED[17:], config)
+    before = reading.read_piece(QUOTED[:17], config)[1]
+    assert read.begun != before, "this text is to be one that a bad guess reads wrongly"
+
+
+def test_a_process_that_dies_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "LEAST", 2)
+    monkeypatch.setattr(reading, "_read_guessing", deadly)
+    large = VERSES * 200  # more than a pipe holds: others are being sent when the process dies
+    with pytest.raises(TextgenError, match="a process that helped to read the text has ended"):
+        tokens(reading.read([large] * 20, TokenizerConfig(word_tokens=True), cores=2, size=100))
+
+
+def deadly(*arguments: object) -> None:
+    __import__("os")._exit(1)
+
+
+def test_helpers_end_with_a_process_that_is_killed() -> None:
+    code = (
+        "import multiprocessing, os, signal, sys, textgen.tokens.reading as p\n"
+        "pool = p.ProcessPoolExecutor(1, multiprocessing.get_context('spawn'), p._begin)\n"
+        "print(pool.submit(os.getpid).result(), flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, timeout=60, check=False
+    )
+    # Its standard output is the helper's too: `run` returns when both have closed it.
+    assert done.stdout.strip().isdigit()

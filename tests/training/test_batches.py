@@ -1,0 +1,168 @@
+import dataclasses
+from unittest import mock
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from textgen.support.errors import TextgenError
+from textgen.training import batches as module
+from textgen.training.batches import Batches, evaluation_batches, training_batches
+
+
+def ids(count: int) -> np.ndarray:
+    return np.arange(count, dtype=np.uint16)
+
+
+def read(batches: Batches, start: int = 0, end: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    blocks = list(batches.blocks(start, len(batches) if end is None else end))
+    return tuple(np.concatenate(parts) for parts in zip(*blocks, strict=True))
+
+
+def in_memory(
+    ids: np.ndarray, batch_size: int, seq_length: int, seq_step: int
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """All batches of an epoch at once, as they were made before texts could be larger than memory.
+
+    Returns inputs and targets, and how many batches a pass has.
+    """
+    offsets = range(0, seq_length, seq_step)
+    count = (len(ids) - 1 - offsets[-1]) // (batch_size * seq_length)
+    count -= count % next(k for k in range(8, 0, -1) if count % k <= count // 50)
+    size = batch_size * count * seq_length
+
+    def cut(start: int) -> np.ndarray:
+        rows = ids[start : start + size].reshape(batch_size, count, seq_length)
+        return rows.swapaxes(0, 1)
+
+    inputs = np.concatenate([cut(offset) for offset in offsets])
+    targets = np.concatenate([cut(offset + 1) for offset in offsets])
+    return inputs, targets, count
+
+
+def test_a_batch_by_hand() -> None:
+    batches = training_batches(ids(14), 2, 3, 3, None)
+    # 13 predictable tokens hold two batches of 2 x 3; row 1 starts where row 0 ends.
+    inputs, targets = read(batches)
+    assert inputs.tolist() == [[[0, 1, 2], [6, 7, 8]], [[3, 4, 5], [9, 10, 11]]]
+    assert targets.tolist() == [[[1, 2, 3], [7, 8, 9]], [[4, 5, 6], [10, 11, 12]]]
+    assert (batches.batches_per_pass, batches.epoch) == (2, 2)
+
+
+def test_a_short_step_adds_a_pass_at_that_offset() -> None:
+    batches = training_batches(ids(14), 2, 3, 2, None)
+    # From offset 2 there are 11 predictable tokens: one batch per pass.
+    assert batches.batches_per_pass == 1
+    assert read(batches)[0].tolist() == [[[0, 1, 2], [3, 4, 5]], [[2, 3, 4], [5, 6, 7]]]
+
+
+def test_a_machine_reads_its_rows_alone() -> None:
+    batches = dataclasses.replace(training_batches(ids(14), 2, 3, 3, None), rows=slice(1, 2))
+    inputs, targets = read(batches)
+    assert inputs.tolist() == [[[6, 7, 8]], [[9, 10, 11]]]
+    assert targets.tolist() == [[[7, 8, 9]], [[10, 11, 12]]]
+
+
+@pytest.mark.parametrize(("block_tokens", "sizes"), [(1, [1] * 5), (25, [2, 2, 1]), (30, [3, 2])])
+def test_so_many_tokens_are_read_at_once(
+    block_tokens: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BLOCK_TOKENS", block_tokens)
+    made = training_batches(ids(51), 2, 5, 5, None)
+    assert [len(inputs) for inputs, _ in made.blocks(0, 5)] == sizes
+
+
+SIZES = (st.integers(1, 6), st.integers(1, 9), st.integers(1, 12))
+
+
+@given(st.integers(1, 900), *SIZES, st.sampled_from([1, 7, 10**6]))
+def test_batches_are_those_of_a_run_in_memory(
+    size, batch_size, seq_length, seq_step, block_tokens
+) -> None:
+    assume(size > batch_size * seq_length + seq_length)
+    batches = training_batches(ids(size), batch_size, seq_length, seq_step, None)
+    inputs, targets, per_pass = in_memory(ids(size), batch_size, seq_length, seq_step)
+    with mock.patch.object(module, "BLOCK_TOKENS", block_tokens):
+        read_inputs, read_targets = read(batches)
+    assert read_inputs.dtype == read_targets.dtype == np.int32
+    np.testing.assert_array_equal(read_inputs, inputs)
+    np.testing.assert_array_equal(read_targets, targets)
+    assert (batches.batches_per_pass, batches.epoch) == (per_pass, len(inputs))
+
+
+@given(st.integers(1, 400), *SIZES, st.data())
+def test_any_part_of_the_training_can_be_read(size, batch_size, seq_length, seq_step, data) -> None:
+    """Also over the ends of passes, and of the text, from whose start it goes on."""
+    assume(size > batch_size * seq_length + seq_length)
+    batches = training_batches(ids(size), batch_size, seq_length, seq_step, None)
+    whole = np.concatenate(2 * [read(batches)[0]])
+    start = data.draw(st.integers(0, len(batches)))
+    end = data.draw(st.integers(start + 1, 2 * len(batches)))
+    np.testing.assert_array_equal(read(batches, start, end)[0], whole[start:end])
+
+
+def test_epochs_of_so_many_steps_have_just_as_many() -> None:
+    # 100 batches a pass: 7 steps at once leave out 2 of them, 8 would leave out too many.
+    for steps, at_once in ((None, 7), (40, 5), (50, 5), (7, 7), (11, 1)):
+        batches = training_batches(ids(2001), 2, 10, 10, steps)
+        assert batches.steps_at_once == at_once
+        assert batches.epoch == (steps or batches.batches_per_pass)
+        assert batches.epoch % at_once == batches.batches_per_pass % at_once == 0
+
+
+@pytest.mark.parametrize(("count", "at_once"), [(1, 1), (7, 7), (9, 3), (49, 7), (50, 7), (96, 8)])
+def test_one_batch_in_50_may_be_left_out_to_take_more_at_once(count: int, at_once: int) -> None:
+    batches = training_batches(ids(count + 1), 1, 1, 1, None)
+    assert batches.steps_at_once == at_once
+    assert batches.batches_per_pass == count - count % at_once
+
+
+def test_too_little_text_says_the_numbers() -> None:
+    with pytest.raises(TextgenError) as error:
+        training_batches(ids(212), 32, 50, 50, None)
+    assert str(error.value) == (
+        "--seq-length 50 x --batch-size 32 needs at least 1,601 tokens; the training text has 212."
+        " Lower one of them or add text"
+    )
+    assert len(training_batches(ids(1601), 32, 50, 50, None)) == 1
+
+
+def test_every_pass_needs_a_batch() -> None:
+    with pytest.raises(TextgenError, match=r"needs at least 1,641 tokens; .* has 1,640"):
+        training_batches(ids(1640), 32, 50, 20, None)
+    assert len(training_batches(ids(1641), 32, 50, 20, None)) == 3
+
+
+@pytest.mark.parametrize("rows", [slice(None), slice(1, 2)])
+def test_evaluation_by_hand(rows: slice) -> None:
+    # 11 targets are two batches of 2 x 3 with one place of padding, the last of row 1.
+    batches = list(evaluation_batches(ids(12), 2, 3, rows))
+    inputs = [[[0, 1, 2], [6, 7, 8]], [[3, 4, 5], [9, 10, 11]]]
+    targets = [[[1, 2, 3], [7, 8, 9]], [[4, 5, 6], [10, 11, 0]]]
+    weights = [[[1, 1, 1], [1, 1, 1]], [[1, 1, 1], [1, 1, 0]]]
+    for found, expected in zip(zip(*batches, strict=True), (inputs, targets, weights), strict=True):
+        assert [part.tolist() for part in found] == [part[rows] for part in expected]
+    assert [part.dtype for part in batches[0]] == [np.int32, np.int32, np.float32]
+
+
+def test_evaluation_has_no_batch_of_padding_alone() -> None:
+    assert [len(list(evaluation_batches(ids(count), 2, 3))) for count in (7, 8, 13)] == [1, 2, 2]
+
+
+@given(st.integers(2, 300), st.integers(1, 6), st.integers(1, 9))
+def test_evaluation_scores_every_token_but_the_first_once(size, batch_size, seq_length) -> None:
+    batches = list(evaluation_batches(ids(size), batch_size, seq_length))
+    scored = np.concatenate([batch.targets[batch.weights == 1] for batch in batches])
+    assert sorted(scored.tolist()) == list(range(1, size))
+    read = np.concatenate([batch.inputs[batch.weights == 1] for batch in batches])
+    assert sorted(read.tolist()) == list(range(size - 1))
+
+
+def test_evaluation_needs_two_tokens() -> None:
+    with pytest.raises(TextgenError) as error:
+        list(evaluation_batches(ids(1), 2, 3))
+    assert str(error.value) == (
+        "the validation text has 1 token(s) and needs at least 2. Add text to validate.txt, or"
+        " remove it"
+    )

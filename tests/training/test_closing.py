@@ -1,0 +1,106 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from textgen.model.checkpoint import Metadata
+from textgen.settings.definitions import ModelConfig, TokenizerConfig, TrainingConfig
+from textgen.tokens.tokenizers import build_tokenizer
+from textgen.training import closing
+from textgen.training.history import Row
+
+
+def rows(*losses: tuple[float, float | None]) -> list[Row]:
+    return [
+        {"epoch": epoch, "loss": loss, **({} if val is None else {"val_loss": val})}
+        for epoch, (loss, val) in enumerate(losses, start=1)
+    ]
+
+
+def metadata(dropout: float = 0.0, **training: object) -> Metadata:
+    tokenizer = build_tokenizer("a b", TokenizerConfig(word_tokens=True))
+    config = TrainingConfig(**training)
+    return Metadata(replace(ModelConfig(), dropout=dropout), tokenizer, config, {})
+
+
+RISING = rows((2.0, 2.1), (1.5, 1.8), (1.0, 2.0))
+FALLING = rows((2.0, 2.1), (1.9, 2.0), (1.85, 1.95))
+APART = rows((2.0, 2.1), (1.5, 2.0), (1.3, 1.95))
+BLIND = rows((2.0, None), (1.5, None))
+GO_ON = "go on:      python train.py --data-dir data/x --resume --num-epochs 100"
+
+
+def test_the_panel_says_what_was_reached_and_what_comes_next() -> None:
+    assert closing.panel(Path("data/x"), APART, metadata()) == [
+        "best: epoch 3 of 3, 1.950 nats per word, perplexity 7.0",
+        "overfitting: none seen",
+        "to try: more --dropout than 0: the validation loss is 50% above the training loss",
+        "more text:  python sample.py --data-dir data/x",
+        GO_ON,
+    ]
+
+
+def test_commands_can_be_pasted_where_the_folder_has_a_space() -> None:
+    *_, sample, train = closing.panel(Path("data/my book"), FALLING, metadata())
+    assert sample.endswith("python sample.py --data-dir 'data/my book'")
+    assert "python train.py --data-dir 'data/my book' --resume" in train
+
+
+def test_a_model_that_knows_the_text_by_heart_is_not_trained_on() -> None:
+    assert closing.panel(Path("data/x"), RISING, metadata())[1:] == [
+        "overfitting: yes, the validation loss rises after epoch 2",
+        "to try: more --dropout than 0: the validation loss has risen by 11%",
+        "more text:  python sample.py --data-dir data/x",
+    ]
+
+
+def test_a_run_that_only_compiled_is_said_to_be_too_short() -> None:
+    short: list[Row] = [{"epoch": 1, "loss": 5.2, "tokens_per_second": 0}]
+    assert closing.advice(short, metadata(minutes=0.2)) == [
+        "--minutes 0.4: this run had hardly time to compile"
+    ]
+
+
+def test_what_was_not_measured_is_not_judged() -> None:
+    blind = closing.panel(Path("x"), BLIND, metadata(minutes=2.0))
+    assert blind[0].endswith(", on the training text")
+    assert blind[1] == "overfitting: cannot be seen without held-out text"
+    assert blind[2].startswith("to try: --validation-split 0.1")
+    assert blind[-1].endswith("--minutes 4")
+    once = closing.panel(Path("data/x"), rows((1.0, 2.0)), metadata())
+    assert once[1] == "overfitting: cannot be seen in one epoch"
+    assert once[2:] == ["more text:  python sample.py --data-dir data/x", GO_ON]
+
+
+@pytest.mark.parametrize(
+    ("history", "settings", "expected"),
+    [
+        (FALLING, {}, ["a new run with a larger --rnn-size than 128 and time for as many"]),
+        (FALLING[:2], {}, []),
+        (APART, {"dropout": 0.5}, ["more text, or a smaller --rnn-size than 128: the validation"]),
+        (
+            [*RISING, *rows((0.9, 2.1), (0.8, 2.2))], {},
+            ["more --dropout than 0: the validation loss has risen by 22%",
+             "--patience 3: the last 3 epochs were of no use"],
+        ),
+        ([*RISING, *rows((0.9, 2.1), (0.8, 2.2))], {"patience": 5}, ["more --dropout than 0: the"]),
+    ],
+)  # fmt: skip
+def test_advice_follows_from_the_losses(
+    history: list[Row], settings: dict[str, float], expected: list[str]
+) -> None:
+    found = closing.advice(history, metadata(**settings))
+    assert len(found) == len(expected)
+    assert all(map(str.startswith, found, expected)), found
+
+
+def test_a_text_known_by_heart_leaves_a_loss_of_0() -> None:
+    by_heart = rows((1.0, 0.0), (0.5, 0.4), (0.0, 0.5))
+    assert closing.advice(by_heart, metadata())[0].startswith("more --dropout than 0: the")
+    assert closing.advice([*FALLING, *rows((0.0, 1.94))], metadata())[0].startswith("more --drop")
+
+
+def test_a_run_that_patience_ended_is_not_to_go_on() -> None:
+    stalled = [*FALLING, *rows((1.85, 1.95), (1.85, 1.95))]
+    assert closing.panel(Path("data/x"), stalled, metadata(patience=3))[-1] == GO_ON
+    assert GO_ON not in closing.panel(Path("data/x"), stalled, metadata(patience=2))

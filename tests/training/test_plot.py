@@ -1,0 +1,59 @@
+import struct
+import sys
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+
+from textgen.training import plot
+from textgen.training.history import Row
+
+
+def rows(count: int) -> list[Row]:
+    return [
+        {
+            "epoch": epoch, "loss": 3 / epoch, "val_loss": 3 / epoch + 0.01 * epoch,
+            "learning_rate": 0.004, "update_ratio_embedding": 0.01, "update_ratio_lstm_1": 0.002,
+        }
+        for epoch in range(1, count + 1)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [1, 50])
+def test_a_picture_of_the_run(tmp_path: Path, count: int) -> None:
+    plot.write(tmp_path, rows(count), "character")
+    data = (tmp_path / "history.png").read_bytes()
+    assert data.startswith(b"\x89PNG")
+    assert struct.unpack(">2I", data[16:24]) == (990, 990)
+
+
+def test_updates_that_end_at_nothing_leave_room_for_the_others() -> None:
+    for last, share in ((1e-12, 1e-4), (1e-3, 10**-1.1)):  # matplotlib's margins are a twentieth
+        axes = Figure().subplots()
+        axes.plot([1e-2, last])
+        axes.set_yscale("log")
+        plot._limit_decades(axes)
+        bottom, top = axes.get_ylim()
+        assert bottom / top == pytest.approx(share)
+
+
+def test_nothing_is_drawn_of_no_epochs(tmp_path: Path) -> None:
+    plot.write(tmp_path, [], "word")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_of_before_a_column_was_there_leave_a_gap(tmp_path: Path) -> None:
+    plot.write(tmp_path, [{"epoch": 1, "loss": 2.0}, *rows(2)[1:]], "word")
+    assert (tmp_path / "history.png").exists()
+
+
+def test_without_matplotlib_training_goes_on_and_says_once_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    plot.is_possible.cache_clear()
+    for _ in range(2):
+        plot.write(tmp_path, rows(1), "character")
+    plot.is_possible.cache_clear()
+    assert capsys.readouterr().err.count("pip install matplotlib") == 1
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,112 @@
+import os
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.processes import beside
+from textgen.model import checkpoint
+from textgen.support.errors import TextgenError
+from textgen.training.workspace import exclusive, keep_previous
+
+HOLDER = """
+import sys
+from pathlib import Path
+from textgen.training.workspace import exclusive
+with exclusive(Path(sys.argv[1])):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def folder(trained_dir: Path, tmp_path: Path) -> Path:
+    """A copy of a folder with a model."""
+    shutil.copytree(trained_dir, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def save_with(folder: Path, **results: float) -> None:
+    """Give the model in `folder` other results."""
+    metadata = replace(checkpoint.load(folder).metadata, results=results)
+    content = (folder / "model.h5").read_bytes()
+    checkpoint.save(folder, metadata, lambda path: path.write_bytes(content) and None)
+
+
+def test_a_second_process_is_refused_and_a_killed_one_leaves_no_lock(tmp_path: Path) -> None:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with beside("-c", HOLDER, tmp_path, **pipes) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "locked\n"
+        with (
+            pytest.raises(TextgenError, match=f"process {holder.pid} is training"),
+            exclusive(tmp_path),
+        ):
+            pass
+        holder.kill()
+        holder.wait()
+        with exclusive(tmp_path):
+            assert (tmp_path / ".textgen" / "process").read_text() == str(os.getpid())
+
+
+def test_leftovers_of_killed_writers_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "latest").mkdir()
+    latest = tmp_path / "latest"
+    leftovers = [tmp_path / ".model.0123abcd.tmp.h5", latest / ".model.89ef0123.tmp.pkl"]
+    others = [tmp_path / ".notes.tmp", tmp_path / ".x.tmp.h5", tmp_path / "model.0123abcd.tmp.h5"]
+    for path in leftovers + others:
+        path.touch()
+    with exclusive(tmp_path):
+        assert not any(path.exists() for path in leftovers)
+        assert all(path.exists() for path in others)
+
+
+def test_the_old_pair_is_kept(folder: Path) -> None:
+    keep_previous(folder)
+    kept, model = checkpoint.load(folder / "previous"), checkpoint.load(folder)
+    assert kept.metadata.to_dict() == model.metadata.to_dict()
+    for path, array in model.weights.items():
+        np.testing.assert_array_equal(kept.weights[path], array)
+
+
+@pytest.mark.parametrize(("then", "kept"), [(2.5, 2.0), (1.5, 1.5)])
+def test_a_worse_model_does_not_replace_the_one_kept(
+    folder: Path, then: float, kept: float
+) -> None:
+    save_with(folder, val_loss=2.0)
+    keep_previous(folder)
+    save_with(folder, val_loss=then)
+    keep_previous(folder)
+    assert checkpoint.load(folder / "previous").metadata.results == {"val_loss": kept}
+
+
+def test_losses_of_different_texts_are_not_compared(folder: Path) -> None:
+    save_with(folder, val_loss=2.0)
+    keep_previous(folder)
+    save_with(folder, loss=2.5)
+    keep_previous(folder)
+    assert checkpoint.load(folder / "previous").metadata.results == {"loss": 2.5}
+
+
+def test_files_that_cannot_be_read_are_kept_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "model.pkl").write_bytes(b"of another program")
+    keep_previous(tmp_path)
+    assert (tmp_path / "previous" / "model.pkl").read_bytes() == b"of another program"
+    assert not (tmp_path / "model.pkl").exists()
+
+
+def test_files_that_cannot_be_read_do_not_replace_a_model(folder: Path) -> None:
+    keep_previous(folder)
+    (folder / "model.h5").unlink()
+    left = (folder / "model.pkl").read_bytes()
+    keep_previous(folder)
+    assert checkpoint.load(folder / "previous").weights
+    assert (folder / "previous" / "unreadable" / "model.pkl").read_bytes() == left
+
+
+def test_a_folder_without_a_model_has_nothing_to_keep(tmp_path: Path) -> None:
+    keep_previous(tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,1 @@
+"""Flags in, words out: the command line of every tool."""

@@ -1,0 +1,254 @@
+"""`python -m textgen convert`: make a model of keras-text-generation one that textgen reads.
+
+That project (github.com/mattdangerw/keras-text-generation, 2017) leaves a `model.pkl` with a
+pickled `MetaModel`, which holds a `Vectorizer`, and a `model.h5` as Keras 2 saves it. Nothing in
+them is run: the objects are read as records, the layers as JSON, the weights as arrays.
+
+Only what textgen computes in the same way is converted. Refused are words by that project's own
+tokenizer, and the piecewise linear gates (`hard_sigmoid`) that Keras had before version 2.3. Its
+models have no unknown token and skip what they do not know; the converted model reads it as zeros.
+"""
+
+import json
+import reprlib
+import shlex
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from textgen.model import checkpoint, safe_pickle
+from textgen.model.checkpoint import Metadata
+from textgen.model.network import weight_shapes
+from textgen.model.safe_pickle import Record
+from textgen.model.weights_file import WeightsFile
+from textgen.settings.definitions import ModelConfig, TokenizerConfig, TrainingConfig
+from textgen.settings.fields import ArgumentParser
+from textgen.support import console
+from textgen.support.arrays import Array
+from textgen.support.errors import TextgenError
+from textgen.tokens.tokenizers import KINDS
+
+NEVER = -100.0
+"""Bias of the unknown token's logit: its share of the probability is lost in rounding."""
+REQUIRED: dict[str, dict[str, object]] = {
+    "Embedding": {"mask_zero": False},
+    "LSTM": {
+        "activation": "tanh", "recurrent_activation": "sigmoid", "use_bias": True,
+        "return_sequences": True, "go_backwards": False, "time_major": False,
+    },
+    "Dense": {"activation": "softmax", "use_bias": True},
+}  # fmt: skip
+"""What textgen's network does, in Keras' words; what Keras does not name is False."""
+WITHOUT_WEIGHTS = ("InputLayer", "Dropout")
+
+
+class Layer(NamedTuple):
+    """A layer of the ancestor's Keras model."""
+
+    name: str
+    kind: str
+    """Keras' class."""
+    settings: dict[str, Any]
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run the command with the arguments `argv`. Raises TextgenError."""
+    parser = ArgumentParser(
+        prog="python -m textgen convert",
+        description="Convert the model of keras-text-generation in DIR (model.h5 and model.pkl)."
+        " Nothing in its files is run; they are kept in DIR/original.",
+    )
+    parser.add_argument("directory", metavar="DIR", type=Path, help="folder with the model")
+    directory = parser.parse_args(argv).directory
+    metadata, weights = read(directory)
+    _keep_original(directory)
+    _write(directory, metadata, weights)
+    folder = shlex.quote(str(directory))
+    console.say(f"converted. More text: python sample.py --data-dir {folder}", "green")
+
+
+def read(directory: Path) -> tuple[Metadata, dict[str, Array]]:
+    """The model of keras-text-generation in `directory`, as textgen's metadata and weights.
+
+    How it was trained is not in its files: the training settings are the defaults, the results
+    none.
+
+    Raises:
+        TextgenError: if there is none, it is damaged, or textgen would not compute the same.
+    """
+    vectorizer, seeds = _objects(directory / "model.pkl")
+    tokens = _tokens(vectorizer, directory / "model.pkl")
+    config = _tokenizer_config(vectorizer, directory / "model.pkl")
+    unknown = KINDS[config.word_tokens].unknown_token
+    if unknown in tokens:
+        raise _cannot(
+            directory / "model.pkl", f"textgen keeps its token {unknown!r} for what is unknown"
+        )
+    with WeightsFile(directory / "model.h5") as file:
+        layers = _layers(file)
+        model = _model_config(layers, file.path)
+        weights = _weights(file, model, layers, len(tokens))
+    values = {
+        "model": model.to_dict(),
+        "tokenizer": {"config": config.to_dict(), "vocabulary": [unknown, *tokens]},
+        "training": TrainingConfig().to_dict(),
+        "results": {},
+        "line_starts": seeds,
+    }
+    try:
+        return Metadata.from_dict(values), weights
+    except TextgenError as error:
+        raise _cannot(directory / "model.pkl", str(error)) from error
+
+
+def _objects(path: Path) -> tuple[dict[str, Any], Any]:
+    """The attributes of the `Vectorizer`, and the seeds."""
+    if not path.is_file():
+        raise TextgenError(f"{path} is missing: give a folder with model.h5 and model.pkl")
+    data = checkpoint.read_bytes(path)
+    if not checkpoint.is_ancestors(data):
+        raise TextgenError(
+            f"{path} is not a MetaModel of keras-text-generation: there is nothing to convert."
+            " sample.py reads models of textgen as they are"
+        )
+    if not data.startswith(b"\x80"):
+        raise _cannot(path, "it was written by Python 2, whose texts are bytes")
+    try:
+        model = safe_pickle.loads(data, classes=("MetaModel", "Vectorizer"))
+    except safe_pickle.PickleError as error:
+        raise _cannot(path, str(error)) from error
+    vectorizer = model.attributes.get("vectorizer") if isinstance(model, Record) else None
+    if not isinstance(vectorizer, Record):
+        raise _cannot(path, "its MetaModel has no Vectorizer")
+    return vectorizer.attributes, model.attributes.get("seeds")
+
+
+def _tokens(vectorizer: dict[str, Any], path: Path) -> list[str]:
+    """The ancestor's vocabulary; index = its token id."""
+    tokens = vectorizer.get("_indices_token")
+    if not isinstance(tokens, dict) or list(tokens) != list(range(len(tokens))):
+        raise _cannot(path, "its vocabulary is not numbered from 0")
+    return list(tokens.values())
+
+
+def _tokenizer_config(vectorizer: dict[str, Any], path: Path) -> TokenizerConfig:
+    """How the ancestor makes tokens, if textgen can do the same."""
+    names = ("word_tokens", "_pristine_input", "_pristine_output")
+    try:
+        config = TokenizerConfig.from_dict(
+            {name.removeprefix("_"): vectorizer.get(name) for name in names}
+        )
+    except TextgenError as error:
+        raise _cannot(path, str(error)) from error
+    if config.word_tokens and not config.pristine_input:
+        raise _cannot(path, "its words were made by a tokenizer that textgen does not have")
+    return config
+
+
+def _layers(file: WeightsFile) -> list[Layer]:
+    """The layers of the Keras model, from its description in JSON."""
+    try:
+        model = json.loads(file.text("model_config") or "")
+        config = model["config"]
+        described = config if isinstance(config, list) else config["layers"]  # a list before 2.2.3
+        return [_layer(layer) for layer in described]
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
+        raise _cannot(file.path, "it does not describe a sequence of Keras layers") from error
+
+
+def _layer(described: dict[str, Any]) -> Layer:
+    """A layer as Keras describes it. Raises KeyError or TypeError if it does not."""
+    kind, settings = described["class_name"], described["config"]
+    name = settings["name"]
+    if kind == "TimeDistributed":
+        inner = _layer(settings["layer"])
+        return Layer(name, inner.kind, inner.settings)
+    if not isinstance(name, str) or not isinstance(kind, str) or not isinstance(settings, dict):
+        raise TypeError
+    return Layer(name, kind, settings)
+
+
+def _model_config(layers: list[Layer], path: Path) -> ModelConfig:
+    """The sizes of the network, if it is one that textgen computes in the same way."""
+    weighted = [layer for layer in layers if layer.kind not in WITHOUT_WEIGHTS]
+    kinds = [layer.kind for layer in weighted]
+    if len(kinds) < 3 or kinds != ["Embedding", *["LSTM"] * (len(kinds) - 2), "Dense"]:
+        raise _cannot(
+            path, f"its layers are not Embedding, LSTM, Dense. Received: {reprlib.repr(kinds)}"
+        )
+    for layer in weighted:
+        for name, value in REQUIRED[layer.kind].items():
+            if layer.settings.get(name, False) != value:
+                found = reprlib.repr(layer.settings.get(name))
+                raise _cannot(path, f"its {layer.kind} has {name}={found} instead of {value}")
+    rates = [layer.settings.get("rate") for layer in layers if layer.kind == "Dropout"]
+    values = {
+        "embedding_size": weighted[0].settings.get("output_dim"),
+        "rnn_size": weighted[1].settings.get("units"),
+        "num_layers": len(kinds) - 2,
+        "dropout": rates[0] if rates else 0.0,
+    }
+    try:
+        return ModelConfig.from_dict(values)
+    except TextgenError as error:
+        raise _cannot(path, str(error)) from error
+
+
+def _weights(
+    file: WeightsFile, model: ModelConfig, layers: list[Layer], num_tokens: int
+) -> dict[str, Array]:
+    """The weights by textgen's names, with the unknown token put in front of the others."""
+    weighted = [layer.name for layer in layers if layer.kind not in WITHOUT_WEIGHTS]
+    shapes = weight_shapes(model, num_tokens)
+    ours = list(dict.fromkeys(name.split("/")[0] for name in shapes))
+    groups = {our: _group(file, name) for our, name in zip(ours, weighted, strict=True)}
+    places = {name: f"{groups[name.split('/')[0]]}/{name.split('/')[-1]}:0" for name in shapes}
+    arrays = file.arrays({places[name]: shape for name, shape in shapes.items()})
+    weights = {name: arrays[place] for name, place in places.items()}
+    rows, columns = ((1, 0), (0, 0)), ((0, 0), (1, 0))
+    weights["embedding/embeddings"] = np.pad(weights["embedding/embeddings"], rows)
+    weights["logits/kernel"] = np.pad(weights["logits/kernel"], columns)
+    weights["logits/bias"] = np.pad(weights["logits/bias"], (1, 0), constant_values=NEVER)
+    return weights
+
+
+def _group(file: WeightsFile, layer: str) -> str:
+    """The group with the arrays of `layer`; versions of Keras put it at different depths."""
+    path = f"model_weights/{layer}"
+    for _ in range(4):
+        inside = file.children(path)
+        if len(inside) != 1 or inside[0].endswith(":0"):
+            break
+        path += "/" + inside[0]
+    return path
+
+
+def _keep_original(directory: Path) -> None:
+    kept = directory / "original"
+    try:
+        kept.mkdir()
+        for name in ("model.h5", "model.pkl"):
+            shutil.copy2(directory / name, kept)
+    except OSError as error:
+        raise TextgenError(
+            f"cannot keep the original files in {kept} ({error.strerror}): move it away, or check"
+            " the free space"
+        ) from error
+
+
+def _write(directory: Path, metadata: Metadata, weights: dict[str, Array]) -> None:
+    from textgen.model.keras_model import (  # here, because Keras takes seconds
+        build_model,
+        set_weights,
+    )
+
+    model = build_model(metadata.model, len(metadata.tokenizer.vocabulary), batch_size=1)
+    set_weights(model, weights)
+    checkpoint.save(directory, metadata, model.save)
+
+
+def _cannot(path: Path, problem: str) -> TextgenError:
+    return TextgenError(f"{path} cannot be converted: {problem}. Train again on its text")

@@ -1,0 +1,131 @@
+"""Writing by choosing: the likeliest next tokens are shown, and a person picks one.
+
+Works in a plain terminal, by lines. What is shown goes to standard error.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from textgen.generation.controls import ends_sentence
+from textgen.generation.generator import Generator
+from textgen.settings.definitions import SamplingConfig
+from textgen.support import console
+from textgen.support.errors import TextgenError
+
+HELP = (
+    "number: take it   text: add your own (a leading space counts)   Enter: draw one"
+    "   .: write a sentence   <: go back   ?: help   q: end"
+)
+
+LONGEST_SENTENCE = 400
+"""Tokens after which a sentence is taken to be over."""
+
+
+class Interactive:
+    """A text that a person and a model write together.
+
+    Args:
+        generator: the model.
+        seed: the text to begin with.
+        config: how the model draws when it is asked to.
+        choices: how many next tokens to show.
+        ask: reads a line from the person; raises EOFError at the end of input.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        seed: str,
+        config: SamplingConfig,
+        choices: int,
+        ask: Callable[[str], str],
+    ) -> None:
+        self._generator, self._config = generator, config
+        self._choices, self._ask = choices, ask
+        self._texts = [seed]
+
+    @property
+    def text(self) -> str:
+        """The text so far, seed included."""
+        return self._texts[-1]
+
+    @property
+    def written(self) -> str:
+        """The text so far, without the seed."""
+        return self.text[len(self._texts[0]) :]
+
+    def run(self) -> None:
+        """Let the person choose until they end."""
+        console.say(HELP, "dim")
+        while self._turn():
+            pass
+
+    def _turn(self) -> bool:
+        """Show the choices and do what is answered; False at the end.
+
+        Text that leaves no choice, such as before a word spaces alone, is taken back.
+        """
+        try:
+            found = self._generator.next_tokens(self.text, self._choices, self._config)
+        except TextgenError as error:
+            if len(self._texts) == 1:
+                raise
+            console.say(f"{error}. Going back")
+            self._go_back()
+            return True
+        console.say("\n" + console.paint(self.text, "cyan"))
+        for number, (token, probability) in enumerate(found, start=1):
+            console.say(f"{number:>3}  {probability:6.1%}  {token!r}")
+        try:
+            answer = self._ask("> ")
+        except EOFError:
+            return False
+        if answer == "q":
+            return False
+        if answer == "?":
+            console.say(HELP, "dim")
+        elif answer == "<":
+            self._go_back()
+        else:
+            self._add(answer, [token for token, _ in found])
+        return True
+
+    def _go_back(self) -> None:
+        if len(self._texts) == 1:
+            console.say("this is the beginning")
+        else:
+            self._texts.pop()
+
+    def _add(self, answer: str, tokens: list[str]) -> None:
+        if answer == "":
+            new = "".join(self._drawn(1))
+        elif answer == ".":
+            new = self._sentence()
+        elif answer.isdecimal():
+            if not 1 <= int(answer) <= len(tokens):
+                console.say(f"choose a number from 1 to {len(tokens)}. Received: {answer}")
+                return
+            new = self._spelled(tokens[int(answer) - 1])
+        else:
+            new = answer
+        self._texts.append(self.text + new)
+
+    def _spelled(self, token: str) -> str:
+        """The text of a token that follows the text so far."""
+        _, decoder = self._generator.tokenizer.prompt(self.text)
+        return decoder.push(token)
+
+    def _sentence(self) -> str:
+        new = ""
+        for piece in self._drawn(LONGEST_SENTENCE):
+            new += piece
+            if new.strip() and ends_sentence(piece):
+                break
+        return new
+
+    def _drawn(self, length: int) -> Iterator[str]:
+        """What the model goes on with; every turn draws with another random seed."""
+        number = self._config.random_seed
+        seed = None if number is None else number + len(self._texts) - 1
+        config = replace(self._config, length=length, random_seed=seed, force=(), beam_size=None)
+        return (piece.text for piece in self._generator.pieces(self.text, config))

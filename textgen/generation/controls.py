@@ -1,0 +1,104 @@
+"""What a `SamplingConfig` means for a tokenizer: texts become token ids."""
+
+from collections import deque
+from collections.abc import Sequence
+
+from textgen.generation.sampling import Rules
+from textgen.settings.definitions import SamplingConfig
+from textgen.support.errors import TextgenError
+from textgen.tokens.tokenizers import UNKNOWN_ID, Tokenizer
+
+CLOSING = "\"'”’»)]"
+"""What may stand between the mark that ends a sentence and the end of its token."""
+
+
+def rules_of(config: SamplingConfig, tokenizer: Tokenizer) -> Rules:
+    """The rules for drawing tokens.
+
+    The unknown token is always banned; a text that would need it cannot appear anyway.
+
+    Raises:
+        TextgenError: if a banned text has no token.
+    """
+    temperature = config.temperature if config.sample_mode != "argmax" else 0.0
+    banned = [_ids("--ban", text, tokenizer) for text in config.ban]
+    banned = [(UNKNOWN_ID,), *(ids for ids in banned if UNKNOWN_ID not in ids)]
+    return Rules(
+        temperatures=temperature if isinstance(temperature, tuple) else (temperature,),
+        top_k=config.top_k,
+        top_p=config.top_p,
+        min_p=config.min_p,
+        repetition_penalty=config.repetition_penalty,
+        repetition_window=config.repetition_window,
+        banned=tuple(banned),
+        drawn_after=boundaries(tokenizer) if config.sample_mode == "spaces" else None,
+    )
+
+
+def boundaries(tokenizer: Tokenizer) -> frozenset[int]:
+    """The ids after which something new begins: white space, or the end of a sentence."""
+    ends = _ends_word if tokenizer.unit == "character" else ends_sentence
+    return frozenset(i for i, token in enumerate(tokenizer.vocabulary) if ends(token))
+
+
+def _ends_word(token: str) -> bool:
+    return token.isspace()
+
+
+def ends_sentence(token: str) -> bool:
+    """Whether a sentence is over with a token, or what it adds to a text."""
+    return "\n" in token or token.rstrip(CLOSING).endswith((".", "!", "?", "…", "。"))
+
+
+def _ids(flag: str, text: str, tokenizer: Tokenizer) -> tuple[int, ...]:
+    ids = tuple(tokenizer.encode(text).tolist())
+    if not ids:
+        raise TextgenError(f"{flag} {text!r} has no {tokenizer.unit} that a model could write")
+    return ids
+
+
+class Forced:
+    """The texts that a stream must contain, and when their turn comes.
+
+    With n texts and a length of L tokens, text number i is begun at the first boundary (see
+    `boundaries`; between any two words of a word model) after i L / (n + 1) tokens, or at the
+    latest moment that leaves room for it and those after it.
+
+    Args:
+        texts: the texts, in order.
+        length: tokens of the whole stream.
+        tokenizer: what makes tokens of the texts.
+
+    Raises:
+        TextgenError: if a text has a token that the vocabulary lacks, or they do not fit in.
+    """
+
+    def __init__(self, texts: Sequence[str], length: int, tokenizer: Tokenizer) -> None:
+        encoded = [_ids("--force", text, tokenizer) for text in texts]
+        for text, ids in zip(texts, encoded, strict=True):
+            if UNKNOWN_ID in ids:
+                raise TextgenError(
+                    f"--force {text!r} has a {tokenizer.unit} that the training text had not"
+                )
+        needed = sum(map(len, encoded))
+        if texts and length < needed:
+            raise TextgenError(
+                f"--length must be at least {needed} to hold the forced texts. Received: {length}"
+            )
+        self._length, self._number = length, len(texts)
+        self._waiting = deque(encoded)
+        self._begun: deque[int] = deque()
+        self._boundaries = boundaries(tokenizer) if tokenizer.unit == "character" else None
+
+    def next(self, count: int, last: int) -> int | None:
+        """The id that must be the next one, after `count` tokens of which `last` was the last."""
+        if not self._begun and self._waiting and self._due(count, last):
+            self._begun.extend(self._waiting.popleft())
+        return self._begun.popleft() if self._begun else None
+
+    def _due(self, count: int, last: int) -> bool:
+        if count + sum(map(len, self._waiting)) >= self._length:
+            return True
+        number = self._number - len(self._waiting) + 1
+        at_boundary = self._boundaries is None or last in self._boundaries
+        return at_boundary and count * (self._number + 1) >= number * self._length

@@ -1,0 +1,318 @@
+"""Prompt -> text: one stream as it is made, many at once, or the next tokens to choose from."""
+
+import math
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from textgen.generation.batch import BLOCK, Model, last_ids
+from textgen.generation.beam import beam_search
+from textgen.generation.mixture import Mixture, common_tokenizer
+from textgen.generation.sampling import next_probabilities
+from textgen.generation.texts import Piece, Text, Texts
+from textgen.model import checkpoint
+from textgen.model.network import Network
+from textgen.settings.definitions import SamplingConfig
+from textgen.support.errors import TextgenError
+from textgen.support.parallel import side_by_side, single_threaded_blas
+from textgen.tokens.tokenizers import Tokenizer
+
+AT_ONCE = 256
+"""Samples that are made at the same time; more would not be faster, but need more memory."""
+
+SMALLEST_SHARE = 128
+"""Samples for which another thread may pay; with fewer, two were slower than one (64 samples of
+128 x 2 on two cores: 216,000 tokens/s with one thread, 166,000 with two)."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One text and how it was made."""
+
+    seed: str
+    text: str
+    tokens: int
+    """How many tokens were made."""
+    random_seed: int
+    """The number that makes this text again, alone."""
+    mean_log_probability: float | None
+    """Nats per token, as the model has it before all filters; None unless scored."""
+    config: SamplingConfig
+
+    def to_dict(self) -> dict[str, Any]:
+        """Built-in values only, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, text: Text, written: str) -> "Sample":
+        """The record of a finished text."""
+        number, total = len(text.writer.ids), text.log_probability
+        mean = total / number if number and not math.isnan(total) else None
+        return cls(text.seed, written, number, text.config.random_seed or 0, mean, text.config)
+
+
+class Generator:
+    """A trained model that writes text.
+
+    Calls share no state that changes, so one generator serves any number of threads.
+
+    Args:
+        network: the trained network, or a mixture of several.
+        tokenizer: the tokenizer it was trained with.
+        line_starts: beginnings of lines to choose a seed from.
+    """
+
+    def __init__(
+        self, network: Model, tokenizer: Tokenizer, line_starts: tuple[str, ...] = ()
+    ) -> None:
+        self.network = network
+        self.tokenizer = tokenizer
+        self.line_starts = line_starts
+
+    @classmethod
+    def load(cls, directory: str | Path) -> "Generator":
+        """Read the model in `directory`.
+
+        Raises:
+            TextgenError: if there is no intact model.
+        """
+        return cls.of(checkpoint.load(Path(directory)))
+
+    @classmethod
+    def of(cls, saved: checkpoint.Checkpoint) -> "Generator":
+        """The model that was read from a folder. Raises TextgenError if its weights are unfit."""
+        metadata = saved.metadata
+        network = Network(metadata.model, saved.weights)
+        return cls(network, metadata.tokenizer, tuple(metadata.line_starts))
+
+    @classmethod
+    def mix(
+        cls, generators: Sequence["Generator"], weights: Sequence[float] | None = None
+    ) -> "Generator":
+        """Several models as one; see `textgen.generation.mixture.Mixture`.
+
+        Args:
+            generators: at least one.
+            weights: a number above 0 per model blends them; without, they take turns.
+
+        Raises:
+            TextgenError: if the models or the weights do not fit together.
+
+        Example:
+            >>> one, other = textgen.load(folder), textgen.load(folder)
+            >>> len(textgen.Generator.mix([one, other], [0.7, 0.3]).generate("The ", length=9))
+            9
+        """
+        parts = [generator.tokenizer for generator in generators]
+        tokenizer = common_tokenizer(parts)
+        networks = [generator.network for generator in generators]
+        starts = [start for generator in generators for start in generator.line_starts]
+        return cls(Mixture(networks, parts, tokenizer, weights), tokenizer, tuple(starts))
+
+    def generate(
+        self,
+        seed: str = "",
+        length: int = SamplingConfig.length,
+        temperature: float | tuple[float, ...] = SamplingConfig.temperature,
+        random_seed: int | None = None,
+        **controls: Any,
+    ) -> str:
+        """Write `length` tokens that go on from `seed`.
+
+        Args:
+            seed: the text before; characters or words that the vocabulary lacks are read as
+                unknown. With an empty seed the text starts like a new line.
+            length: tokens (characters or words) to make.
+            temperature: see `SamplingConfig`.
+            random_seed: the same number gives the same text.
+            controls: further settings of `SamplingConfig`.
+
+        Returns:
+            The new text, without the seed.
+
+        Raises:
+            TextgenError: on a value out of range.
+
+        Example:
+            >>> model = textgen.load(folder)
+            >>> len(model.generate("The ", length=20, temperature=0.8, random_seed=1))
+            20
+            >>> model.generate("The ", length=20, temperature=0, ban=["e"]).count("e")
+            0
+        """
+        config = _config(controls, length, temperature, random_seed)
+        return next(self.samples(1, seed, config)).text
+
+    def stream(
+        self,
+        seed: str = "",
+        length: int = SamplingConfig.length,
+        temperature: float | tuple[float, ...] = SamplingConfig.temperature,
+        random_seed: int | None = None,
+        **controls: Any,
+    ) -> Iterator[str]:
+        """The text of `generate`, in pieces, as it is made; with length -1 for ever.
+
+        Example:
+            >>> model = textgen.load(folder)
+            >>> pieces = list(model.stream("The ", length=20, random_seed=1))
+            >>> "".join(pieces) == model.generate("The ", length=20, random_seed=1)
+            True
+        """
+        pieces = self.pieces(seed, _config(controls, length, temperature, random_seed))
+        return (piece.text for piece in pieces if piece.text)
+
+    def pieces(self, seed: str, config: SamplingConfig, scored: bool = False) -> Iterator[Piece]:
+        """What each token adds to the text.
+
+        Args:
+            seed: the text before.
+            config: the settings.
+            scored: whether to compute each token's probability.
+        """
+        text = Text(seed, config, self.tokenizer, 0 if scored else None)
+        if config.beam_size is not None:
+            return iter([self._search(text)])
+        texts = Texts(self.network)
+        texts.add([text])
+        return self._pieces(texts)
+
+    def _pieces(self, texts: Texts) -> Iterator[Piece]:
+        while texts.open:
+            ((_, piece),) = texts.advance()
+            yield piece
+
+    def samples(
+        self,
+        count: int,
+        seed: str,
+        config: SamplingConfig,
+        scored: bool = False,
+        progress: Callable[[int], object] = lambda tokens: None,
+    ) -> Iterator[Sample]:
+        """Write `count` texts that go on from one seed, many at once.
+
+        The random seed of each text is one above that of the text before, and each text is what
+        that number gives alone.
+
+        Args:
+            count: how many.
+            seed: the text before all of them.
+            config: the settings.
+            scored: whether to compute the mean log-probabilities.
+            progress: called with the number of tokens made since the last call, from any thread.
+
+        Raises:
+            TextgenError: if a text would never end, or on controls that do not go together.
+
+        Example:
+            >>> config = textgen.SamplingConfig(length=20, random_seed=7)
+            >>> one, other = textgen.load(folder).samples(2, "The ", config)
+            >>> one.random_seed, other.random_seed, len(one.text)
+            (7, 8, 20)
+        """
+        _refuse_endless(config)
+        if config.beam_size is not None and count > 1:
+            raise TextgenError("--beam-size finds one text. Leave --num-samples away")
+        first = secrets.randbits(32) if config.random_seed is None else config.random_seed
+        configs = (replace(config, random_seed=first + number) for number in range(count))
+        alternatives = 0 if scored else None
+        texts = (Text(seed, each, self.tokenizer, alternatives) for each in configs)
+        return self._samples(texts, progress)
+
+    def _samples(
+        self, texts: Iterator[Text], progress: Callable[[int], object]
+    ) -> Iterator[Sample]:
+        """The samples of texts that differ in their random seeds only."""
+        while together := list(islice(texts, AT_ONCE)):
+            if together[0].config.beam_size is not None:
+                written = [self._search(text).text for text in together]
+            else:
+                with single_threaded_blas():
+                    written = side_by_side(partial(self._write, progress), together, SMALLEST_SHARE)
+            yield from map(Sample.of, together, written)
+
+    def _write(
+        self,
+        progress: Callable[[int], object],
+        together: Sequence[Text],
+        given_up: threading.Event,
+    ) -> list[str]:
+        """Finish texts that begin alike; what was written for each."""
+        pieces: dict[Text, list[str]] = {text: [] for text in together}
+        texts = Texts(self.network)
+        texts.add(together)
+        while texts.open and not given_up.is_set():
+            made = sum(len(text.writer.ids) for text in together)
+            steps = min(BLOCK, together[0].config.length - len(texts.open[0].writer.ids))
+            for text, piece in texts.advance(steps):
+                pieces[text].append(piece.text)
+            progress(sum(len(text.writer.ids) for text in together) - made)
+        return ["".join(pieces[text]) for text in together]
+
+    def _search(self, text: Text) -> Piece:
+        """The text that beam search finds."""
+        config = text.config
+        _refuse_endless(config)
+        if config.force:
+            raise TextgenError("--beam-size draws nothing and cannot --force. Leave one of them")
+        if config.length == 0:
+            return Piece("", 0.0, [])
+
+        def is_over(ids: list[int]) -> bool:
+            if not (config.stop or config.until_paragraph):
+                return False
+            trial = Text(text.seed, replace(config, length=-1), self.tokenizer).writer
+            trial.push(ids)
+            return trial.finished
+
+        found = beam_search(
+            self.network, text.prompt, text.rules, config.length, config.beam_size or 1, is_over
+        )
+        return text.take(found.ids, [found.score] * len(found.ids))
+
+    def next_tokens(
+        self, seed: str, count: int, config: SamplingConfig | None = None
+    ) -> list[tuple[str, float]]:
+        """The `count` likeliest tokens to follow `seed`, with their probabilities.
+
+        They are the probabilities that the next token is drawn with: after the filters.
+
+        Example:
+            >>> likeliest, second = textgen.load(folder).next_tokens("The rive", 2)
+            >>> likeliest[1] >= second[1]
+            True
+        """
+        text = Text(seed, config or SamplingConfig(), self.tokenizer)
+        prompt = text.prompt[np.newaxis]
+        logits = self.network.stepper(prompt).logits
+        recent = last_ids(prompt, text.rules.memory)
+        (probabilities,) = next_probabilities(logits, text.rules, recent)
+        likeliest = np.argsort(-probabilities, kind="stable")[:count]
+        likeliest = likeliest[probabilities[likeliest] > 0]
+        return [(self.tokenizer.vocabulary[i], float(probabilities[i])) for i in likeliest]
+
+
+def _config(
+    controls: dict[str, Any],
+    length: int,
+    temperature: float | tuple[float, ...],
+    random_seed: int | None,
+) -> SamplingConfig:
+    named = {"length": length, "temperature": temperature, "random_seed": random_seed}
+    return SamplingConfig.from_dict(named | controls)
+
+
+def _refuse_endless(config: SamplingConfig) -> None:
+    if config.length < 0:
+        raise TextgenError(
+            f"--length must be at least 0 here, where the text is needed whole."
+            f" Received: {config.length}"
+        )

@@ -1,0 +1,173 @@
+"""The network that is trained: stateful, in Keras."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from textgen.model import recurrent
+from textgen.model.backend import keras
+from textgen.model.network import NORM_EPSILON
+from textgen.settings.definitions import ModelConfig
+
+
+def build_model(
+    config: ModelConfig,
+    vocabulary_size: int,
+    batch_size: int,
+    random_seed: int | None = None,
+    layers: Any = recurrent,
+) -> keras.Model:
+    """Build `Embedding -> Dropout -> (cell -> Dropout) x num_layers -> Dense`.
+
+    Dropout leaves out the same units at all steps of a sequence (Gal & Ghahramani 2016). What a
+    cell gives is normalized if `config.layer_norm` (Ba et al. 2016, here between the layers, so
+    that the cells stay what they are), and what it read is added if `config.residual` (He et al.
+    2016), after its dropout.
+
+    The model maps token ids (B, T), int32, any T, to logits (B, T, V), and carries its recurrent
+    state from call to call until `reset_state`. Initial values are Keras' own: orthogonal
+    recurrent kernels (Saxe et al. 2014) and a forget bias of 1 (Jozefowicz et al. 2015).
+
+    Args:
+        config: sizes of the layers.
+        vocabulary_size: V.
+        batch_size: B, fixed for the life of the model.
+        random_seed: makes initial weights and dropout repeatable.
+        layers: the module of the recurrent layers: `textgen.model.recurrent` or `keras.layers`.
+
+    Example:
+        >>> model = build_model(ModelConfig(rnn_size=8), vocabulary_size=5, batch_size=2)
+        >>> model(np.array([[1, 2, 3], [3, 2, 1]], np.int32)).shape  # (B, T, V)
+        TensorShape([2, 3, 5])
+    """
+    seeds = Seeds(random_seed, config.num_layers)
+    tokens = keras.Input(batch_shape=(batch_size, None), dtype="int32", name="tokens")
+    embedding = _embedding(config, vocabulary_size, seeds)
+    hidden = keras.layers.Dropout(
+        config.embedding_dropout, noise_shape=(None, 1, None), seed=seeds(),
+        name="embedding_dropout",
+    )(embedding(tokens))  # fmt: skip
+    for number in range(1, config.num_layers + 1):
+        hidden = _layer(config, number, hidden, seeds, layers)
+    if config.is_tied:
+        output: keras.layers.Layer = TiedDense(embedding, name="logits")
+    else:
+        output = keras.layers.Dense(
+            vocabulary_size, name="logits",
+            kernel_initializer=keras.initializers.GlorotUniform(seed=seeds()),
+        )  # fmt: skip
+    return keras.Model(tokens, output(hidden), name="textgen")
+
+
+class Seeds:
+    """One random seed after another; those of recurrent dropout stand apart from the rest."""
+
+    def __init__(self, random_seed: int | None, num_layers: int) -> None:
+        state = np.random.SeedSequence(random_seed).generate_state(5 + 5 * num_layers)
+        self._seeds = iter(int(seed) for seed in state[: 5 + 4 * num_layers])
+        self.recurrent_dropout = [int(seed) for seed in state[5 + 4 * num_layers :]]
+
+    def __call__(self) -> int:
+        return next(self._seeds)
+
+
+def _embedding(config: ModelConfig, vocabulary_size: int, seeds: Seeds) -> keras.layers.Embedding:
+    """Token vectors to be learned, or one-hot ones, which are the rows of the identity matrix."""
+    initial = keras.initializers.RandomUniform(seed=seeds())
+    return keras.layers.Embedding(
+        vocabulary_size, config.embedding_size or vocabulary_size, name="embedding",
+        embeddings_initializer=initial if config.embedding_size else "identity",
+        trainable=config.embedding_size > 0,
+    )  # fmt: skip
+
+
+def _layer(config: ModelConfig, number: int, inputs: Any, seeds: Seeds, layers: Any) -> Any:
+    """Recurrent layer `number`, from 1, and what stands around it."""
+    kind = getattr(layers, {"lstm": "LSTM", "gru": "GRU", "rnn": "SimpleRNN"}[config.cell])
+    hidden = kind(
+        config.rnn_size, return_sequences=True, stateful=True,
+        name=f"{config.cell}_{number}",
+        kernel_initializer=keras.initializers.GlorotUniform(seed=seeds()),
+        recurrent_initializer=keras.initializers.Orthogonal(seed=seeds()),
+        recurrent_dropout=config.recurrent_dropout, seed=seeds.recurrent_dropout[number - 1],
+    )(inputs)  # fmt: skip
+    if config.layer_norm:
+        hidden = keras.layers.LayerNormalization(epsilon=NORM_EPSILON, name=f"norm_{number}")(
+            hidden
+        )
+    hidden = keras.layers.Dropout(
+        config.dropout, noise_shape=(None, 1, None), seed=seeds(), name=f"dropout_{number}"
+    )(hidden)
+    if config.is_residual(number - 1):
+        hidden = keras.layers.Add(name=f"residual_{number}")([hidden, inputs])
+    return hidden
+
+
+class TiedDense(keras.layers.Layer):
+    """A dense layer to the vocabulary whose kernel is the transposed embedding.
+
+    It maps (B, T, H) to logits (B, T, V), where H is the embedding's size.
+    """
+
+    def __init__(self, embedding: keras.layers.Embedding, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.embedding = embedding
+
+    def build(self, input_shape: Any) -> None:
+        self.bias = self.add_weight(
+            shape=(self.embedding.input_dim,), initializer="zeros", name="bias"
+        )
+
+    def call(self, inputs: Any) -> Any:
+        return keras.ops.matmul(inputs, keras.ops.transpose(self.embedding.embeddings)) + self.bias
+
+
+def build_twin(config: ModelConfig, vocabulary_size: int) -> keras.Model:
+    """Build the model that `model.h5` holds: stock Keras layers alone, untied, one row."""
+    untied = dataclasses.replace(config, tie_weights=False)
+    return build_model(untied, vocabulary_size, batch_size=1, layers=keras.layers)
+
+
+def reset_state(model: keras.Model) -> None:
+    """Set the recurrent state of every layer to zero."""
+    for layer in model.layers:
+        if getattr(layer, "stateful", False):
+            layer.reset_state()
+
+
+@contextlib.contextmanager
+def fresh_state(model: keras.Model) -> Iterator[None]:
+    """Zero recurrent state within the block; after it, the state from before."""
+    states = [state for layer in model.layers for state in getattr(layer, "states", None) or []]
+    kept = [state.numpy() for state in states]
+    reset_state(model)
+    try:
+        yield
+    finally:
+        for state, values in zip(states, kept, strict=True):
+            state.assign(values)
+
+
+def get_weights(model: keras.Model) -> dict[str, npt.NDArray[Any]]:
+    """Every array of `textgen.model.network.weight_shapes` by path, `lstm_1/lstm_cell/kernel`."""
+    weights = {variable.path: variable.value.numpy() for variable in model.weights}
+    if "logits/kernel" not in weights:  # tied
+        weights["logits/kernel"] = weights["embedding/embeddings"].T
+    return weights
+
+
+def set_weights(model: keras.Model, weights: dict[str, npt.NDArray[Any]]) -> None:
+    """Give every trained variable the array of its path."""
+    for variable in model.weights:
+        variable.assign(weights[variable.path])
+
+
+def is_finite(model: keras.Model) -> bool:
+    """Whether every weight is a number."""
+    return all(np.isfinite(variable.value.numpy()).all() for variable in model.weights)

@@ -1,0 +1,370 @@
+"""Keras' LSTM, GRU and SimpleRNN with a faster training step on CPUs.
+
+Each class is a drop-in subclass: same arguments, weights, names and `get_config` as in Keras, so
+weights move freely between it and the stock layer. Only `inner_loop`, the part that runs over time,
+is replaced:
+
+- the input projection `x @ W + b` of all time steps is one product before the loop;
+- the loop holds `h @ U` and the gates, and overwrites its input with the gates in place;
+- the backward pass (`tf.custom_gradient`) computes for all steps at once what does not depend on
+  the recurrence; its loop holds a few multiplications and `dz @ U^T`; `dU = sum_t h[t-1]^T dz[t]`
+  is one product after it.
+
+This pays when the training step is compiled with XLA (`model.compile(jit_compile=True)`). XLA runs
+a loop body of at most eight kernels without its scheduler, which is why each loop carries and
+stores no more than it must. On a GPU, and with options the fast path does not cover, the layer is
+Keras' own.
+
+Shapes: B batch, T time, D input size, H hidden size, G = (gates x H). In the loops time is first.
+Formulas: LSTM, Hochreiter and Schmidhuber 1997 with the forget gate of Gers et al. 2000; GRU, Cho
+et al. 2014 (https://arxiv.org/abs/1406.1078). Gates in Keras' order: LSTM i f c o, GRU z r h.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from textgen.model.backend import keras, tf
+
+Tensors = list[tf.Tensor]
+Step = Callable[[Tensors, Tensors], tuple[Tensors, Tensors]]
+
+
+def scan(
+    step: Step, sequences: Tensors, buffers: Tensors, state: Tensors, reverse: bool = False
+) -> tuple[Tensors, Tensors]:
+    """Runs `step(inputs at t, state) -> state, outputs` over time.
+
+    Args:
+        step: one time step. Its inputs are the slices (B, ...) of `sequences`, then of `buffers`.
+        sequences: tensors (T, B, ...), only read.
+        buffers: tensors (T, B, ...), overwritten in place: slice t is replaced by an output.
+        state: the state before the first step, tensors (B, H).
+        reverse: from the last time step to the first.
+
+    Returns:
+        The overwritten buffers; the last state.
+    """
+    length = tf.shape(buffers[0])[0]
+    arrays = [tf.TensorArray(b.dtype, length, clear_after_read=False).unstack(b) for b in buffers]
+
+    def body(i: tf.Tensor, state: Tensors, arrays: list[tf.TensorArray]) -> tuple[Any, ...]:
+        t = length - 1 - i if reverse else i
+        inputs = [x[t] for x in sequences] + [array.read(t) for array in arrays]
+        state, outputs = step(inputs, state)
+        return i + 1, state, [a.write(t, y) for a, y in zip(arrays, outputs, strict=True)]
+
+    _, state, arrays = tf.while_loop(lambda i, *_: i < length, body, (0, state, arrays))
+    stacked = [tf.ensure_shape(a.stack(), b.shape) for a, b in zip(arrays, buffers, strict=True)]
+    return stacked, state
+
+
+def summed_product(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
+    """Returns sum over t of left[t]^T right[t] as one product: (T, B, H), (T, B, G) -> (H, G)."""
+    rows = [tf.reshape(x, (-1, x.shape[-1])) for x in (left, right)]
+    return tf.matmul(*rows, transpose_a=True)
+
+
+def before(first: tf.Tensor, states: tf.Tensor) -> tf.Tensor:
+    """Returns what each step started from, (T, B, H): `first`, then `states` without the last."""
+    return tf.concat([first[None], states[:-1]], 0)
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def lstm(z: tf.Tensor, h0: tf.Tensor, c0: tf.Tensor, u: tf.Tensor) -> Any:
+    """LSTM over time.
+
+        i, f, g, o = gates(z[t] + h @ u);  c' = f c + i g;  h' = o tanh(c')
+
+    All gates share one tanh, since sigmoid(x) = tanh(x / 2) / 2 + 1 / 2: the caller has halved the
+    columns of `z` and `u` that belong to i, f and o.
+
+    Args:
+        z: projected inputs, (T, B, 4H).
+        h0, c0: initial state, (B, H).
+        u: recurrent kernel, (H, 4H).
+
+    Returns:
+        h of all steps, (T, B, H); the last h and c, (B, H).
+    """
+
+    def gates(tanh: tf.Tensor) -> Tensors:
+        i, f, g, o = tf.split(tanh, 4, axis=-1)
+        return [0.5 * i + 0.5, 0.5 * f + 0.5, g, 0.5 * o + 0.5]
+
+    def step(inputs: Tensors, state: Tensors) -> tuple[Tensors, Tensors]:
+        h, c = state
+        tanh = tf.tanh(inputs[0] + h @ u)
+        i, f, g, o = gates(tanh)
+        c = f * c + i * g
+        return [o * tf.tanh(c), c], [tanh, c]
+
+    (tanh, cs), (h, c) = scan(step, [], [z, tf.zeros_like(z[..., : u.shape[0]])], [h0, c0])
+    hs = gates(tanh)[3] * tf.tanh(cs)
+
+    def gradient(dhs: tf.Tensor, dh: tf.Tensor, dc: tf.Tensor) -> Tensors:
+        i, f, g, o = gates(tanh)
+        tanh_c, u_transposed = tf.tanh(cs), tf.transpose(u)
+        # dz = slopes * (dc, dc, dc, dh); the 2 undoes the caller's halving
+        slopes = tf.concat(
+            [
+                2 * i * (1 - i) * g,
+                2 * f * (1 - f) * before(c0, cs),
+                i * (1 - g * g),
+                2 * o * (1 - o) * tanh_c,
+            ],
+            2,
+        )
+        f_next = tf.concat([f[1:], tf.ones_like(f[:1])], 0)
+
+        def step_back(inputs: Tensors, state: Tensors) -> tuple[Tensors, Tensors]:
+            dh_out, c_slope, f_next, slopes = inputs
+            dh = state[0] + dh_out
+            dc = state[1] * f_next + dh * c_slope
+            dz = tf.concat([dc, dc, dc, dh], 1) * slopes
+            return [dz @ u_transposed, dc], [dz]
+
+        (dz,), (dh0, dc) = scan(
+            step_back, [dhs, o * (1 - tanh_c * tanh_c), f_next], [slopes], [dh, dc], reverse=True
+        )
+        return [dz, dh0, dc * f[0], summed_product(before(h0, hs), dz)]
+
+    return (hs, h, c), gradient
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def gru(z: tf.Tensor, h0: tf.Tensor, u: tf.Tensor, bias: tf.Tensor) -> Any:
+    """GRU with the reset gate after the product (`reset_after=True`) over time.
+
+        v = h @ u + bias;  z, r = sigmoid(z_zr[t] + v_zr);  g = tanh(z_h[t] + r v_h)
+        h' = z h + (1 - z) g
+
+    Args:
+        z: projected inputs, (T, B, 3H).
+        h0: initial state, (B, H).
+        u: recurrent kernel, (H, 3H).
+        bias: recurrent bias, (3H,).
+
+    Returns:
+        h of all steps, (T, B, H); the last h, (B, H).
+    """
+    size = u.shape[0]
+
+    def step(inputs: Tensors, state: Tensors) -> tuple[Tensors, Tensors]:
+        (h,) = state
+        v = h @ u + bias
+        gates = tf.sigmoid(inputs[0][:, : 2 * size] + v[:, : 2 * size])
+        update, reset = tf.split(gates, 2, axis=1)
+        g = tf.tanh(inputs[0][:, 2 * size :] + reset * v[:, 2 * size :])
+        h = update * h + (1 - update) * g
+        return [h], [tf.concat([gates, g], 1), v[:, 2 * size :], h]
+
+    empty = tf.zeros_like(z[..., :size])
+    (activated, vs, hs), (h,) = scan(step, [], [z, empty, empty], [h0])
+
+    def gradient(dhs: tf.Tensor, dh: tf.Tensor) -> Tensors:
+        update, reset, g = tf.split(activated, 3, axis=2)
+        h_before, u_transposed = before(h0, hs), tf.transpose(u)
+        g_slope = (1 - update) * (1 - g * g)
+        # dv = slopes * (dh, dh, dh)
+        slopes = tf.concat(
+            [
+                (h_before - g) * update * (1 - update),
+                g_slope * vs * reset * (1 - reset),
+                g_slope * reset,
+            ],
+            2,
+        )
+
+        def step_back(inputs: Tensors, state: Tensors) -> tuple[Tensors, Tensors]:
+            update, slopes, dh_out = inputs
+            dh = state[0] + dh_out
+            dv = tf.concat([dh, dh, dh], 1) * slopes
+            return [dh * update + dv @ u_transposed], [dv, dh]
+
+        (dv, dhs), (dh0,) = scan(step_back, [update], [slopes, dhs], [dh], reverse=True)
+        dz = tf.concat([dv[..., : 2 * size], dhs * g_slope], 2)
+        return [dz, dh0, summed_product(h_before, dv), tf.reduce_sum(dv, (0, 1))]
+
+    return (hs, h), gradient
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def gru_reset_before(z: tf.Tensor, h0: tf.Tensor, u: tf.Tensor) -> Any:
+    """GRU with the reset gate before the product (`reset_after=False`) over time.
+
+        z, r = sigmoid(z_zr[t] + h @ u_zr);  g = tanh(z_h[t] + (r h) @ u_h);  h' = z h + (1 - z) g
+
+    Args and returns as for `gru`, without `bias`.
+    """
+    size = u.shape[0]
+    u_gates, u_g = u[:, : 2 * size], u[:, 2 * size :]
+
+    def step(inputs: Tensors, state: Tensors) -> tuple[Tensors, Tensors]:
+        (h,) = state
+        gates = tf.sigmoid(inputs[0][:, : 2 * size] + h @ u_gates)
+        update, reset = tf.split(gates, 2, axis=1)
+        g = tf.tanh(inputs[0][:, 2 * size :] + (reset * h) @ u_g)
+        h = update * h + (1 - update) * g
+        return [h], [tf.concat([gates, g], 1), h]
+
+    (activated, hs), (h,) = scan(step, [], [z, tf.zeros_like(z[..., :size])], [h0])
+
+    def gradient(dhs: tf.Tensor, dh: tf.Tensor) -> Tensors:
+        update, reset, g = tf.split(activated, 3, axis=2)
+        h_before = before(h0, hs)
+        # dz_z = dh * slope;  dz_h = dh * slope;  dz_r = (dz_h @ u_h^T) * slope
+        slopes = tf.concat(
+            [
+                (h_before - g) * update * (1 - update),
+                h_before * reset * (1 - reset),
+                (1 - update) * (1 - g * g),
+            ],
+            2,
+        )
+
+        def step_back(inputs: Tensors, state: Tensors) -> tuple[Tensors, Tensors]:
+            dh_out, update, reset, slopes = inputs
+            dh = state[0] + dh_out
+            slope_z, slope_r, slope_g = tf.split(slopes, 3, axis=1)
+            dg = dh * slope_g
+            dreset_h = tf.matmul(dg, u_g, transpose_b=True)
+            dgates = tf.concat([dh * slope_z, dreset_h * slope_r], 1)
+            dh = dh * update + dreset_h * reset + tf.matmul(dgates, u_gates, transpose_b=True)
+            return [dh], [tf.concat([dgates, dg], 1)]
+
+        (dz,), (dh0,) = scan(step_back, [dhs, update, reset], [slopes], [dh], reverse=True)
+        du_gates = summed_product(h_before, dz[..., : 2 * size])
+        du_g = summed_product(reset * h_before, dz[..., 2 * size :])
+        return [dz, dh0, tf.concat([du_gates, du_g], 1)]
+
+    return (hs, h), gradient
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def simple_rnn(z: tf.Tensor, h0: tf.Tensor, u: tf.Tensor) -> Any:
+    """Elman network over time: h' = tanh(z[t] + h @ u).
+
+    Args and returns as for `gru`, with z (T, B, H), u (H, H), and no `bias`.
+    """
+
+    def step(inputs: Tensors, state: Tensors) -> tuple[Tensors, Tensors]:
+        h = tf.tanh(inputs[0] + state[0] @ u)
+        return [h], [h]
+
+    (hs,), (h,) = scan(step, [], [z], [h0])
+
+    def gradient(dhs: tf.Tensor, dh: tf.Tensor) -> Tensors:
+        u_transposed = tf.transpose(u)
+
+        def step_back(inputs: Tensors, state: Tensors) -> tuple[Tensors, Tensors]:
+            dh_out, slope = inputs
+            dz = (state[0] + dh_out) * slope
+            return [dz @ u_transposed], [dz]
+
+        (dz,), (dh0,) = scan(step_back, [dhs], [1 - hs * hs], [dh], reverse=True)
+        return [dz, dh0, summed_product(before(h0, hs), dz)]
+
+    return (hs, h), gradient
+
+
+class _FastLayer:
+    """What the layers share: whether the fast path applies, and what surrounds the loop."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.is_fast():
+            self.supports_jit = True  # Keras forbids XLA where it hopes for cuDNN
+
+    def is_fast(self) -> bool:
+        """Tells whether options and machine allow the fast path."""
+        cell: Any = self.cell  # type: ignore[attr-defined]
+        layer: Any = self
+        return bool(
+            cell.activation is keras.activations.tanh
+            and getattr(cell, "recurrent_activation", keras.activations.sigmoid)
+            is keras.activations.sigmoid
+            and not (cell.recurrent_dropout or layer.unroll or layer.go_backwards)
+            and getattr(layer, "use_cudnn", "auto") != True  # noqa: E712  ("auto" is not True)
+            and not tf.config.list_logical_devices("GPU")
+        )
+
+    def inner_loop(
+        self, sequences: tf.Tensor, initial_state: Any, mask: Any, training: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor, Tensors]:
+        """Runs over time; Keras' `RNN.call` around it deals with state, masks and casts.
+
+        Args:
+            sequences: (B, T, D).
+            initial_state: one tensor (B, H) per state.
+            mask: must be None on the fast path.
+            training: apply input dropout, with one mask for all time steps as in Keras.
+
+        Returns:
+            The last output, (B, H); all outputs, (B, T, H); the final state.
+        """
+        layer: Any = super()
+        if not self.is_fast():
+            return layer.inner_loop(sequences, initial_state, mask, training)  # type: ignore[no-any-return]
+        if mask is not None:
+            raise ValueError(
+                f"{type(self).__name__} does not take masks: give it sequences of equal length "
+                f"(no Embedding(mask_zero=True), no Masking), or use "
+                f"keras.layers.{type(self).__name__}. Received: mask={mask}"
+            )
+        cell: Any = self.cell  # type: ignore[attr-defined]
+        dropout_mask = cell.get_dropout_mask(sequences[:, 0, :]) if training else None
+        if dropout_mask is not None:
+            sequences = sequences * dropout_mask[:, None, :]
+        outputs, *state = self.run(tf.transpose(sequences, (1, 0, 2)), list(initial_state))
+        return state[0], tf.transpose(outputs, (1, 0, 2)), state
+
+    def run(self, x: tf.Tensor, state: Tensors) -> Tensors:
+        """Maps inputs (T, B, D) and the initial state to outputs (T, B, H) and the final state."""
+        raise NotImplementedError
+
+
+def project(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None) -> tf.Tensor:
+    """Returns x @ kernel + bias for all steps as one product, (T, B, D) -> (T, B, G)."""
+    z = tf.tensordot(x, kernel, axes=1)
+    return z if bias is None else z + bias
+
+
+class LSTM(_FastLayer, keras.layers.LSTM):
+    """`keras.layers.LSTM`, faster on CPUs under XLA; see the module's head.
+
+    Example: `LSTM(128, return_sequences=True, stateful=True)`
+    """
+
+    def run(self, x: tf.Tensor, state: Tensors) -> Tensors:
+        kernel, u, bias = weights_of(self.cell)
+        half_but_g = tf.repeat(tf.constant([0.5, 0.5, 1.0, 0.5], x.dtype), self.units)
+        z = project(x, kernel * half_but_g, None if bias is None else bias * half_but_g)
+        return list(lstm(z, *state, u * half_but_g))
+
+
+class GRU(_FastLayer, keras.layers.GRU):
+    """`keras.layers.GRU`, faster on CPUs under XLA; see the module's head."""
+
+    def run(self, x: tf.Tensor, state: Tensors) -> Tensors:
+        kernel, u, bias = weights_of(self.cell)
+        if not self.reset_after:
+            return list(gru_reset_before(project(x, kernel, bias), *state, u))
+        input_bias, bias = (
+            (None, tf.zeros(u.shape[1:], u.dtype)) if bias is None else tf.unstack(bias)
+        )
+        return list(gru(project(x, kernel, input_bias), *state, u, bias))
+
+
+class SimpleRNN(_FastLayer, keras.layers.SimpleRNN):
+    """`keras.layers.SimpleRNN`, faster on CPUs under XLA; see the module's head."""
+
+    def run(self, x: tf.Tensor, state: Tensors) -> Tensors:
+        kernel, u, bias = weights_of(self.cell)
+        return list(simple_rnn(project(x, kernel, bias), *state, u))
+
+
+def weights_of(cell: keras.layers.Layer) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
+    """Returns kernel (D, G), recurrent kernel (H, G) and bias (or None) in the compute dtype."""
+    weights = [cell.kernel, cell.recurrent_kernel, cell.bias]
+    kernel, u, bias = (None if w is None else tf.cast(w, cell.compute_dtype) for w in weights)
+    return kernel, u, bias

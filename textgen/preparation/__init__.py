@@ -1,1 +1,0 @@
-"""The command `python -m textgen corpus`: raw text of any size -> a data directory."""

@@ -1,0 +1,1 @@
+"""Every setting once: its default, range, help text and group."""

@@ -1,0 +1,366 @@
+"""Every setting of textgen, defined once: default, allowed range, help text.
+
+The command-line flags, the metadata saved with a model and `model.yaml` are all made from the
+fields of these frozen dataclasses. `--rnn-size` is `ModelConfig.rnn_size`, and so on.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from textgen.settings.fields import Config, option
+from textgen.support.errors import TextgenError
+
+DEFAULT_FOLDER = Path("data/tinyshakespeare")
+"""The data directory of commands that are given none; its corpus is fetched when needed."""
+MAX_VOCABULARY = 300_000
+"""Tokens; more make a network too slow for this project, and `model.pkl` too large to read back."""
+
+
+@dataclass(frozen=True)
+class TokenizerConfig(Config):
+    """How text becomes tokens, and which of them the vocabulary keeps.
+
+    Example:
+        >>> TokenizerConfig(word_tokens=True, min_count=2).lowercase
+        False
+    """
+
+    word_tokens: bool = option(
+        False, "model words instead of characters", group="how text becomes tokens"
+    )
+    pristine_input: bool = option(
+        False,
+        "take the text as it is: characters keep their case, words are what stands between"
+        " white space (implies --pristine-output)",
+    )
+    pristine_output: bool = option(
+        False, "join generated words with single spaces instead of setting them like prose"
+    )
+    lowercase: bool = option(
+        False, "lower the case of words too (characters are lowered unless --pristine-input)"
+    )
+    max_vocab: int = option(
+        50_000, "most tokens in the vocabulary, commonest first", minimum=2, maximum=MAX_VOCABULARY
+    )
+    min_count: int | None = option(
+        None,
+        "times a token has to stand in the training text to be in the vocabulary (default: 1,"
+        " or 2 for more than 50,000 words)",
+        minimum=1,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.lowercase and self.pristine_input:
+            raise TextgenError(
+                "--lowercase contradicts --pristine-input, which keeps the text as it is. Leave"
+                " one of them out"
+            )
+
+
+CELL_NAMES = ("lstm", "gru", "rnn")
+OPTIMIZERS = {
+    "adamw": {},
+    "adam": {"weight_decay": 0.0},
+    "rmsprop": {"learning_rate": 0.005, "weight_decay": 0.0},
+    "sgd": {"learning_rate": 2.0, "weight_decay": 0.0},
+    "adagrad": {"learning_rate": 0.06, "weight_decay": 0.0},
+    "adadelta": {"learning_rate": 20.0, "weight_decay": 0.0},
+}
+"""What `--optimizer` sets besides, unless it is given: a rate that suits the optimizer.
+
+One epoch of 400,000 characters of tinyshakespeare, 128 x 2: adamw 2.24 nats, sgd 2.15, adadelta
+2.16, rmsprop 2.31. In 250 steps, on held-out text: adagrad 2.61 with 0.02, 2.18 with 0.06, 2.24
+with 0.2; adamw 2.38, adadelta 2.40.
+"""
+SCHEDULES = ("cosine", "constant", "exponential", "plateau")
+DECAY_RATES = {"exponential": 0.97, "plateau": 0.5}
+"""What `decay_rate` is when it is not set; 0.97 per epoch is that of char-rnn."""
+
+
+@dataclass(frozen=True)
+class ModelConfig(Config):
+    """The shape of the network.
+
+    Defaults of word models: see `TrainingConfig`.
+
+    Example:
+        >>> ModelConfig(rnn_size=256, cell="gru").num_layers
+        2
+        >>> ModelConfig(rnn_size=0)
+        Traceback (most recent call last):
+        textgen.support.errors.TextgenError: --rnn-size must be at least 1. Received: 0
+    """
+
+    embedding_size: int = option(
+        64, "numbers per token vector (D); 0: each token is one-hot", words=256, minimum=0,
+        group="the model",
+    )  # fmt: skip
+    rnn_size: int = option(128, "units per recurrent layer (H)", words=256, minimum=1)
+    num_layers: int = option(2, "recurrent layers", words=1, minimum=1, maximum=100)
+    dropout: float = option(
+        0.0,
+        "share of each layer's outputs dropped while training, the same ones at all steps of a"
+        " sequence",
+        words=0.5, minimum=0, below=1,
+    )  # fmt: skip
+    embedding_dropout: float = option(
+        0.0,
+        "share of the numbers of token vectors dropped while training, likewise",
+        words=0.3, minimum=0, below=1,
+    )  # fmt: skip
+    tie_weights: bool = option(
+        False,
+        "use the token vectors for the output too, where --embedding-size is --rnn-size: on"
+        " Twain's words 8 epochs gave 4.01 nats, without 4.05 (2 epochs 4.39, without 4.34)",
+        words=True,
+    )
+    cell: str = option("lstm", "the kind of recurrent layer", choices=CELL_NAMES)
+    recurrent_dropout: float = option(
+        0.0,
+        "share of what a layer remembers from step to step that is dropped while training; slow,"
+        " because such layers are Keras' own",
+        minimum=0, below=1,
+    )  # fmt: skip
+    residual: bool = option(
+        False,
+        "add what a layer reads to what it gives; for deep models: 4 x 128 on 400,000 characters of"
+        " tinyshakespeare came to 1.89 nats in 2 epochs, without to 2.25",
+    )
+    layer_norm: bool = option(
+        False, "normalize what each layer gives; for deep models: likewise 1.85 instead of 2.25"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.residual and self.num_layers == 1:
+            raise TextgenError(
+                "--residual needs a second layer, which reads a layer. Received: --num-layers 1"
+            )
+
+    def is_residual(self, layer: int) -> bool:
+        """Whether what `layer` (0 is the first) reads is added to what it gives.
+
+        The first layer has no share in it: it reads token vectors, which are no layer's work.
+        """
+        return self.residual and layer > 0
+
+    @property
+    def is_tied(self) -> bool:
+        """Whether embedding and output share their weights (Press & Wolf 2017)."""
+        return self.tie_weights and self.embedding_size == self.rnn_size
+
+
+@dataclass(frozen=True)
+class TrainingConfig(Config):
+    """How a model is trained.
+
+    The defaults come from measurements, which the README lists under "Why these settings".
+
+    Example:
+        >>> TrainingConfig(**TrainingConfig.defaults(word_tokens=True)).seq_length
+        35
+    """
+
+    batch_size: int = option(
+        32, "rows that are read side by side (B)", words=16, minimum=1,
+        group="the text in batches",
+    )  # fmt: skip
+    seq_length: int = option(50, "tokens between two updates (T)", words=35, minimum=1)
+    seq_step: int = option(
+        25,
+        "offset between two passes over the text: an epoch makes one pass from each of the"
+        " tokens 0, step, 2 x step, ... below --seq-length",
+        minimum=1,
+    )
+    num_epochs: int = option(
+        50,
+        "epochs; each reads the text as often as --seq-step goes into --seq-length, or makes"
+        " --steps-per-epoch steps",
+        minimum=1, group="the length of the run",
+    )  # fmt: skip
+    steps_per_epoch: int | None = option(
+        None,
+        "steps in an epoch, after which models are saved, measured and sampled (default: those of"
+        " going through the whole text)",
+        minimum=1,
+    )
+    minutes: float | None = option(
+        None, "train for this wall time instead of --num-epochs, and choose the model and how it is"
+        " trained for it, unless a size is given",
+        above=0,
+    )  # fmt: skip
+    patience: int | None = option(None, "stop after so many epochs without improvement", minimum=1)
+    save_every: int | None = option(
+        None, "steps between two savings of the full training state, beside one per minute",
+        minimum=1,
+    )  # fmt: skip
+    learning_rate: float = option(
+        0.008,
+        "peak learning rate; with --optimizer rmsprop 0.005, sgd 2 (for --cell rnn give 1),"
+        " adagrad 0.06, adadelta 20",
+        words=0.003, above=0, group="how the model learns",
+    )  # fmt: skip
+    weight_decay: float = option(
+        0.05,
+        "every update shrinks the weights by this share of the learning rate; 0 with any"
+        " --optimizer but adamw",
+        minimum=0,
+    )
+    optimizer: str = option(
+        "adamw", "how gradients become updates; sgd has momentum 0.9", choices=tuple(OPTIMIZERS)
+    )
+    schedule: str | None = option(
+        None,
+        "what becomes of the learning rate (default: cosine to zero, or with --decay-rate"
+        " exponential, once per epoch); plateau lowers it after two epochs without improvement",
+        choices=SCHEDULES,
+    )
+    decay_rate: float | None = option(
+        None,
+        "what the learning rate is multiplied by, each epoch (exponential: 0.97) or on a plateau"
+        " (0.5)",
+        above=0, maximum=1,
+    )  # fmt: skip
+    warmup_steps: int = option(
+        100, "steps, at most a tenth of the run, in which the learning rate rises", minimum=0
+    )
+    clip_norm: float = option(
+        1.0, "largest norm of all gradients together; larger ones are scaled to it; 0: off",
+        minimum=0,
+    )  # fmt: skip
+    clip_value: float = option(
+        0.0, "largest size of each number in a gradient, cut before --clip-norm; 0: off", minimum=0
+    )
+    l1: float = option(
+        0.0, "penalty on the sum of the sizes of all weights but biases, in nats", minimum=0
+    )
+    l2: float = option(
+        0.0, "penalty on the sum of the squares of all weights but biases, in nats", minimum=0
+    )
+    label_smoothing: float = option(
+        0.0,
+        "share of the aim that is spread over the whole vocabulary; the losses that are shown are"
+        " without it",
+        minimum=0, below=1,
+    )  # fmt: skip
+    init_from: str | None = option(
+        None,
+        "start from the model in another folder: its sizes, vocabulary and weights",
+        metavar="FOLDER", group="what the run starts from",
+    )  # fmt: skip
+    word2vec: str | None = option(
+        None,
+        "start with the token vectors in a file of word2vec, GloVe or gensim; nothing in it is run",
+        metavar="FILE",
+    )
+    freeze_embeddings: bool = option(
+        False, "leave the token vectors of --word2vec or --init-from as they are"
+    )
+    random_seed: int | None = option(
+        None,
+        "number that makes a run repeatable; drawn and recorded if not given",
+        minimum=0,
+        maximum=2**32 - 1,
+    )
+    validation_split: float = option(
+        0.0, "share of the text held out, where there is no validate.txt", minimum=0, below=1,
+        group="what is measured and shown",
+    )  # fmt: skip
+    live_sample: bool = option(False, "print samples after every epoch")
+    print_every: int | None = option(
+        None, "steps between two lines about the training, for logs", minimum=1
+    )
+    tensorboard: bool = option(
+        False, "write logs for TensorBoard: figures per epoch, and samples as text"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.word2vec and self.init_from:
+            raise TextgenError(
+                f"--word2vec {self.word2vec} contradicts --init-from {self.init_from}, whose model"
+                " has token vectors. Leave one of them out"
+            )
+        if self.freeze_embeddings and not (self.word2vec or self.init_from):
+            raise TextgenError(
+                "--freeze-embeddings would leave the token vectors random. Add --word2vec FILE"
+            )
+        if self.decay_rate is not None and self.schedule in ("cosine", "constant"):
+            raise TextgenError(
+                f"--decay-rate {self.decay_rate} has no place in --schedule {self.schedule}. Leave"
+                " one of them out, or choose exponential or plateau"
+            )
+
+    @classmethod
+    def completed(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """What an optimizer that was asked for sets besides."""
+        return dict(OPTIMIZERS.get(given.get("optimizer", ""), {}))
+
+    @property
+    def schedule_used(self) -> str:
+        """The schedule, one of `SCHEDULES`."""
+        return self.schedule or ("cosine" if self.decay_rate is None else "exponential")
+
+
+@dataclass(frozen=True)
+class SamplingConfig(Config):
+    """How a text is written: how each next token is drawn, and where the text ends.
+
+    The logits go through, in this order (the order and the meanings of Hugging Face
+    transformers' logits processors): repetition penalty, bans, temperature, top-k, top-p, min-p.
+
+    Example:
+        >>> SamplingConfig(temperature=0.5, stop=("THE END",)).length
+        1000
+    """
+
+    length: int = option(
+        1000, "characters, or words, to make after the seed; -1: until Ctrl-C", minimum=-1,
+        group="what is written",
+    )  # fmt: skip
+    stop: tuple[str, ...] = option((), "end before this text; repeat the flag for more texts")
+    until_paragraph: bool = option(False, "end with the paragraph: before the next blank line")
+    ban: tuple[str, ...] = option((), "a text that must not appear; repeat the flag for more")
+    force: tuple[str, ...] = option(
+        (), "a text that must appear; several are spread over the length; repeat the flag for more"
+    )
+    temperature: float | tuple[float, ...] = option(
+        1.0,
+        "temperature: lower is safer, higher wilder, 0 always the likeliest token; 0.2,0.8 takes"
+        " turns from token to token",
+        minimum=0, flags=("--diversity", "--temperature"), group="how each token is drawn",
+    )  # fmt: skip
+    top_k: int | None = option(None, "draw among the K likeliest tokens only", minimum=1)
+    top_p: float | None = option(
+        None,
+        "draw among the likeliest tokens that together have this probability",
+        above=0,
+        maximum=1,
+    )
+    min_p: float | None = option(
+        None,
+        "draw among tokens at least this probable, as a share of the likeliest one's probability",
+        minimum=0,
+        maximum=1,
+    )
+    repetition_penalty: float = option(
+        1.0,
+        "above 1: tokens of the last --repetition-window become less likely",
+        above=0,
+    )
+    repetition_window: int = option(
+        64, "how many tokens the penalty looks back, seed included", minimum=1
+    )
+    sample_mode: str = option(
+        "sample",
+        "sample: draw; argmax: always the likeliest token; spaces: draw after a space only (word"
+        " models: after a sentence), so that words hold together",
+        choices=("sample", "argmax", "spaces"),
+    )
+    beam_size: int | None = option(
+        None, "search for the likeliest text, keeping N candidates, instead of drawing", minimum=1
+    )
+    random_seed: int | None = option(None, "number that makes the text repeatable", minimum=0)

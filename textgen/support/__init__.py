@@ -1,0 +1,1 @@
+"""What any program needs: errors, console output, atomic files, array types, threads."""

@@ -1,0 +1,1 @@
+"""Raw text -> clean text, as a stream."""

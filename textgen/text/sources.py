@@ -1,0 +1,250 @@
+r"""The texts of a data directory as streams: found, read, decoded and joined piece by piece.
+
+A text is `input.txt`, or the files of the folder `input/` in the order of their names with a
+newline between them; each may be compressed (`.gz`, `.zst`). It is UTF-8 with or without byte
+order mark, and its line ends become \n. Memory holds a few pieces of it at a time, whatever its
+size, and may read it as often as needed.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import stat
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from textgen.support.errors import TextgenError
+from textgen.text import decoding
+
+CHUNK = 1 << 20
+"""Bytes read at a time."""
+ENDINGS = (".txt", ".txt.gz", ".txt.zst")
+Advance = Callable[[int], None]
+"""Is told how many bytes of the files have been read since it was last."""
+
+
+class Chunk(NamedTuple):
+    """A piece of a text, and where to read it again."""
+
+    text: str
+    file: int
+    """Which of the files it is from; -1 for the newline between two of them."""
+    offset: int
+    """In bytes of the decompressed file."""
+    size: int
+
+
+@dataclass(frozen=True)
+class Source:
+    """A text that lies in one file or several."""
+
+    paths: tuple[Path, ...]
+
+    @property
+    def num_bytes(self) -> int:
+        """What the files take on the disk."""
+        return sum(path.stat().st_size for path in self.paths)
+
+    def stamps(self) -> list[list[Any]]:
+        """What changes with the files: name, size, times of change of content and of anything."""
+        stats = [(path.name, path.stat()) for path in self.paths]
+        return [[name, s.st_size, s.st_mtime_ns, s.st_ctime_ns] for name, s in stats]
+
+    def read(self, advance: Advance = lambda size: None) -> Iterator[Chunk]:
+        """Yield the text piece by piece.
+
+        Raises TextgenError for a missing, unreadable, empty, binary or differently encoded file.
+        """
+        blank = True
+        for number, path in enumerate(self.paths):
+            if number:
+                yield Chunk("\n", -1, 0, 0)
+            for offset, data in _parts_of(path, advance):
+                text = decoding.even_line_ends(_decoded(path, data, offset))
+                blank = blank and (not text or text.isspace())
+                yield Chunk(text, number, offset, len(data))
+        if blank:
+            shown = self.paths[0] if len(self.paths) == 1 else self.paths[0].parent
+            raise TextgenError(f"{shown} is empty: put the text to learn from in it")
+
+    def again(self, chunk: Chunk) -> str:
+        """Read the text of one chunk anew."""
+        if chunk.file < 0:
+            return "\n"
+        path = self.paths[chunk.file]
+        with opened(path) as (file, _):
+            _skip(file, chunk.offset)
+            return decoding.even_line_ends(_decoded(path, file.read(chunk.size), chunk.offset))
+
+
+def _skip(file: BinaryIO, size: int) -> None:
+    """Seek forward from the start, also where only reading does that."""
+    if file.seekable():
+        file.seek(size)
+    while not file.seekable() and size and (data := file.read(min(size, CHUNK))):
+        size -= len(data)
+
+
+def find(data_dir: Path, name: str) -> Source | None:
+    """The text `name` ("input" or "validate") of a data directory, or None.
+
+    Raises TextgenError where there are several of that name.
+    """
+    places = [data_dir / f"{name}{ending}" for ending in ENDINGS]
+    found: dict[Path, tuple[Path, ...]] = {path: (path,) for path in places if path.exists()}
+    folder = data_dir / name
+    if folder.is_dir():
+        files = sorted(path for path in folder.iterdir() if path.name.endswith(ENDINGS))
+        if not files:
+            raise TextgenError(f"the folder {folder} has no .txt files: add some")
+        found[folder] = tuple(files)
+    if len(found) > 1:
+        shown = " and ".join(map(str, list(found)[:2]))
+        raise TextgenError(f"both {shown} are there: keep one of them")
+    if not found:
+        return None
+    (paths,) = found.values()
+    for path in paths:
+        _refuse_no_file(path)
+    return Source(paths)
+
+
+def _refuse_no_file(path: Path) -> None:
+    """Raise TextgenError for what cannot be read as often as needed."""
+    if path.is_dir():
+        raise TextgenError(f"{path} is a folder: give a text file")
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise TextgenError(
+            f"{path} is not a file that can be read twice: `python -m textgen corpus {path} --out"
+            " DIR` makes a data directory of what comes out of it"
+        )
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[BinaryIO, Callable[[], int]]]:
+    """Open a file, decompressed by its ending; and tell how many of its own bytes were read.
+
+    Raises TextgenError where it cannot be read.
+    """
+    try:
+        with path.open("rb") as raw:
+            if path.suffix == ".gz":
+                with gzip.GzipFile(fileobj=raw) as file:
+                    yield file, raw.tell  # type: ignore[misc]
+            elif path.suffix == ".zst":
+                with _unzstd(raw) as file:
+                    yield file, raw.tell
+            else:
+                yield raw, raw.tell
+    except FileNotFoundError:
+        raise TextgenError(f"{path} does not exist: check the name") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise TextgenError(f"{path} is damaged ({error}): compress the text again") from error
+    except OSError as error:
+        raise TextgenError(
+            f"cannot read {path} ({error.strerror or error}): check the file and its permissions"
+        ) from error
+
+
+@contextmanager
+def _unzstd(raw: BinaryIO) -> Iterator[BinaryIO]:
+    try:
+        import zstandard
+    except ImportError as error:
+        raise TextgenError(
+            "reading .zst needs the package zstandard: pip install zstandard"
+        ) from error
+    try:
+        yield io.BufferedReader(_Unzstd(raw, zstandard.ZstdDecompressor))
+    except zstandard.ZstdError as error:
+        raise EOFError(str(error)) from error
+
+
+class _Unzstd(io.RawIOBase):
+    """Decompresses frame by frame, unlike the package's own reader refusing one cut short."""
+
+    def __init__(self, raw: BinaryIO, decompressor: Callable[[], Any]) -> None:
+        self._raw, self._decompressor = raw, decompressor
+        self._frame = decompressor().decompressobj()
+        self._begun = False
+        self._ready = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            data = self._frame.unused_data if self._frame.eof else b""
+            data = data or self._raw.read(CHUNK // 8)
+            if not data:
+                if self._begun and not self._frame.eof:
+                    raise EOFError("it was cut short")
+                return 0
+            if self._frame.eof:
+                self._frame = self._decompressor().decompressobj()
+            self._begun, self._ready = True, self._frame.decompress(data)
+        part, self._ready = self._ready[: len(buffer)], self._ready[len(buffer) :]
+        buffer[: len(part)] = part
+        return len(part)
+
+
+def _parts_of(path: Path, advance: Advance) -> Iterator[tuple[int, bytes]]:
+    """Yield offset and bytes of parts of a file that can be decoded by themselves."""
+    controls = total = 0
+    with opened(path) as (file, position):
+        for offset, data in _whole(_blocks(file, position, advance)):
+            controls, total = controls + decoding.count_controls(data), total + len(data)
+            yield offset, data
+    decoding.refuse_controls(controls, total, str(path))
+
+
+def _blocks(file: BinaryIO, position: Callable[[], int], advance: Advance) -> Iterator[bytes]:
+    read = 0
+    while block := file.read(CHUNK):
+        advance(position() - read)
+        read = position()
+        yield block
+
+
+def _whole(blocks: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    r"""Cut a stream of UTF-8 anew, so that no character and no \r\n is parted.
+
+    Yields offset and bytes.
+    """
+    offset, data = 0, b""
+    for block in blocks:
+        data += block
+        end = _last_border(data)
+        if end:
+            yield offset, data[:end]
+        offset, data = offset + end, data[end:]
+    if data:
+        yield offset, data
+
+
+def _last_border(data: bytes) -> int:
+    r"""Where the last character of UTF-8 may begin; the end, where it is one byte but \r."""
+    end = len(data)
+    if data[-1] >= 0x80:
+        first = max(0, end - 4)
+        starts = [place for place in range(first, end) if data[place] >= 0xC0]
+        end = starts[-1] if starts else end  # what no character begins is for the decoder
+    return end - 1 if data[end - 1 : end] == b"\r" else end
+
+
+def _decoded(path: Path, data: bytes, offset: int) -> str:
+    """Decode a part of a file. Raises TextgenError where it is not UTF-8 text."""
+    if offset == 0 and not decoding.detect_encoding(data, str(path)).startswith("utf-8"):
+        raise decoding.not_utf8(path, data)
+    if 0 in data:
+        raise decoding.not_utf8(path, data, offset)
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise decoding.not_utf8(path, data, offset) from error
+    return text.removeprefix("\ufeff") if offset == 0 else text

@@ -1,0 +1,274 @@
+"""Texts -> token files: made in one pass over the text when something changed, else just opened.
+
+The pass writes each token as its number among the tokens of its piece, to a draft, and counts
+them. When all are counted, the vocabulary is known, and the draft is renumbered to token ids.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from textgen.settings.definitions import TokenizerConfig
+from textgen.support import console
+from textgen.support.errors import TextgenError
+from textgen.support.files import explained
+from textgen.support.parallel import cores
+from textgen.text import known
+from textgen.text.splitting import Stream
+from textgen.tokens import reading, token_files
+from textgen.tokens.counting import Counter
+from textgen.tokens.line_starts import LineStarts
+from textgen.tokens.tokenizers import (
+    Counts,
+    Piece,
+    StoredIds,
+    Tokenizer,
+    extended,
+    from_metadata,
+    smallest_type,
+    to_metadata,
+    tokenizer_from,
+)
+from textgen.training.workspace import TOKENS, exclusive, work_folder
+
+
+@dataclass(frozen=True)
+class VocabularyRule:
+    """Which vocabulary a text is read with.
+
+    Args:
+        config: what a token is, and how many the vocabulary may have.
+        known: the tokenizer to read with; without one the vocabulary is made from the text.
+        grows: whether the text adds to the vocabulary of `known`.
+    """
+
+    config: TokenizerConfig
+    known: Tokenizer | None = None
+    grows: bool = False
+
+    @property
+    def fixed(self) -> Tokenizer | None:
+        """The tokenizer, where it does not depend on the text."""
+        return None if self.grows else self.known
+
+    def tokenizer(self, counts: Counts) -> Tokenizer:
+        """The tokenizer for a text of these tokens. Raises TextgenError where they are too few."""
+        if self.known is None:
+            return tokenizer_from(counts, self.config)
+        return extended(self.known, counts) if self.grows else self.known
+
+    def key(self) -> dict[str, Any]:
+        """What tells whether a token file was made by this rule."""
+        known = self.known and _vocabulary_hash(self.known)
+        return {"config": self.config.to_dict(), "known": known, "grows": self.grows}
+
+    def accepts(self, header: dict[str, Any]) -> bool:
+        """Whether the ids of a token file are those that this rule gives."""
+        if self.fixed is None:
+            return bool(header["rule"] == self.key())
+        same = header["vocabulary_hash"] == _vocabulary_hash(self.fixed)
+        return same and bool(header["tokenizer"]["config"] == self.config.to_dict())
+
+
+class Tokenized(NamedTuple):
+    """A text as token ids."""
+
+    tokenizer: Tokenizer
+    ids: StoredIds
+    """(N,), memory-mapped."""
+    content_hash: str
+    """SHA-256 of the text in UTF-8."""
+    num_unknown: int
+    """Tokens that the vocabulary has not."""
+    line_starts: list[str]
+    """How some of its lines begin."""
+
+
+class Corpus(NamedTuple):
+    """A data directory's texts as token ids."""
+
+    training: Tokenized
+    validation: Tokenized | None
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """That of both texts."""
+        return self.training.tokenizer
+
+    @property
+    def hashes(self) -> dict[str, str | None]:
+        """SHA-256 of the training and of the validation text, by file name."""
+        validation = self.validation and self.validation.content_hash
+        return {"input.txt": self.training.content_hash, "validate.txt": validation}
+
+
+def read_corpus(data_dir: Path, rule: VocabularyRule, validation_split: float) -> Corpus:
+    """Open the token files of the texts of `data_dir`, making them where they are out of date.
+
+    Raises:
+        TextgenError: if the texts cannot be used.
+    """
+    texts = known.find_texts(data_dir, validation_split)
+    training = tokenized(data_dir, "input", texts.training, rule)
+    if texts.validation is None:
+        return Corpus(training, None)
+    fixed = VocabularyRule(training.tokenizer.config, training.tokenizer)
+    return Corpus(training, tokenized(data_dir, "validate", texts.validation, fixed))
+
+
+def tokenized(data_dir: Path, name: str, text: Stream, rule: VocabularyRule) -> Tokenized:
+    """The tokens of a text of `data_dir`, from its token file, which is made if need be.
+
+    Raises:
+        TextgenError: if the text cannot be used, or its token file not be written.
+    """
+    path = work_folder(data_dir) / TOKENS / f"{name}.tokens"
+    file = token_files.stored(path)
+    if file is None or not rule.accepts(file.header) or not _is_current(text, file.header):
+        with explained(data_dir), exclusive(data_dir):
+            path.parent.mkdir(exist_ok=True)
+            with explained(path):
+                file = _made(text, path, rule)
+    header = file.header
+    return Tokenized(
+        from_metadata(header["tokenizer"]), file.ids, header["content_hash"],
+        header["num_unknown"], header["line_starts"],
+    )  # fmt: skip
+
+
+def _is_current(text: Stream, header: dict[str, Any]) -> bool:
+    """Whether the text is still what the token file was made from.
+
+    Where only the files' time of any change is another (their rights, or their content and then
+    the time of that), the content decides.
+    """
+    stored, now = header["origin"], text.origin()
+    if stored == now:
+        return True
+    if _but_for_changes(stored) != _but_for_changes(now):
+        return False
+    content = hashlib.sha256()
+    for chunk in text.chunks():
+        content.update(_bytes(chunk))
+    return bool(content.hexdigest() == header["content_hash"])
+
+
+def _but_for_changes(origin: dict[str, Any]) -> dict[str, Any]:
+    return origin | {"files": [stamp[:3] for stamp in origin["files"]]}
+
+
+class _Pass:
+    """One pass over a text, and what is noted on the way."""
+
+    def __init__(self, text: Stream, config: TokenizerConfig, folder: Path, copies: int) -> None:
+        self.text, self.config, self.folder, self.copies = text, config, folder, copies
+        self.origin = text.origin()
+        self.content, self.starts = hashlib.sha256(), LineStarts()
+
+    def pieces(self) -> Iterator[Piece]:
+        """Yield the text's tokens. Raises TextgenError where the disk has no room for them."""
+        source = self.text.source
+        with console.reading(f"preparing {source.paths[0].name}", source.num_bytes) as advance:
+            chunks = self.text.chunks(advance)
+            for number, (text, piece) in enumerate(reading.read(chunks, self.config, cores())):
+                data = _bytes(text)
+                if number == 0:
+                    self._check_room(piece, len(data))
+                self.content.update(data)
+                self.starts.add(text)
+                yield piece
+
+    def _check_room(self, piece: Piece, size: int) -> None:
+        """Refuse a text whose tokens will not fit on the disk, if all is like the first piece."""
+        needed = self.copies * piece.places.nbytes / size * self.text.num_bytes
+        free = shutil.disk_usage(self.folder).free
+        if needed > free:
+            raise TextgenError(
+                f"the tokens of {self.text.source.paths[0]} need about {needed / 1e9:,.3f} GB in"
+                f" {self.folder}, and {free / 1e9:,.3f} GB are free. Free some space, or move the"
+                " data directory to a larger disk"
+            )
+
+
+def _made(text: Stream, path: Path, rule: VocabularyRule) -> token_files.TokenFile:
+    """Read a text and write its token file. Raises OSError as writing does."""
+    if rule.fixed:
+        work = _Pass(text, rule.config, path.parent, copies=1)
+        read = ((piece.kinds, piece.places) for piece in work.pieces())
+        return _written(path, work, rule, rule.fixed, read)
+    work = _Pass(text, rule.config, path.parent, copies=2)
+    with tempfile.TemporaryFile(dir=path.parent) as file:
+        draft, counter = _Draft(file), Counter()
+        for piece in work.pieces():
+            counter.add(piece.kinds, piece.counts)
+            draft.add(piece)
+        return _written(path, work, rule, rule.tokenizer(counter.counts), draft.read())
+
+
+def _written(
+    path: Path,
+    work: _Pass,
+    rule: VocabularyRule,
+    tokenizer: Tokenizer,
+    read: Iterator[tuple[list[str], StoredIds]],
+) -> token_files.TokenFile:
+    """Renumber tokens, given piece by piece as distinct tokens and places, to ids."""
+    dtype = smallest_type(len(tokenizer.vocabulary))
+    num_unknown = 0
+
+    def ids() -> Iterator[StoredIds]:
+        nonlocal num_unknown
+        for kinds, places in read:
+            part = tokenizer.ids(kinds).astype(dtype).take(places)
+            num_unknown += len(part) - int(np.count_nonzero(part))
+            yield part
+
+    def header() -> dict[str, Any]:
+        return {
+            "tokenizer": to_metadata(tokenizer),
+            "vocabulary_hash": _vocabulary_hash(tokenizer),
+            "rule": rule.key(),
+            "origin": work.origin,
+            "content_hash": work.content.hexdigest(),
+            "num_unknown": num_unknown,
+            "line_starts": work.starts.starts,
+        }
+
+    return token_files.write(path, dtype, ids(), header)
+
+
+class _Draft:
+    """The pieces of a text in a file: of each its distinct tokens, and their places."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._types: list[tuple[int, int, np.dtype[Any]]] = []
+
+    def add(self, piece: Piece) -> None:
+        kinds = _bytes("\0".join(piece.kinds))
+        self._file.write(kinds)
+        self._file.write(piece.places.data)
+        self._types.append((len(kinds), len(piece.places), piece.places.dtype))
+
+    def read(self) -> Iterator[tuple[list[str], StoredIds]]:
+        self._file.seek(0)
+        for size, count, dtype in self._types:
+            kinds = self._file.read(size).decode("utf-8", "surrogatepass").split("\0")
+            yield kinds, np.frombuffer(self._file.read(count * dtype.itemsize), dtype)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _vocabulary_hash(tokenizer: Tokenizer) -> str:
+    return hashlib.sha256(json.dumps(tokenizer.vocabulary).encode()).hexdigest()

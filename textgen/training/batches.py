@@ -1,0 +1,154 @@
+"""Token ids -> contiguous batches for a stateful RNN."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from textgen.support.arrays import Ids
+from textgen.support.errors import TextgenError
+from textgen.tokens.tokenizers import StoredIds
+
+MOST_AT_ONCE = 8
+"""More steps per call save no time that can be measured, and make Ctrl-C and progress lag."""
+BLOCK_TOKENS = 1 << 17
+"""About how many tokens are read from the ids at once."""
+
+
+@dataclass(frozen=True)
+class Batches:
+    """The batches of a text, read from its ids when they are needed.
+
+    Training walks over the text again and again. Row i of a batch continues where row i of the
+    batch before stopped, except at the start of each pass, that is at every batch whose number
+    is a multiple of `batches_per_pass`.
+    """
+
+    ids: StoredIds
+    """(N,)"""
+    batch_size: int
+    seq_length: int
+    offsets: range
+    """Where the passes begin; one walk over the text makes them all."""
+    batches_per_pass: int
+    epoch: int
+    """Batches in an epoch."""
+    steps_at_once: int
+    """A divisor of `batches_per_pass` and `epoch`: how many batches one call may train on."""
+    rows: slice = field(default_factory=lambda: slice(None))
+    """The rows of each batch to read."""
+
+    def __len__(self) -> int:
+        """Batches in one walk over the text."""
+        return len(self.offsets) * self.batches_per_pass
+
+    def blocks(self, start: int, end: int) -> Iterator[tuple[Ids, Ids]]:
+        """Read the batches from number `start` to number `end` of the training.
+
+        Yields:
+            Inputs and targets of batches that follow one another: int32, (n, B, T), or of each
+            batch the `rows`.
+        """
+        most = max(1, BLOCK_TOKENS // (self.batch_size * self.seq_length))
+        while start < end:
+            number, first = divmod(start % len(self), self.batches_per_pass)
+            count = min(most, self.batches_per_pass - first, end - start)
+            offset = self.offsets[number]
+            yield self._cut(offset, first, count), self._cut(offset + 1, first, count)
+            start += count
+
+    def _cut(self, offset: int, first: int, count: int) -> Ids:
+        """Batches of tokens from `offset` on, (count, B, T), from the `first` of the pass on."""
+        size = self.batch_size * self.batches_per_pass * self.seq_length
+        rows = self.ids[offset : offset + size].reshape(self.batch_size, -1, self.seq_length)
+        return rows[self.rows, first : first + count].swapaxes(0, 1).astype(np.int32, order="C")
+
+
+def pass_offsets(seq_length: int, seq_step: int) -> range:
+    """The tokens that the passes of a walk over a text begin with: 0, `seq_step`, ..."""
+    return range(0, seq_length, seq_step)
+
+
+def tokens_needed(batch_size: int, seq_length: int, seq_step: int) -> int:
+    """The fewest tokens of a text that fill one batch, and its targets, from each offset."""
+    return batch_size * seq_length + 1 + pass_offsets(seq_length, seq_step)[-1]
+
+
+def training_batches(
+    ids: StoredIds, batch_size: int, seq_length: int, seq_step: int, steps_per_epoch: int | None
+) -> Batches:
+    """Cut the token ids (N,) of a text into batches.
+
+    A walk over the text makes one pass from each offset 0, `seq_step`, 2 x `seq_step`, ...
+    below `seq_length`; in each, the text is cut into B rows of equal length that are read side
+    by side, T tokens at a time. Passes have equally many batches, so the last B x T tokens
+    (at most, plus one pass' offset) of a text may go unread, and up to one in 50 batches more to
+    make their number a multiple of `steps_at_once`.
+
+    Args:
+        ids: the text.
+        batch_size: B.
+        seq_length: T.
+        seq_step: tokens between the starts of two passes.
+        steps_per_epoch: batches in an epoch; None for those of one walk.
+
+    Raises:
+        TextgenError: if the text does not fill one batch from each offset.
+    """
+    offsets = pass_offsets(seq_length, seq_step)
+    count = (len(ids) - 1 - offsets[-1]) // (batch_size * seq_length)
+    if count < 1:
+        needed = tokens_needed(batch_size, seq_length, seq_step)
+        raise TextgenError(
+            f"--seq-length {seq_length} x --batch-size {batch_size} needs at least {needed:,}"
+            f" tokens; the training text has {len(ids):,}. Lower one of them or add text"
+        )
+    at_once = next(
+        k for k in range(MOST_AT_ONCE, 0, -1)
+        if count % k <= count // 50 and (steps_per_epoch or 0) % k == 0
+    )  # fmt: skip
+    count -= count % at_once
+    epoch = steps_per_epoch or len(offsets) * count
+    return Batches(ids, batch_size, seq_length, offsets, count, epoch, at_once)
+
+
+class EvaluationBatch(NamedTuple):
+    """One batch of a text to be scored; `weights` is 1 where a target counts, 0 for padding."""
+
+    inputs: Ids
+    targets: Ids
+    weights: npt.NDArray[np.float32]
+
+
+def evaluation_batches(
+    ids: StoredIds, batch_size: int, seq_length: int, rows: slice = slice(None)
+) -> Iterator[EvaluationBatch]:
+    """Cut the token ids (N,) of a text so that each token but the first is a target once.
+
+    The text is cut into B rows of equal length; what they lack at the end is padding of weight
+    0. Row i of a batch continues where row i of the batch before stopped.
+
+    Yields:
+        inputs, targets (int32) and weights (float32), each (B, T), or of each batch the `rows`.
+
+    Raises:
+        TextgenError: if the text has fewer than two tokens.
+    """
+    if len(ids) < 2:
+        raise TextgenError(
+            f"the validation text has {len(ids)} token(s) and needs at least 2. Add text to"
+            " validate.txt, or remove it"
+        )
+    row = -(-(len(ids) - 1) // (batch_size * seq_length)) * seq_length
+    for start in range(0, row, seq_length):
+        places = np.arange(start, batch_size * row, row)[rows, np.newaxis] + np.arange(seq_length)
+        weights = (places < len(ids) - 1).astype(np.float32)
+        yield EvaluationBatch(_padded(ids, places), _padded(ids, places + 1), weights)
+
+
+def _padded(ids: StoredIds, places: npt.NDArray[np.int64]) -> Ids:
+    """The ids at some places, 0 beyond the end."""
+    found = ids[np.minimum(places, len(ids) - 1)]
+    return np.where(places < len(ids), found, 0).astype(np.int32)

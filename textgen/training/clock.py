@@ -1,0 +1,164 @@
+"""How far a run has come."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeAlias
+
+from textgen.settings.definitions import TrainingConfig
+
+Agree: TypeAlias = Callable[[float], float]
+
+
+@dataclass
+class RunClock:
+    """How far a run has come: in steps, in seconds, and as a fraction of the whole.
+
+    Args:
+        total_steps: the steps of all epochs, if the run is measured in epochs.
+        total_seconds: the wall time of the run, if it is measured in time. It includes
+            compiling, validation and the writing of files.
+        tokens_per_step: tokens that one step trains on (B x T).
+        validation_steps: batches of the validation text.
+    """
+
+    total_steps: int | None
+    total_seconds: float | None
+    tokens_per_step: int
+    validation_steps: int = 0
+    step: int = 0
+    step_ended: float = 0.0
+    """When the last step ended, in seconds."""
+    compiled: float = 0.0
+    """When the first call of steps ended, which includes compiling; the schedule starts there."""
+    epoch_work: float | None = None
+    """Seconds that the work after an epoch took at least: validation and writing files."""
+    _start: float = field(default_factory=time.perf_counter)
+    _running: bool = False
+    """Whether this process has ended a call of steps; its first one includes compiling."""
+    _epoch_start: tuple[int, float] = (0, 0.0)
+
+    def state(self) -> dict[str, float | None]:
+        """What a resumed run needs: built-in values for `restore`."""
+        return {
+            "step": self.step,
+            "seconds": self.seconds,
+            "compiled": self.compiled,
+            "epoch_work": self.epoch_work,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state` of an earlier process."""
+        self.step, self.compiled = state["step"], state["compiled"]
+        self.epoch_work = state["epoch_work"]
+        self.restart(state["seconds"])
+
+    def restart(self, seconds: float = 0.0) -> None:
+        """Count time from now on, after `seconds` of earlier processes."""
+        self._start = time.perf_counter() - seconds
+
+    def begin_epoch(self) -> None:
+        if self._running:
+            work = self.seconds - self.step_ended
+            self.epoch_work = min(work, self.epoch_work or work)
+        self._epoch_start = (self.step, self.seconds)
+
+    def count_steps(self, count: int) -> None:
+        self.step, self.step_ended = self.step + count, self.seconds
+        if not self._running:
+            self._running = True
+            self.compiled = self.compiled or self.step_ended
+            self._epoch_start = (self.step, self.step_ended)
+
+    @property
+    def reserved(self) -> float:
+        """Seconds to keep for the work after the last step.
+
+        They are what it took after an earlier epoch. Before there is one: a second to compile
+        and write files, and a third of a training step per validation batch.
+        """
+        if self.epoch_work is not None:
+            return self.epoch_work
+        speed = self.tokens_per_second
+        return 1 + self.validation_steps * self.tokens_per_step / speed / 3 if speed else 1.0
+
+    @property
+    def tokens_per_second(self) -> float:
+        """The speed of this epoch's steps; compiling and validation do not count."""
+        step, seconds = self._epoch_start
+        elapsed = self.step_ended - seconds
+        return (self.step - step) * self.tokens_per_step / elapsed if elapsed > 0 else 0.0
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self._start
+
+    @property
+    def fraction(self) -> float:
+        """0 until the first step ended, 1 when the last one has."""
+        if self.step == 0:
+            return 0.0
+        if self.total_seconds is None:
+            return min(1.0, self.step / self.total_steps) if self.total_steps else 1.0
+        available = self.total_seconds - self.reserved - self.compiled
+        return min(1.0, (self.seconds - self.compiled) / available) if available > 0 else 1.0
+
+    @property
+    def seconds_left(self) -> float:
+        if self.total_seconds is not None:
+            return max(0.0, self.total_seconds - self.seconds)
+        return self.seconds * (1 - self.fraction) / self.fraction if self.fraction else math.inf
+
+
+@dataclass
+class SharedClock(RunClock):
+    """The clock of a run on several machines, which all of them read alike.
+
+    It stands still, but for the end of each call of steps and the start of each epoch; then it is
+    put to the time that `agree` makes of this machine's.
+    """
+
+    agree: Agree = float
+    _agreed: float = 0.0
+
+    def restart(self, seconds: float = 0.0) -> None:
+        super().restart(seconds)
+        self._agreed = seconds
+
+    def begin_epoch(self) -> None:
+        self._tick()
+        super().begin_epoch()
+
+    def count_steps(self, count: int) -> None:
+        self._tick()
+        super().count_steps(count)
+
+    def _tick(self) -> None:
+        self._agreed = self.agree(time.perf_counter() - self._start)
+
+    @property
+    def seconds(self) -> float:
+        return self._agreed
+
+
+def clock_for(
+    config: TrainingConfig, epoch: int, validation_tokens: int, agree: Agree | None = None
+) -> RunClock:
+    """The clock of a run, at its start.
+
+    Args:
+        config: says how long the run is.
+        epoch: steps of an epoch.
+        validation_tokens: of the held-out text.
+        agree: makes one time of all workers' times; None for a run on one machine.
+    """
+    kind = partial(SharedClock, agree=agree) if agree else RunClock
+    size = config.batch_size * config.seq_length
+    return kind(
+        total_steps=None if config.minutes else config.num_epochs * epoch,
+        total_seconds=config.minutes and 60 * config.minutes,
+        tokens_per_step=size,
+        validation_steps=validation_tokens // size,
+    )

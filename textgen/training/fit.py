@@ -1,0 +1,100 @@
+"""From a data directory to a trained model."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import secrets
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from textgen.model.checkpoint import Metadata
+from textgen.settings.definitions import ModelConfig, TrainingConfig
+from textgen.support import console
+from textgen.support.arrays import Array
+from textgen.support.files import explained
+from textgen.tokens.corpus import Corpus
+from textgen.training import closing, embeddings, sizing
+from textgen.training.history import Row
+from textgen.training.run import OnEpoch, Run
+from textgen.training.workers import Cluster
+from textgen.training.workspace import exclusive
+
+LINE_STARTS = 100
+"""How many a model keeps, to start texts with."""
+
+
+class Plan(NamedTuple):
+    """What to train."""
+
+    corpus: Corpus
+    model_config: ModelConfig
+    config: TrainingConfig
+    """How to train. Without a `random_seed` one is drawn."""
+    resume: bool = False
+    """Go on with the run in the data directory, whose settings these are, but for its length."""
+    weights: dict[str, Array] | None = None
+    """What a new run starts from, by path as `model.get_weights` gives them."""
+
+
+def fit(
+    data_dir: Path,
+    plan: Plan,
+    on_epoch: OnEpoch = lambda row, fraction: None,
+    keep_samples: bool = False,
+    cluster: Cluster | None = None,
+) -> Row:
+    """Train a model and keep it in `data_dir`.
+
+    Args:
+        data_dir: where the model, its history and the training state go.
+        plan: what to train.
+        on_epoch: is told each epoch's row of `history.csv`, and the share of the run that is done.
+        keep_samples: write samples after every epoch into the file that `serve --watch` shows.
+        cluster: the machines that train it together; None for this process alone.
+
+    Returns:
+        The best epoch's row of `history.csv`.
+
+    Raises:
+        TextgenError: if the text or the memory is too small, another process is training in
+            `data_dir`, or the loss is no longer a number.
+        KeyboardInterrupt: after Ctrl-C; what was learned is kept.
+    """
+    config, cluster = with_random_seed(plan.config), cluster or Cluster()
+    tokenizer, text = plan.corpus.tokenizer, plan.corpus.training
+    sizing.check_memory(plan.model_config, config, len(tokenizer.vocabulary))
+    rng = np.random.default_rng(config.random_seed)
+    line_starts = rng.permutation(text.line_starts)[:LINE_STARTS].tolist()
+    metadata = Metadata(plan.model_config, tokenizer, config, {}, line_starts)
+    alone = exclusive(data_dir) if cluster.is_chief else contextlib.nullcontext()
+    with explained(data_dir), alone:
+        is_new = cluster.is_chief and not plan.resume
+        weights = _pretrained(metadata) if is_new and config.word2vec else plan.weights
+        run = Run(data_dir, metadata, plan.corpus, cluster, on_epoch, keep_samples)
+        best = run.train(plan.resume, weights)
+    console.heading("The run is complete")
+    for line in closing.panel(data_dir, run.keeper.history, metadata):
+        console.say(line, "green")
+    return best
+
+
+def _pretrained(metadata: Metadata) -> dict[str, Array]:
+    """The token vectors of --word2vec, by their path."""
+    config, vocabulary = metadata.training, metadata.tokenizer.vocabulary
+    path, size = Path(config.word2vec or ""), metadata.model.embedding_size
+    rows, found = embeddings.load(path, vocabulary, size, config.random_seed)
+    console.say(
+        f"{path} has vectors for {found:,} of the {len(vocabulary):,} tokens"
+        f" ({found / len(vocabulary):.0%}); the others are drawn like them"
+    )
+    return {"embedding/embeddings": rows}
+
+
+def with_random_seed(config: TrainingConfig) -> TrainingConfig:
+    """`config` with a random seed: its own, or one drawn here."""
+    if config.random_seed is not None:
+        return config
+    return dataclasses.replace(config, random_seed=secrets.randbits(32))
