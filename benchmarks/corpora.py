@@ -31,9 +31,9 @@ FLAGS = (
 PREPARE = (
     "import json, resource, sys, time; from pathlib import Path\n"
     "from textgen.text import known; from textgen.tokens import corpus\n"
-    "from textgen.settings.definitions import TokenizerConfig\n"
+    "from textgen.settings.definitions import TokenizerSettings\n"
     "if __name__ == '__main__':\n"
-    "    rule = corpus.VocabularyRule(TokenizerConfig(word_tokens=sys.argv[2] == 'words'))\n"
+    "    rule = corpus.VocabularyRule(TokenizerSettings(word_tokens=sys.argv[2] == 'words'))\n"
     "    text = known.find_texts(Path(sys.argv[1]), 0.0).training\n"
     "    start = time.perf_counter()\n"
     "    made = corpus.tokenized(Path(sys.argv[1]), 'input', text, rule)\n"

@@ -49,7 +49,7 @@ def measure(cell: str, workers: list[str], index: int, seconds: float) -> Figure
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     from textgen.model.keras_model import build_model
-    from textgen.settings.definitions import ModelConfig, TrainingConfig
+    from textgen.settings.definitions import ModelSettings, TrainingSettings
     from textgen.training.layout import Layout, wait_for_peers
     from textgen.training.stepping import stepped
     from textgen.training.workers import Cluster, Workers
@@ -59,9 +59,9 @@ def measure(cell: str, workers: list[str], index: int, seconds: float) -> Figure
         wait_for_peers(layout := Layout(tuple(workers), index))
         cluster = Workers(layout)
     size, layers, batch = map(int, cell.split("x"))
-    config = ModelConfig(embedding_size=EMBEDDING_SIZE, rnn_size=size, num_layers=layers)
-    model = stepped(build_model(config, VOCABULARY_SIZE, batch // cluster.count, random_seed=1))
-    model.prepare(TrainingConfig(), STEPS_AT_ONCE, cluster.mean)
+    settings = ModelSettings(embedding_size=EMBEDDING_SIZE, rnn_size=size, num_layers=layers)
+    model = stepped(build_model(settings, VOCABULARY_SIZE, batch // cluster.count, random_seed=1))
+    model.prepare(TrainingSettings(), STEPS_AT_ONCE, cluster.mean)
     model.optimizer.build(model.trainable_variables)
     model.make_train_function()
     shape = (batch // cluster.count, LENGTH)

@@ -23,10 +23,10 @@ import textgen
 from tests.conftest import ROOT
 from textgen.model import checkpoint
 from textgen.settings.definitions import (
-    ModelConfig,
-    SamplingConfig,
-    TokenizerConfig,
-    TrainingConfig,
+    ModelSettings,
+    SamplingSettings,
+    TokenizerSettings,
+    TrainingSettings,
 )
 from textgen.tokens.tokenizers import Tokenizer, build_tokenizer
 
@@ -57,9 +57,9 @@ def take_turns(ways: dict[str, Callable[[], int]], rounds: int = ROUNDS) -> dict
 def speed() -> None:
     """Tokens per second, one stream and 64, for the default model and one of 512 units."""
     for rnn_size in (128, 512):
-        config = ModelConfig(rnn_size=rnn_size)
+        settings = ModelSettings(rnn_size=rnn_size)
         print(f"\n{rnn_size} x 2, tokens per second: median of {ROUNDS} rounds (lowest to highest)")
-        rates = take_turns(ours(config) | keras_ways(config) | torch_ways(config))
+        rates = take_turns(ours(settings) | keras_ways(settings) | torch_ways(settings))
         predict = statistics.median(rates["model.predict, 1 stream"])
         for name, each in rates.items():
             median = statistics.median(each)
@@ -78,15 +78,15 @@ def speed() -> None:
             print(f"  one stream against PyTorch's, in the same round: {ratio:.1f} x")
 
 
-def ours(config: ModelConfig) -> dict[str, Callable[[], int]]:
-    model = saved_model(config)
-    length = 4000 if config.rnn_size == 128 else 320
+def ours(settings: ModelSettings) -> dict[str, Callable[[], int]]:
+    model = saved_model(settings)
+    length = 4000 if settings.rnn_size == 128 else 320
 
     def one() -> int:
         return len(model.generate("The ", length, random_seed=1))
 
     def many(count: int, length: int) -> int:
-        settings = SamplingConfig(length=length, random_seed=1)
+        settings = SamplingSettings(length=length, random_seed=1)
         return sum(sample.tokens for sample in model.samples(count, "The ", settings))
 
     return {
@@ -96,13 +96,13 @@ def ours(config: ModelConfig) -> dict[str, Callable[[], int]]:
     }
 
 
-def keras_ways(config: ModelConfig) -> dict[str, Callable[[], int]]:
+def keras_ways(settings: ModelSettings) -> dict[str, Callable[[], int]]:
     """What a Keras user does: predict, or a compiled function, per token."""
     import tensorflow as tf
 
     from textgen.model.keras_model import build_model
 
-    model = build_model(config, len(CHARACTERS) + 1, batch_size=1)
+    model = build_model(settings, len(CHARACTERS) + 1, batch_size=1)
     rng = np.random.default_rng(1)
     step = tf.function(lambda ids: tf.nn.softmax(model(ids)[0, 0]))
 
@@ -125,15 +125,15 @@ def keras_ways(config: ModelConfig) -> dict[str, Callable[[], int]]:
     return {"model.predict, 1 stream": predict, "tf.function step, 1 stream": compiled}
 
 
-def torch_ways(config: ModelConfig) -> dict[str, Callable[[], int]]:
+def torch_ways(settings: ModelSettings) -> dict[str, Callable[[], int]]:
     try:
         import torch
     except ImportError:
         print("  (PyTorch is not installed)")
         return {}
-    embedding = torch.nn.Embedding(len(CHARACTERS) + 1, config.embedding_size)
-    lstm = torch.nn.LSTM(config.embedding_size, config.rnn_size, config.num_layers)
-    output = torch.nn.Linear(config.rnn_size, len(CHARACTERS) + 1)
+    embedding = torch.nn.Embedding(len(CHARACTERS) + 1, settings.embedding_size)
+    lstm = torch.nn.LSTM(settings.embedding_size, settings.rnn_size, settings.num_layers)
+    output = torch.nn.Linear(settings.rnn_size, len(CHARACTERS) + 1)
 
     @torch.inference_mode()
     def steps(streams: int, length: int, threads: int) -> int:
@@ -152,7 +152,7 @@ def torch_ways(config: ModelConfig) -> dict[str, Callable[[], int]]:
 
 def linear() -> None:
     """Cost against length, and a long seed read at once against token by token."""
-    model = saved_model(ModelConfig())
+    model = saved_model(ModelSettings())
 
     def seconds(length: int, seed: str = "The ") -> float:
         begin = time.perf_counter()
@@ -174,13 +174,13 @@ def start() -> None:
     """sample.py from start to exit: seconds and memory."""
     print(f"\nsample.py, start to exit: median of {ROUNDS} (lowest to highest), highest memory")
     with tempfile.TemporaryDirectory() as folder:
-        save(Path(folder), ModelConfig(), characters())
+        save(Path(folder), ModelSettings(), characters())
         run_script(folder, "1000 characters", "--length", "1000")
         begin = time.perf_counter()
         textgen.load(folder)
         print(f"  textgen.load in a running process: {time.perf_counter() - begin:.3f} s")
     with tempfile.TemporaryDirectory() as folder:
-        save(Path(folder), ModelConfig(), words(50_000))
+        save(Path(folder), ModelSettings(), words(50_000))
         run_script(folder, "200 of 50,000 words", "--length", "200")
         run_script(folder, "the same, top-p 0.9", "--length", "200", "--top-p", "0.9")
         run_script(folder, "the same, top-k 50", "--length", "200", "--top-k", "50")
@@ -208,28 +208,28 @@ def run_script(folder: str, name: str, *flags: str) -> None:
 
 
 def characters() -> Tokenizer:
-    return build_tokenizer(CHARACTERS, TokenizerConfig(pristine_input=True))
+    return build_tokenizer(CHARACTERS, TokenizerSettings(pristine_input=True))
 
 
 def words(number: int) -> Tokenizer:
     rng = np.random.default_rng(1)
     letters = list(string.ascii_lowercase)
     text = " ".join({"".join(rng.choice(letters, 8)) for _ in range(number)})
-    return build_tokenizer(text, TokenizerConfig(word_tokens=True))
+    return build_tokenizer(text, TokenizerSettings(word_tokens=True))
 
 
-def saved_model(config: ModelConfig) -> textgen.Generator:
+def saved_model(settings: ModelSettings) -> textgen.Generator:
     with tempfile.TemporaryDirectory() as folder:
-        save(Path(folder), config, characters())
+        save(Path(folder), settings, characters())
         return textgen.load(folder)
 
 
-def save(folder: Path, config: ModelConfig, tokenizer: Tokenizer) -> None:
+def save(folder: Path, settings: ModelSettings, tokenizer: Tokenizer) -> None:
     """A model as it is before training, in `folder`."""
     from textgen.model.keras_model import build_model
 
-    model = build_model(config, len(tokenizer.vocabulary), batch_size=1, random_seed=1)
-    metadata = checkpoint.Metadata(config, tokenizer, TrainingConfig(), {}, ["The "])
+    model = build_model(settings, len(tokenizer.vocabulary), batch_size=1, random_seed=1)
+    metadata = checkpoint.Metadata(settings, tokenizer, TrainingSettings(), {}, ["The "])
     checkpoint.save(folder, metadata, model.save)
 
 

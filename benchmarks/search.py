@@ -55,8 +55,8 @@ def compare(arguments: argparse.Namespace, flags: list[str], work: Path) -> None
     for seed in arguments.seeds:
         seeded = ["--random-seed", str(seed), *budget]
         usual = loss(copy(arguments.folder, work / f"defaults-{seed}"), *seeded, *flags)
-        config = ["--config", str(found / "search" / "best.yaml")]
-        better = loss(copy(arguments.folder, work / f"found-{seed}"), *config, *seeded)
+        settings = ["--config", str(found / "search" / "best.yaml")]
+        better = loss(copy(arguments.folder, work / f"found-{seed}"), *settings, *seeded)
         rows.append((seed, usual, better))
         print(f"seed {seed}: defaults {usual:.4f}, found {better:.4f}", flush=True)
     print(f"\n{'seed':>4}  {'defaults':>8}  {'found':>8}  {'gain':>8}   nats per token")

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from benchmarks.generation import characters, save
 from tests.services import Running, serving
-from textgen.settings.definitions import ModelConfig
+from textgen.settings.definitions import ModelSettings
 
 SHORT_REQUESTS, SHORT_LENGTH, AT_ONCE = 5000, 20, 16
 WARM = 500
@@ -48,7 +48,7 @@ def main() -> None:
         folder = arguments.data_dir
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            save(folder, ModelConfig(), characters())
+            save(folder, ModelSettings(), characters())
         service = stack.enter_context(serving(folder))
         asyncio.run(measure(service, arguments.streams, arguments.length, arguments.rounds))
 

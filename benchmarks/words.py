@@ -17,7 +17,7 @@ from pathlib import Path
 
 from textgen.generation.generator import Generator
 from textgen.model import checkpoint
-from textgen.settings.definitions import TokenizerConfig
+from textgen.settings.definitions import TokenizerSettings
 from textgen.text import known
 from textgen.tokens.tokenizers import build_tokenizer
 
@@ -102,10 +102,10 @@ def main() -> None:
 
 def report(directory: Path, minutes: float) -> None:
     """Print the perplexities on the validation text of `directory`, and a sample."""
-    config = TokenizerConfig(word_tokens=True)
+    settings = TokenizerSettings(word_tokens=True)
     streams = known.find_texts(directory, 0)
     training, validation = ("".join(stream.chunks()) if stream else "" for stream in streams)
-    tokenizer = build_tokenizer(training, config)
+    tokenizer = build_tokenizer(training, settings)
     ids, held_out = (tokenizer.encode(text).tolist() for text in (training, validation))
     size = len(tokenizer.vocabulary)
     print(f"{len(ids):,} + {len(held_out):,} tokens, {size:,} types,", end=" ")

@@ -16,7 +16,7 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings
 
-from textgen.settings.definitions import ModelConfig, TokenizerConfig, TrainingConfig
+from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
 from textgen.support import console
 
 ROOT = Path(__file__).parent.parent
@@ -51,8 +51,8 @@ And even she had gone behind a cloud.
 """Written for these tests."""
 
 
-TINY_MODEL = ModelConfig(embedding_size=8, rnn_size=16, num_layers=2)
-TINY_TRAINING = TrainingConfig(
+TINY_MODEL = ModelSettings(embedding_size=8, rnn_size=16, num_layers=2)
+TINY_TRAINING = TrainingSettings(
     batch_size=4, seq_length=20, seq_step=20, num_epochs=20, learning_rate=0.02, random_seed=1
 )
 
@@ -69,7 +69,7 @@ def trained_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with FileLock(home / "verses.lock"):
         if not done.exists():
             write_texts(folder)
-            train_on(folder, TINY_MODEL, TokenizerConfig(pristine_input=True), TINY_TRAINING)
+            train_on(folder, TINY_MODEL, TokenizerSettings(pristine_input=True), TINY_TRAINING)
             done.touch()
     return folder
 
@@ -83,14 +83,14 @@ def write_texts(folder: Path, text: str = VERSES * 4) -> Path:
 
 
 def train_on(
-    folder: Path, model: ModelConfig, tokenizer: TokenizerConfig, config: TrainingConfig
+    folder: Path, model: ModelSettings, tokenizer: TokenizerSettings, settings: TrainingSettings
 ) -> dict[str, float]:
     """Train a model on the texts of a folder and keep it there; see `training.fit`."""
     from textgen.tokens.corpus import VocabularyRule, read_corpus
     from textgen.training.fit import Plan, fit
 
-    corpus = read_corpus(folder, VocabularyRule(tokenizer), config.validation_split)
-    return fit(folder, Plan(corpus, model, config))
+    corpus = read_corpus(folder, VocabularyRule(tokenizer), settings.validation_split)
+    return fit(folder, Plan(corpus, model, settings))
 
 
 @contextlib.contextmanager

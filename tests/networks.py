@@ -4,38 +4,38 @@ import numpy as np
 
 from textgen.generation.generator import Generator
 from textgen.model.network import Network, weight_shapes
-from textgen.settings.definitions import ModelConfig, TokenizerConfig
+from textgen.settings.definitions import ModelSettings, TokenizerSettings
 from textgen.tokens.tokenizers import Tokenizer, build_tokenizer
 
-SMALL = ModelConfig(embedding_size=3, rnn_size=8, num_layers=2)
+SMALL = ModelSettings(embedding_size=3, rnn_size=8, num_layers=2)
 
 LETTERS = "abcdefgh .\n"
 WORDS = "The old dog sat.\nIt ate bread!\nWho saw it?\nNo one did."
 
 
-def random_weights(config: ModelConfig, vocabulary_size: int, scale: float = 1.0):
+def random_weights(settings: ModelSettings, vocabulary_size: int, scale: float = 1.0):
     rng = np.random.default_rng(3)
-    shapes = weight_shapes(config, vocabulary_size)
+    shapes = weight_shapes(settings, vocabulary_size)
     return {path: (scale * rng.normal(size=s)).astype(np.float32) for path, s in shapes.items()}
 
 
-def random_network(config: ModelConfig = SMALL, vocabulary_size: int = 7) -> Network:
-    return Network(config, random_weights(config, vocabulary_size))
+def random_network(settings: ModelSettings = SMALL, vocabulary_size: int = 7) -> Network:
+    return Network(settings, random_weights(settings, vocabulary_size))
 
 
 def random_generator(tokenizer: Tokenizer | None = None) -> Generator:
     """A model of characters (`LETTERS`) unless told otherwise."""
-    tokenizer = tokenizer or build_tokenizer(LETTERS, TokenizerConfig(pristine_input=True))
+    tokenizer = tokenizer or build_tokenizer(LETTERS, TokenizerSettings(pristine_input=True))
     return Generator(random_network(SMALL, len(tokenizer.vocabulary)), tokenizer, ("a",))
 
 
 def word_tokenizer() -> Tokenizer:
-    return build_tokenizer(WORDS, TokenizerConfig(word_tokens=True))
+    return build_tokenizer(WORDS, TokenizerSettings(word_tokens=True))
 
 
 def biased_generator(probabilities: dict[str, float]) -> Generator:
     """A model of characters that gives each the same probability at every step."""
-    tokenizer = build_tokenizer("".join(probabilities), TokenizerConfig(pristine_input=True))
+    tokenizer = build_tokenizer("".join(probabilities), TokenizerSettings(pristine_input=True))
     vocabulary_size = len(tokenizer.vocabulary)
     weights = {p: np.zeros(s, np.float32) for p, s in weight_shapes(SMALL, vocabulary_size).items()}
     shares = [probabilities.get(token, 1e-9) for token in tokenizer.vocabulary]

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from textgen.settings.definitions import TokenizerConfig
+from textgen.settings.definitions import TokenizerSettings
 from textgen.text import known
 from textgen.tokens import corpus, reading
 
@@ -26,11 +26,11 @@ def in_pieces_of(size: int) -> Callable[..., reading.Pieces]:
     """`pieces.read` for a text that is read in chunks of `size`, into pieces of about as much."""
     read = reading.read
 
-    def small(chunks: Iterable[str], config: TokenizerConfig, cores: int) -> reading.Pieces:
+    def small(chunks: Iterable[str], settings: TokenizerSettings, cores: int) -> reading.Pieces:
         parts = (
             chunk[start : start + size] for chunk in chunks for start in range(0, len(chunk), size)
         )
-        return read(parts, config, cores, size)
+        return read(parts, settings, cores, size)
 
     return small
 
@@ -55,7 +55,7 @@ def main(folder: Path, stop_at: int) -> None:
         (corpus._Draft, "add"), (np, "ascontiguousarray"), (os, "fsync"), (Path, "replace"),
     ):  # fmt: skip
         setattr(place, name, hanging(getattr(place, name), stop_at))
-    rule = corpus.VocabularyRule(TokenizerConfig(word_tokens=True))
+    rule = corpus.VocabularyRule(TokenizerSettings(word_tokens=True))
     corpus.tokenized(folder, "input", known.find_texts(folder, 0.0).training, rule)
     print(count)
 

@@ -4,13 +4,13 @@ import pytest
 
 from tests.conftest import ROOT, run_python
 from textgen.settings.definitions import (
-    ModelConfig,
-    SamplingConfig,
-    TokenizerConfig,
-    TrainingConfig,
+    ModelSettings,
+    SamplingSettings,
+    TokenizerSettings,
+    TrainingSettings,
 )
-from textgen.settings.fields import Config, flags_of
-from textgen.settings.server import ServerConfig
+from textgen.settings.fields import Settings, flags_of
+from textgen.settings.server import ServerSettings
 
 
 @pytest.mark.parametrize(
@@ -29,13 +29,14 @@ def test_tensorflow_stays_out_of_generation(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "config", [TokenizerConfig, ModelConfig, TrainingConfig, SamplingConfig, ServerConfig]
+    "settings",
+    [TokenizerSettings, ModelSettings, TrainingSettings, SamplingSettings, ServerSettings],
 )
-def test_the_readme_names_every_flag_with_its_default(config: type[Config]) -> None:
+def test_the_readme_names_every_flag_with_its_default(settings: type[Settings]) -> None:
     import dataclasses
 
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for field in dataclasses.fields(config):  # type: ignore[arg-type]
+    for field in dataclasses.fields(settings):  # type: ignore[arg-type]
         row = next((r for r in readme.splitlines() if r.startswith(f"| `{flags_of(field)[0]}")), "")
         assert row, f"the README has no row for {flags_of(field)[0]}"
         if field.default not in (None, False, ()):

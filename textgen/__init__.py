@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from textgen.generation.generator import Generator
     from textgen.model.keras_model import build_model
     from textgen.settings.definitions import (
-        ModelConfig,
-        SamplingConfig,
-        TokenizerConfig,
-        TrainingConfig,
+        ModelSettings,
+        SamplingSettings,
+        TokenizerSettings,
+        TrainingSettings,
     )
     from textgen.support.errors import TextgenError
 
@@ -28,21 +28,26 @@ __version__ = "1.0.0"
 
 _HOMES = {
     "Generator": "generation.generator",
-    "ModelConfig": "settings.definitions",
-    "SamplingConfig": "settings.definitions",
+    "ModelSettings": "settings.definitions",
+    "SamplingSettings": "settings.definitions",
     "TextgenError": "support.errors",
-    "TokenizerConfig": "settings.definitions",
-    "TrainingConfig": "settings.definitions",
+    "TokenizerSettings": "settings.definitions",
+    "TrainingSettings": "settings.definitions",
     "build_model": "model.keras_model",
 }
 
+_FORMER_NAMES = {
+    f"{kind}Config": f"{kind}Settings" for kind in ("Model", "Sampling", "Tokenizer", "Training")
+}
+"""Names of before version 1.0, which go on working."""
+
 __all__ = [
     "Generator",
-    "ModelConfig",
-    "SamplingConfig",
+    "ModelSettings",
+    "SamplingSettings",
     "TextgenError",
-    "TokenizerConfig",
-    "TrainingConfig",
+    "TokenizerSettings",
+    "TrainingSettings",
     "build_model",
     "load",
     "treebank",
@@ -65,6 +70,7 @@ def load(directory: "str | Path") -> "Generator":
 
 
 def __getattr__(name: str) -> Any:
+    name = _FORMER_NAMES.get(name, name)
     if name == "treebank":
         return importlib.import_module("textgen.treebank")
     if name in _HOMES:

@@ -5,7 +5,7 @@ import pytest
 from tests.networks import biased_generator, random_generator, word_tokenizer
 from tests.processes import in_a_terminal
 from textgen.commands.interactive import Interactive
-from textgen.settings.definitions import SamplingConfig
+from textgen.settings.definitions import SamplingSettings
 from textgen.support.errors import TextgenError
 
 MODEL = biased_generator({"a": 0.5, "b": 0.3, ".": 0.2})
@@ -21,7 +21,7 @@ def written(answers: list[str], model=MODEL, seed: str = "", **controls) -> str:
         except StopIteration:
             raise EOFError from None
 
-    together = Interactive(model, seed, SamplingConfig(**controls), 3, ask)
+    together = Interactive(model, seed, SamplingSettings(**controls), 3, ask)
     together.run()
     return together.written
 

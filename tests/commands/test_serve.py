@@ -18,7 +18,7 @@ from tests.processes import beside
 from tests.services import Running, serving
 from textgen.commands import serve
 from textgen.model import checkpoint
-from textgen.settings.server import ServerConfig
+from textgen.settings.server import ServerSettings
 from textgen.support.errors import TextgenError
 
 
@@ -63,7 +63,7 @@ def test_no_model_and_a_port_in_use_are_said_in_a_line(tmp_path: Path, trained_d
 @pytest.mark.parametrize("host", ["a..b", "192.0.2.1"])
 def test_an_address_that_is_none_of_ours_is_named(host: str) -> None:
     with pytest.raises(TextgenError, match=rf"cannot listen on {host} port 0 \(.*another --host"):
-        serve.listening(ServerConfig(host=host, port=0))
+        serve.listening(ServerSettings(host=host, port=0))
 
 
 def test_what_is_missing_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,25 +5,25 @@ from hypothesis import strategies as st
 from tests.networks import word_tokenizer
 from textgen.generation.controls import Forced, boundaries, rules_of
 from textgen.generation.sampling import Rules
-from textgen.settings.definitions import SamplingConfig, TokenizerConfig
+from textgen.settings.definitions import SamplingSettings, TokenizerSettings
 from textgen.support.errors import TextgenError
 from textgen.tokens.tokenizers import CharTokenizer, WordTokenizer
 
-CHARACTERS = CharTokenizer(["\ufffd", *"ab \n"], TokenizerConfig())
+CHARACTERS = CharTokenizer(["\ufffd", *"ab \n"], TokenizerSettings())
 A, B, SPACE, NEWLINE = 1, 2, 3, 4
-PRISTINE = TokenizerConfig(word_tokens=True, pristine_input=True)
+PRISTINE = TokenizerSettings(word_tokens=True, pristine_input=True)
 
 
 def test_the_unknown_token_is_always_banned() -> None:
-    assert rules_of(SamplingConfig(), CHARACTERS) == Rules(banned=((0,),))
+    assert rules_of(SamplingSettings(), CHARACTERS) == Rules(banned=((0,),))
 
 
 def test_every_control_arrives() -> None:
-    config = SamplingConfig(
+    settings = SamplingSettings(
         temperature=(0.2, 0.8), top_k=3, top_p=0.9, min_p=0.1, repetition_penalty=1.2,
         repetition_window=9, sample_mode="spaces", ban=("ab", "A", "né"),
     )  # fmt: skip
-    assert rules_of(config, CHARACTERS) == Rules(
+    assert rules_of(settings, CHARACTERS) == Rules(
         temperatures=(0.2, 0.8), top_k=3, top_p=0.9, min_p=0.1, repetition_penalty=1.2,
         repetition_window=9, drawn_after=frozenset({SPACE, NEWLINE}),
         banned=((0,), (A, B), (A,)),
@@ -31,12 +31,12 @@ def test_every_control_arrives() -> None:
 
 
 def test_argmax_is_temperature_zero() -> None:
-    assert rules_of(SamplingConfig(sample_mode="argmax"), CHARACTERS).temperatures == (0.0,)
+    assert rules_of(SamplingSettings(sample_mode="argmax"), CHARACTERS).temperatures == (0.0,)
 
 
 def test_a_ban_that_is_no_token_is_refused() -> None:
     with pytest.raises(TextgenError, match="--ban ' ' has no word that a model could write"):
-        rules_of(SamplingConfig(ban=(" ",)), WordTokenizer(["<unk>", "a", "b"], PRISTINE))
+        rules_of(SamplingSettings(ban=(" ",)), WordTokenizer(["<unk>", "a", "b"], PRISTINE))
 
 
 def test_boundaries_of_words_are_the_ends_of_sentences() -> None:

@@ -10,7 +10,7 @@ from tests.networks import biased_generator, random_generator
 from textgen.generation.generator import Generator
 from textgen.generation.sampling import log_softmax
 from textgen.model.network import Network, weight_shapes
-from textgen.settings.definitions import ModelConfig, SamplingConfig, TokenizerConfig
+from textgen.settings.definitions import ModelSettings, SamplingSettings, TokenizerSettings
 from textgen.support.errors import TextgenError
 from textgen.tokens.tokenizers import build_tokenizer
 
@@ -51,11 +51,11 @@ def test_unknown_and_empty_seeds_are_read(generator: Generator) -> None:
 
 
 def test_the_unknown_token_is_never_generated() -> None:
-    tokenizer = build_tokenizer("ab", TokenizerConfig())
-    config = ModelConfig(embedding_size=2, rnn_size=2, num_layers=1)
-    weights = {p: np.zeros(s, np.float32) for p, s in weight_shapes(config, 3).items()}
+    tokenizer = build_tokenizer("ab", TokenizerSettings())
+    settings = ModelSettings(embedding_size=2, rnn_size=2, num_layers=1)
+    weights = {p: np.zeros(s, np.float32) for p, s in weight_shapes(settings, 3).items()}
     weights["logits/bias"] = np.array([9, 0, 0], np.float32)
-    text = Generator(Network(config, weights), tokenizer).generate("a", 200, random_seed=0)
+    text = Generator(Network(settings, weights), tokenizer).generate("a", 200, random_seed=0)
     assert set(text) == {"a", "b"}
 
 
@@ -128,30 +128,30 @@ def test_an_endless_stream_goes_on() -> None:
 
 def test_a_sample_is_what_its_random_seed_gives_alone() -> None:
     model = random_generator()
-    config = SamplingConfig(length=90, random_seed=40, stop=("aa",))
-    samples = list(model.samples(150, "a", config, scored=True))
+    settings = SamplingSettings(length=90, random_seed=40, stop=("aa",))
+    samples = list(model.samples(150, "a", settings, scored=True))
     assert [sample.random_seed for sample in samples] == list(range(40, 190))
     for sample in samples[::29]:
         assert sample.text == model.generate("a", 90, random_seed=sample.random_seed, stop=("aa",))
         assert 0 < sample.tokens <= 90
-    assert samples[0].config == config
+    assert samples[0].settings == settings
 
 
 def test_samples_report_progress_and_mean_log_probability() -> None:
     made: list[int] = []
     model = biased_generator({"a": 0.5, "b": 0.5})
-    config = SamplingConfig(length=100, random_seed=1)
-    samples = list(model.samples(3, "a", config, scored=True, progress=made.append))
+    settings = SamplingSettings(length=100, random_seed=1)
+    samples = list(model.samples(3, "a", settings, scored=True, progress=made.append))
     assert sum(made) == 300
     assert samples[0].mean_log_probability == pytest.approx(np.log(0.5), abs=1e-6)
-    assert next(model.samples(1, "a", config)).mean_log_probability is None
-    nothing = SamplingConfig(length=0)
+    assert next(model.samples(1, "a", settings)).mean_log_probability is None
+    nothing = SamplingSettings(length=0)
     assert [s.text for s in model.samples(2, "a", nothing, scored=True)] == ["", ""]
 
 
 def test_samples_without_a_random_seed_differ_but_can_be_made_again() -> None:
     model = random_generator()
-    one, other = (next(model.samples(1, "a", SamplingConfig(length=80))) for _ in range(2))
+    one, other = (next(model.samples(1, "a", SamplingSettings(length=80))) for _ in range(2))
     assert one.text != other.text
     assert model.generate("a", 80, random_seed=one.random_seed) == one.text
 
@@ -169,14 +169,14 @@ def test_next_tokens_are_what_would_be_drawn() -> None:
     model = biased_generator(FLAT)
     expected = [("a", 0.4), ("b", 0.3), (" ", 0.2)]
     assert model.next_tokens("a", 3) == [(t, pytest.approx(p, abs=1e-6)) for t, p in expected]
-    assert model.next_tokens("a", 9, SamplingConfig(top_k=1)) == [("a", 1.0)]
+    assert model.next_tokens("a", 9, SamplingSettings(top_k=1)) == [("a", 1.0)]
 
 
 def test_next_tokens_mind_bans_that_are_longer_than_the_seed() -> None:
     model = biased_generator(FLAT)
-    shown = {token for token, _ in model.next_tokens("a", 9, SamplingConfig(ban=("aab", "ba.b")))}
+    shown = {token for token, _ in model.next_tokens("a", 9, SamplingSettings(ban=("aab", "ba.b")))}
     assert shown == set(FLAT), "of what must come before, half is there"
-    assert "b" not in dict(model.next_tokens("aa", 9, SamplingConfig(ban=("aab", "ba.b"))))
+    assert "b" not in dict(model.next_tokens("aa", 9, SamplingSettings(ban=("aab", "ba.b"))))
 
 
 def test_the_beam_finds_what_greed_misses() -> None:
@@ -213,4 +213,4 @@ def test_the_beam_minds_stops_bans_and_limits() -> None:
         with pytest.raises(TextgenError):
             "".join(model.stream("a", beam_size=2, **wrong))
     with pytest.raises(TextgenError, match="--beam-size finds one text"):
-        next(model.samples(2, "a", SamplingConfig(beam_size=2)))
+        next(model.samples(2, "a", SamplingSettings(beam_size=2)))

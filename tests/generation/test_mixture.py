@@ -3,7 +3,7 @@ import pytest
 
 from tests.networks import biased_generator, random_generator, word_tokenizer
 from textgen.generation.generator import Generator
-from textgen.settings.definitions import TokenizerConfig
+from textgen.settings.definitions import TokenizerSettings
 from textgen.support.errors import TextgenError
 from textgen.tokens.tokenizers import build_tokenizer
 
@@ -72,7 +72,7 @@ def test_models_that_do_not_fit() -> None:
     words = random_generator(word_tokenizer())
     error = mix_error([characters, words])
     assert "fit together: trained with different --word-tokens, --pristine-input. Mix" in error
-    lower = random_generator(build_tokenizer("abc", TokenizerConfig()))
+    lower = random_generator(build_tokenizer("abc", TokenizerSettings()))
     assert "different --pristine-input. Mix" in mix_error([characters, lower])
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.networks import random_generator
 from textgen.generation.texts import Text, Texts
-from textgen.settings.definitions import SamplingConfig
+from textgen.settings.definitions import SamplingSettings
 
 GENERATOR = random_generator()
 
@@ -12,8 +12,8 @@ GENERATOR = random_generator()
 def text(
     length: int, random_seed: int, seed: str = "a", alternatives=None, first=(), **controls
 ) -> Text:
-    config = SamplingConfig(length=length, random_seed=random_seed, **controls)
-    return Text(seed, config, GENERATOR.tokenizer, alternatives, first)
+    settings = SamplingSettings(length=length, random_seed=random_seed, **controls)
+    return Text(seed, settings, GENERATOR.tokenizer, alternatives, first)
 
 
 def finish(texts: Texts, steps: int = 1) -> dict[Text, str]:
@@ -36,7 +36,7 @@ def test_every_text_has_its_own_seed_length_controls_and_chance(steps: int) -> N
         texts.add([one])
     written = finish(texts, steps)
     for one, seed in zip(all_texts, ["a", "bc", "", "a", "a", "a"], strict=True):
-        expected = "".join(piece.text for piece in GENERATOR.pieces(seed, one.config))
+        expected = "".join(piece.text for piece in GENERATOR.pieces(seed, one.settings))
         assert written.get(one, "") == expected
 
 
@@ -70,7 +70,7 @@ def test_scores_count_the_tokens_of_the_text_only(steps: int) -> None:
     texts.add([one])
     finish(texts, steps)
     assert len(one.writer.ids) < 200
-    total = sum(piece.log_probability for piece in GENERATOR.pieces("a", one.config, scored=True))
+    total = sum(piece.log_probability for piece in GENERATOR.pieces("a", one.settings, scored=True))
     assert one.log_probability == pytest.approx(total)
 
 

@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from tests.networks import word_tokenizer
 from textgen.generation.writer import Writer
-from textgen.settings.definitions import TokenizerConfig
+from textgen.settings.definitions import TokenizerSettings
 from textgen.tokens.tokenizers import CharTokenizer
 
-CHARACTERS = CharTokenizer(["\ufffd", *"ab.\n"], TokenizerConfig(pristine_input=True))
+CHARACTERS = CharTokenizer(["\ufffd", *"ab.\n"], TokenizerSettings(pristine_input=True))
 
 
 def written(text: str, length: int = -1, **ends: Any) -> tuple[list[str], Writer]:

@@ -15,16 +15,16 @@ from textgen.generation.generator import Generator
 from textgen.model import checkpoint, safe_pickle
 from textgen.model.checkpoint import Metadata
 from textgen.model.keras_model import build_model, get_weights
-from textgen.settings.definitions import ModelConfig, TokenizerConfig, TrainingConfig
+from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
 from textgen.support.errors import TextgenError
 from textgen.tokens.tokenizers import build_tokenizer, to_metadata
 
-CONFIG = ModelConfig(embedding_size=3, rnn_size=4, num_layers=1)
+CONFIG = ModelSettings(embedding_size=3, rnn_size=4, num_layers=1)
 
 
 def metadata(**results: float) -> Metadata:
-    tokenizer = build_tokenizer("abcd", TokenizerConfig())
-    return Metadata(CONFIG, tokenizer, TrainingConfig(), results, ["ab"])
+    tokenizer = build_tokenizer("abcd", TokenizerSettings())
+    return Metadata(CONFIG, tokenizer, TrainingSettings(), results, ["ab"])
 
 
 def save(directory: Path, random_seed: int = 0, **results: float) -> dict[str, np.ndarray]:
@@ -73,7 +73,8 @@ def test_what_is_on_the_disk(pair: Path) -> None:
     with h5py.File(pair / "model.h5") as file:
         assert file.attrs["model_id"] == values.pop("model_id")
     assert values == {
-        "model": CONFIG.to_dict(), "training": TrainingConfig().to_dict(), "results": {"loss": 1.5},
+        "model": CONFIG.to_dict(), "training": TrainingSettings().to_dict(),
+        "results": {"loss": 1.5},
         "tokenizer": to_metadata(metadata().tokenizer), "line_starts": ["ab"],
     }  # fmt: skip
 
@@ -320,7 +321,7 @@ def test_arrays_that_the_metadata_does_not_call_for_are_refused(pair: Path) -> N
 
 
 def test_the_facts_for_people_leave_the_vocabulary_out(tmp_path: Path) -> None:
-    about = replace(metadata(), training=TrainingConfig(init_from="données"))
+    about = replace(metadata(), training=TrainingSettings(init_from="données"))
     checkpoint.save(tmp_path, about, build_model(CONFIG, 5, batch_size=1).save)
     text = (tmp_path / "model.yaml").read_text(encoding="utf-8")
     assert "init_from: données\n" in text
@@ -329,13 +330,14 @@ def test_the_facts_for_people_leave_the_vocabulary_out(tmp_path: Path) -> None:
         "format_version", "model", "tokenizer", "training", "results", "model_id",
     ]  # fmt: skip
     assert facts["model"]["rnn_size"] == 4
-    assert facts["tokenizer"] == TokenizerConfig().to_dict() | {"vocabulary_size": 5}
+    assert facts["tokenizer"] == TokenizerSettings().to_dict() | {"vocabulary_size": 5}
 
 
 FORMAT_1 = Path(__file__).parents[1] / "data" / "format-1"
-"""A pair that the textgen of format 1 left after `train(FORMAT_1, ModelConfig(4, 16, 1),
-TokenizerConfig(), TrainingConfig(batch_size=2, seq_length=20, num_epochs=150, learning_rate=0.02,
-random_seed=1))` on the VERSES of conftest.py. Never make it again: it is what users have."""
+"""A pair that the textgen of format 1 left after `train(FORMAT_1, ModelSettings(4, 16, 1),
+TokenizerSettings(), TrainingSettings(batch_size=2, seq_length=20, num_epochs=150,
+learning_rate=0.02, random_seed=1))` on the VERSES of conftest.py. Never make it again: it is what
+users have."""
 
 
 def test_files_of_format_1_are_read_for_ever() -> None:

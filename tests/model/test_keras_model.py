@@ -3,9 +3,9 @@ import pytest
 
 from textgen.model.keras_model import build_model, build_twin, get_weights, reset_state, set_weights
 from textgen.model.network import weight_shapes
-from textgen.settings.definitions import ModelConfig
+from textgen.settings.definitions import ModelSettings
 
-CONFIG = ModelConfig(embedding_size=3, rnn_size=4, num_layers=2, dropout=0.5)
+CONFIG = ModelSettings(embedding_size=3, rnn_size=4, num_layers=2, dropout=0.5)
 TOKENS = np.array([[1, 2, 3, 4], [4, 3, 2, 1]], np.int32)
 
 
@@ -36,11 +36,11 @@ def test_a_random_seed_repeats_weights_and_dropout() -> None:
 
 
 def test_tied_weights_are_one_array_and_are_written_as_two() -> None:
-    config = ModelConfig(embedding_size=4, rnn_size=4, num_layers=1, tie_weights=True)
-    model, untied = build_model(config, 7, batch_size=2), build_twin(config, 7)
+    settings = ModelSettings(embedding_size=4, rnn_size=4, num_layers=1, tie_weights=True)
+    model, untied = build_model(settings, 7, batch_size=2), build_twin(settings, 7)
     assert model.count_params() == untied.count_params() - 7 * 4
     weights = get_weights(model)
-    assert {path: array.shape for path, array in weights.items()} == weight_shapes(config, 7)
+    assert {path: array.shape for path, array in weights.items()} == weight_shapes(settings, 7)
     np.testing.assert_array_equal(weights["logits/kernel"], weights["embedding/embeddings"].T)
     set_weights(untied, weights)
     np.testing.assert_allclose(untied(TOKENS[:1])[0], model(TOKENS)[0], atol=1e-6)
@@ -66,8 +66,8 @@ def test_weights_move_to_a_model_of_another_batch_size() -> None:
 
 
 def test_recurrent_dropout_drops_and_leaves_the_layer_to_keras() -> None:
-    config = ModelConfig(embedding_size=3, rnn_size=4, num_layers=1, recurrent_dropout=0.5)
-    one, same = (build_model(config, 7, 2, random_seed=5) for _ in range(2))
+    settings = ModelSettings(embedding_size=3, rnn_size=4, num_layers=1, recurrent_dropout=0.5)
+    one, same = (build_model(settings, 7, 2, random_seed=5) for _ in range(2))
     assert not one.get_layer("lstm_1").is_fast()
     trained = one(TOKENS, training=True).numpy()
     np.testing.assert_array_equal(trained, same(TOKENS, training=True))
@@ -76,8 +76,8 @@ def test_recurrent_dropout_drops_and_leaves_the_layer_to_keras() -> None:
 
 
 def test_one_hot_input_has_nothing_to_learn() -> None:
-    config = ModelConfig(embedding_size=0, rnn_size=4, num_layers=1)
-    model = build_model(config, 7, batch_size=2)
+    settings = ModelSettings(embedding_size=0, rnn_size=4, num_layers=1)
+    model = build_model(settings, 7, batch_size=2)
     embedding = model.get_layer("embedding")
     np.testing.assert_array_equal(embedding.embeddings, np.eye(7))
     assert embedding.trainable_variables == []

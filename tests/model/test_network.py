@@ -8,7 +8,7 @@ from tests.networks import SMALL, random_network, random_weights
 from textgen.model import checkpoint, network
 from textgen.model.keras_model import build_model, set_weights
 from textgen.model.network import Network, Stepper
-from textgen.settings.definitions import ModelConfig
+from textgen.settings.definitions import ModelSettings
 from textgen.support.errors import TextgenError
 
 
@@ -23,7 +23,7 @@ def from_zero(model: Network, rows: int) -> Stepper:
 def test_reading_equals_stepping(layers: int, table: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network, "LARGEST_TABLE", table)
     monkeypatch.setattr(network, "READ_AT_ONCE", 3)
-    model = random_network(ModelConfig(embedding_size=3, rnn_size=8, num_layers=layers))
+    model = random_network(ModelSettings(embedding_size=3, rnn_size=8, num_layers=layers))
     ids = np.array([[1, 2, 3, 4, 5], [6, 0, 2, 2, 1]])
     stepper = from_zero(model, 2)
     for column in ids.T:
@@ -87,13 +87,13 @@ def test_weights_that_are_no_numbers_are_refused(path: str, value: float) -> Non
 
 
 STRUCTURES = {
-    "lstm": ModelConfig(embedding_size=3, rnn_size=8, num_layers=3),
-    "gru": ModelConfig(embedding_size=3, rnn_size=8, num_layers=2, cell="gru"),
-    "rnn, one-hot": ModelConfig(embedding_size=0, rnn_size=7, num_layers=2, cell="rnn"),
-    "everything": ModelConfig(
+    "lstm": ModelSettings(embedding_size=3, rnn_size=8, num_layers=3),
+    "gru": ModelSettings(embedding_size=3, rnn_size=8, num_layers=2, cell="gru"),
+    "rnn, one-hot": ModelSettings(embedding_size=0, rnn_size=7, num_layers=2, cell="rnn"),
+    "everything": ModelSettings(
         embedding_size=3, rnn_size=4, num_layers=4, residual=True, layer_norm=True
     ),
-    "gru with everything": ModelConfig(
+    "gru with everything": ModelSettings(
         embedding_size=6, rnn_size=6, num_layers=2, residual=True, layer_norm=True, cell="gru",
         tie_weights=True,
     ),
@@ -103,22 +103,22 @@ STRUCTURES = {
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_every_structure_equals_keras(name: str) -> None:
     """On random weights, text read at once and token by token, from and to a carried state."""
-    config = STRUCTURES[name]
-    weights = random_weights(config, 7, scale=0.5)
-    if config.is_tied:
+    settings = STRUCTURES[name]
+    weights = random_weights(settings, 7, scale=0.5)
+    if settings.is_tied:
         weights["logits/kernel"] = weights["embedding/embeddings"].T
-    model = build_model(config, 7, batch_size=2)
+    model = build_model(settings, 7, batch_size=2)
     set_weights(model, weights)
     ids = np.array([[1, 2, 3, 4, 5], [6, 0, 2, 2, 1]])
     expected = model(ids).numpy()
-    stepper = Network(config, weights).stepper(ids[:, :2])
+    stepper = Network(settings, weights).stepper(ids[:, :2])
     logits = [stepper.logits.copy()]
     for column in ids.T[2:]:
         stepper.step(column)
         logits.append(stepper.logits.copy())
     np.testing.assert_allclose(np.stack(logits, axis=1), expected[:, 1:], atol=1e-5)
     stepper.select(np.array([1, 0]))
-    stepper.join(Network(config, weights).stepper(ids[:1]))
+    stepper.join(Network(settings, weights).stepper(ids[:1]))
     stepper.step(np.array([1, 3, 3]))
     continued = model(np.array([[3], [1]])).numpy()[::-1, 0]
     np.testing.assert_allclose(stepper.logits[:2], continued, atol=1e-5)

@@ -148,13 +148,13 @@ def test_other_options_take_the_way_of_keras(cell: str, options: dict[str, objec
 @each_cell
 def test_configuration_makes_the_same_layer_and_the_stock_twin(cell: str) -> None:
     fast, stock = pair(cell, dropout=0.25, stateful=True, return_sequences=True, name="twin")
-    config = fast.get_config()
+    settings = fast.get_config()
     own = {"seed"}  # drawn at random for every layer
     assert {k: v for k, v in stock.get_config().items() if k not in own} == {
-        k: v for k, v in config.items() if k not in own
+        k: v for k, v in settings.items() if k not in own
     }
     for kind in (type(fast), type(stock)):
-        again = kind.from_config(config)
+        again = kind.from_config(settings)
         again.build((B, T, D))
         assert [w.path for w in again.weights] == [w.path for w in stock.weights]
         again.set_weights(fast.get_weights())

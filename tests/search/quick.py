@@ -25,12 +25,14 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from textgen.settings.definitions import ModelConfig, TokenizerConfig, TrainingConfig
+from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
 
 
 def plan(order: dict[str, Any]) -> dict[str, Any]:
     given = Namespace(**order["given"])
-    parts = [kind.from_flags(given) for kind in (TokenizerConfig, ModelConfig, TrainingConfig)]
+    parts = [
+        kind.from_flags(given) for kind in (TokenizerSettings, ModelSettings, TrainingSettings)
+    ]
     settings = {n: v for part in parts for n, v in part.to_dict().items() if v is not None}
     text = (Path(order["data_dir"]) / "input.txt").read_bytes()
     return {

@@ -6,12 +6,12 @@ import pytest
 
 from textgen.search import limits
 from textgen.search.limits import Limits
-from textgen.settings.definitions import ModelConfig, TrainingConfig
+from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.support.errors import TextgenError
 
 SETTINGS = (
-    ModelConfig(embedding_size=4, rnn_size=8, num_layers=1).to_dict()
-    | TrainingConfig(batch_size=2, seq_length=5, seq_step=3).to_dict()
+    ModelSettings(embedding_size=4, rnn_size=8, num_layers=1).to_dict()
+    | TrainingSettings(batch_size=2, seq_length=5, seq_step=3).to_dict()
     | {"word_tokens": False}
 )
 ENOUGH = Limits(546, 2**30, 14)

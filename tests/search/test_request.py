@@ -6,10 +6,10 @@ import pytest
 
 from textgen.commands import search
 from textgen.search.request import Request
-from textgen.settings.definitions import ModelConfig, TrainingConfig
+from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.support.errors import TextgenError
 
-BASE = ModelConfig().to_dict() | TrainingConfig().to_dict()
+BASE = ModelSettings().to_dict() | TrainingSettings().to_dict()
 
 
 def request_of(*flags: object) -> Request:

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textgen.search import space
-from textgen.settings.definitions import ModelConfig, TrainingConfig
+from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.support.errors import TextgenError
 
-CHARACTERS = ModelConfig().to_dict() | TrainingConfig().to_dict()
-WORDS = ModelConfig.defaults(True) | TrainingConfig.defaults(True)
+CHARACTERS = ModelSettings().to_dict() | TrainingSettings().to_dict()
+WORDS = ModelSettings.defaults(True) | TrainingSettings.defaults(True)
 
 
 def written(folder: Path, text: str) -> Path:
@@ -86,8 +86,8 @@ def test_what_is_suggested_is_a_setting_that_can_be(
     study.enqueue_trial(space.nearest(found, base))
     for _ in range(2):
         full = space.settled(base, space.suggest(found, study.ask()), {})
-        ModelConfig.from_dict({n: full[n] for n in ModelConfig.defaults(False)})
-        TrainingConfig.from_dict({n: full[n] for n in TrainingConfig.defaults(False)})
+        ModelSettings.from_dict({n: full[n] for n in ModelSettings.defaults(False)})
+        TrainingSettings.from_dict({n: full[n] for n in TrainingSettings.defaults(False)})
 
 
 def test_a_space_file_has_every_kind(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from starlette.testclient import TestClient
 from tests.services import Running, serving
 from textgen.server.app import build_app
 from textgen.server.service import Service
-from textgen.settings.server import ServerConfig
+from textgen.settings.server import ServerSettings
 
-LIMITS = ServerConfig(max_length=2000, max_prompt=5000)
+LIMITS = ServerSettings(max_length=2000, max_prompt=5000)
 
 
 @pytest.fixture

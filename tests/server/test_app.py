@@ -8,7 +8,7 @@ import textgen
 from tests.server.conftest import LIMITS
 from textgen.server.app import build_app
 from textgen.server.service import Service
-from textgen.settings.server import ServerConfig
+from textgen.settings.server import ServerSettings
 
 
 def events(content: str) -> list[tuple[str, dict]]:
@@ -204,8 +204,8 @@ def test_metrics_count_what_happens(client: TestClient, trained_dir: Path) -> No
 
 
 def test_a_key_is_asked_for(trained_dir: Path) -> None:
-    config = ServerConfig(api_key="sesame")
-    with TestClient(build_app(Service([trained_dir], config))) as client:
+    settings = ServerSettings(api_key="sesame")
+    with TestClient(build_app(Service([trained_dir], settings))) as client:
         for path in ("/api/models", "/metrics", "/?prime=a&n=5"):
             refused = client.get(path)
             assert refused.status_code == 401, path
@@ -219,8 +219,8 @@ def test_a_key_is_asked_for(trained_dir: Path) -> None:
 
 
 def test_a_key_may_have_any_letters(trained_dir: Path) -> None:
-    config = ServerConfig(api_key="schlüssel")
-    with TestClient(build_app(Service([trained_dir], config))) as client:
+    settings = ServerSettings(api_key="schlüssel")
+    with TestClient(build_app(Service([trained_dir], settings))) as client:
         header = {"authorization": "Bearer schlüssel".encode()}  # as curl sends it
         assert client.get("/metrics", headers=header).status_code == 200
 
@@ -234,7 +234,7 @@ def test_descriptions_name_no_flags(client: TestClient) -> None:
 
 def test_production_says_less(trained_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for production, status in ((False, 200), (True, 404)):
-        service = Service([trained_dir], ServerConfig(production=production))
+        service = Service([trained_dir], ServerSettings(production=production))
         with TestClient(build_app(service), raise_server_exceptions=False) as client:
             assert client.get("/docs").status_code == status
             assert client.get("/openapi.json").status_code == status

@@ -11,7 +11,7 @@ from textgen.model import checkpoint
 from textgen.server.app import build_app
 from textgen.server.models import Models, named
 from textgen.server.service import Service
-from textgen.settings.server import ServerConfig
+from textgen.settings.server import ServerSettings
 from textgen.support.errors import TextgenError
 
 
@@ -39,8 +39,8 @@ def test_folders_of_one_name_are_numbered() -> None:
 
 def test_a_folder_without_a_model_is_refused_unless_it_is_watched(tmp_path: Path) -> None:
     with pytest.raises(TextgenError, match="no model in"):
-        Models([tmp_path], ServerConfig(), lambda parcels: None, lambda name, tokens: None)
-    service = Service([tmp_path], ServerConfig(watch=True))
+        Models([tmp_path], ServerSettings(), lambda parcels: None, lambda name, tokens: None)
+    service = Service([tmp_path], ServerSettings(watch=True))
     with TestClient(build_app(service)) as client:
         (model,) = client.get("/api/models").json()["models"]
         assert (model["ready"], model["watched"]) == (False, True)
@@ -52,7 +52,7 @@ def test_a_newer_model_is_taken_and_texts_under_way_go_on_with_the_old_one(
     trained_dir: Path, tmp_path: Path
 ) -> None:
     folder = copied(trained_dir, tmp_path / "model")
-    service = Service([folder], ServerConfig(max_length=20_000))
+    service = Service([folder], ServerSettings(max_length=20_000))
     wanted = {"n": 20_000, "random_seed": 1, "stream": True}
     with TestClient(build_app(service)) as client:
         (served,) = service.models.by_name.values()
@@ -79,7 +79,7 @@ def test_a_broken_model_is_not_taken_nor_one_without_room(
     trained_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = copied(trained_dir, tmp_path / "model")
-    models = Models([folder], ServerConfig(), lambda parcels: None, lambda name, tokens: None)
+    models = Models([folder], ServerSettings(), lambda parcels: None, lambda name, tokens: None)
     (served,) = models.by_name.values()
     before = served.loaded
     (folder / "model.h5").write_bytes(b"nothing")

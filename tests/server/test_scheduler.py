@@ -8,8 +8,8 @@ import pytest
 from tests.networks import LETTERS, random_generator
 from textgen.generation.texts import Text, Texts
 from textgen.server.scheduler import BusyError, ClosingError, Delivery, Job, Scheduler
-from textgen.settings.definitions import SamplingConfig
-from textgen.settings.server import ServerConfig
+from textgen.settings.definitions import SamplingSettings
+from textgen.settings.server import ServerSettings
 
 GENERATOR = random_generator()
 SECONDS = 30
@@ -44,8 +44,8 @@ def job(
     length: int, random_seed: int = 1, seed: str = "a", seconds: float = SECONDS, **controls
 ) -> tuple[Job, Reader]:
     reader = Reader()
-    config = SamplingConfig(length=length, random_seed=random_seed, **controls)
-    text = Text(seed, config, GENERATOR.tokenizer)
+    settings = SamplingSettings(length=length, random_seed=random_seed, **controls)
+    text = Text(seed, settings, GENERATOR.tokenizer)
     return Job(GENERATOR, text, reader, time.monotonic() + seconds), reader
 
 
@@ -55,7 +55,7 @@ def scheduler(**limits) -> Iterator[Scheduler]:
         for parcel in parcels:
             parcel()
 
-    made = Scheduler(ServerConfig(**limits), post)
+    made = Scheduler(ServerSettings(**limits), post)
     yield made
     made.close(grace=0)
     made.join(SECONDS)

@@ -15,14 +15,14 @@ from tests.conftest import VERSES, run_here
 from tests.processes import beside
 from tests.stoppable_tokenization import in_pieces_of
 from textgen.commands import train
-from textgen.settings.definitions import TokenizerConfig
+from textgen.settings.definitions import TokenizerSettings
 from textgen.support.errors import TextgenError
 from textgen.text import splitting
 from textgen.tokens import corpus, reading
 from textgen.tokens.corpus import Corpus, VocabularyRule, read_corpus
 from textgen.tokens.tokenizers import build_tokenizer
 
-WORDS = TokenizerConfig(word_tokens=True)
+WORDS = TokenizerSettings(word_tokens=True)
 
 
 @pytest.fixture
@@ -46,8 +46,8 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return made
 
 
-def read(folder: Path, config: TokenizerConfig = WORDS, split: float = 0.0) -> Corpus:
-    return read_corpus(folder, VocabularyRule(config), split)
+def read(folder: Path, settings: TokenizerSettings = WORDS, split: float = 0.0) -> Corpus:
+    return read_corpus(folder, VocabularyRule(settings), split)
 
 
 @pytest.mark.parametrize("word_tokens", [False, True])
@@ -56,8 +56,8 @@ def test_ids_are_those_of_the_whole_text(
     folder: Path, word_tokens: bool, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "read", in_pieces_of(size))
-    config = TokenizerConfig(word_tokens=word_tokens)
-    corpus, tokenizer = read(folder, config), build_tokenizer(VERSES * 3, config)
+    settings = TokenizerSettings(word_tokens=word_tokens)
+    corpus, tokenizer = read(folder, settings), build_tokenizer(VERSES * 3, settings)
     assert corpus.tokenizer.vocabulary == tokenizer.vocabulary
     np.testing.assert_array_equal(corpus.training.ids, tokenizer.encode(VERSES * 3))
     assert corpus.training.ids.dtype == np.uint8
@@ -70,7 +70,7 @@ def test_ids_are_those_of_the_whole_text(
 
 def test_the_ids_have_the_smallest_type_that_holds_the_vocabulary(tmp_path: Path) -> None:
     (tmp_path / "input.txt").write_text("".join(map(chr, range(0x4E00, 0x4E00 + 300))))
-    assert read(tmp_path, TokenizerConfig()).training.ids.dtype == np.uint16
+    assert read(tmp_path, TokenizerSettings()).training.ids.dtype == np.uint16
 
 
 def test_a_split_text_has_the_parts_that_split_gives(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_change_of_the_rights_alone_is_none(folder: Path, passes: list[str]) -
 def test_other_settings_or_another_share_are_noticed(folder: Path, passes: list[str]) -> None:
     (folder / "validate.txt").unlink()
     read(folder)
-    for count, options in enumerate(({"config": TokenizerConfig(True, lowercase=True)},
+    for count, options in enumerate(({"settings": TokenizerSettings(True, lowercase=True)},
                                      {"split": 0.2}, {"split": 0.3}), 2):  # fmt: skip
         read(folder, **options)
         assert passes.count("input") == count
@@ -161,7 +161,7 @@ def test_rare_words_beyond_what_is_counted_become_unknown(
     monkeypatch.setattr(reading, "read", in_pieces_of(100))
     text = "".join(f"the word{number} of\n" for number in range(200))
     (tmp_path / "input.txt").write_text(text)
-    found = read(tmp_path, TokenizerConfig(True, min_count=2))
+    found = read(tmp_path, TokenizerSettings(True, min_count=2))
     assert set(found.tokenizer.vocabulary) == {"<unk>", "the", "of", "\n"}
     assert found.training.num_unknown == 200
     assert "more than 30 distinct words" in capsys.readouterr().err

@@ -9,17 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import ROOT, VERSES
-from textgen.settings.definitions import TokenizerConfig
+from textgen.settings.definitions import TokenizerSettings
 from textgen.support.errors import TextgenError
 from textgen.tokens import reading
 from textgen.tokens.tokenizers import read_piece
 
 CONFIGS = [
-    TokenizerConfig(),
-    TokenizerConfig(pristine_input=True),
-    TokenizerConfig(word_tokens=True),
-    TokenizerConfig(word_tokens=True, lowercase=True),
-    TokenizerConfig(word_tokens=True, pristine_input=True),
+    TokenizerSettings(),
+    TokenizerSettings(pristine_input=True),
+    TokenizerSettings(word_tokens=True),
+    TokenizerSettings(word_tokens=True, lowercase=True),
+    TokenizerSettings(word_tokens=True, pristine_input=True),
 ]
 PARTS = [
     "It's",
@@ -44,41 +44,41 @@ def tokens(read: Iterable[tuple[str, reading.Piece]]) -> list[str]:
     return [piece.kinds[place] for _, piece in read for place in piece.places]
 
 
-def whole(text: str, config: TokenizerConfig) -> list[str]:
-    piece, _ = read_piece(text, config)
+def whole(text: str, settings: TokenizerSettings) -> list[str]:
+    piece, _ = read_piece(text, settings)
     return [piece.kinds[place] for place in piece.places]
 
 
 @settings(deadline=None)
 @given(TEXT, st.sampled_from(CONFIGS), st.integers(1, 20), st.data())
 def test_chunks_of_any_size_give_the_tokens_of_the_whole_text(
-    text: str, config: TokenizerConfig, size: int, data: st.DataObject
+    text: str, settings: TokenizerSettings, size: int, data: st.DataObject
 ) -> None:
     chunk = data.draw(st.integers(1, 20))
     chunks = [text[start : start + chunk] for start in range(0, len(text), chunk)]
-    read = list(reading.read(chunks, config, cores=1, size=size))
+    read = list(reading.read(chunks, settings, cores=1, size=size))
     assert "".join(part for part, _ in read) == text
-    assert tokens(read) == whole(text, config)
+    assert tokens(read) == whole(text, settings)
 
 
 QUOTED = "".join(f'He said--"number {n}.  And  so\non {n} -- for ever.\n' for n in range(400))
 """No blank lines, odd quotation marks in every line, and habits: all depends on what was before."""
 
 
-@pytest.mark.parametrize("config", CONFIGS[::2], ids=["characters", "words", "pristine"])
+@pytest.mark.parametrize("settings", CONFIGS[::2], ids=["characters", "words", "pristine"])
 @pytest.mark.parametrize("text", [VERSES * 30, QUOTED, "no line " * 3000], ids=["v", "q", "n"])
 def test_several_processes_give_the_tokens_of_one(
-    text: str, config: TokenizerConfig, monkeypatch: pytest.MonkeyPatch
+    text: str, settings: TokenizerSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "WARM_UP", 100)
     monkeypatch.setattr(reading, "LEAST", 2)
-    assert tokens(reading.read([text], config, cores=2, size=1000)) == whole(text, config)
+    assert tokens(reading.read([text], settings, cores=2, size=1000)) == whole(text, settings)
 
 
 def test_wrong_guesses_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = TokenizerConfig(word_tokens=True)
-    read = reading._read_guessing("", QUOTED[17:], config)
-    before = reading.read_piece(QUOTED[:17], config)[1]
+    settings = TokenizerSettings(word_tokens=True)
+    read = reading._read_guessing("", QUOTED[17:], settings)
+    before = reading.read_piece(QUOTED[:17], settings)[1]
     assert read.begun != before, "this text is to be one that a bad guess reads wrongly"
 
 
@@ -87,7 +87,7 @@ def test_a_process_that_dies_is_one_clear_error(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(reading, "_read_guessing", deadly)
     large = VERSES * 200  # more than a pipe holds: others are being sent when the process dies
     with pytest.raises(TextgenError, match="a process that helped to read the text has ended"):
-        tokens(reading.read([large] * 20, TokenizerConfig(word_tokens=True), cores=2, size=100))
+        tokens(reading.read([large] * 20, TokenizerSettings(word_tokens=True), cores=2, size=100))
 
 
 def deadly(*arguments: object) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from textgen.model.backend import keras
 from textgen.model.keras_model import build_model
-from textgen.settings.definitions import ModelConfig, TrainingConfig
+from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.training.callbacks import UpdateRatios
 from textgen.training.clock import RunClock
 from textgen.training.stepping import stepped
@@ -33,8 +33,8 @@ class Copies(keras.callbacks.Callback):
 
 def test_update_ratios_in_a_compiled_training_are_those_of_copied_weights() -> None:
     # XLA may write new weights where the old ones were: not while they are held.
-    model = stepped(build_model(ModelConfig(embedding_size=3, rnn_size=4, num_layers=1), 7, 2, 1))
-    model.prepare(TrainingConfig(), steps_at_once=2)
+    model = stepped(build_model(ModelSettings(embedding_size=3, rnn_size=4, num_layers=1), 7, 2, 1))
+    model.prepare(TrainingSettings(), steps_at_once=2)
     model.optimizer.learning_rate.assign(0.01)
     clock, copies = RunClock(4, None, 1), Copies()
     count = keras.callbacks.LambdaCallback(

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from textgen.model.checkpoint import Metadata
-from textgen.settings.definitions import ModelConfig, TokenizerConfig, TrainingConfig
+from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
 from textgen.tokens.tokenizers import build_tokenizer
 from textgen.training import closing
 from textgen.training.history import Row
@@ -18,9 +18,9 @@ def rows(*losses: tuple[float, float | None]) -> list[Row]:
 
 
 def metadata(dropout: float = 0.0, **training: object) -> Metadata:
-    tokenizer = build_tokenizer("a b", TokenizerConfig(word_tokens=True))
-    config = TrainingConfig(**training)
-    return Metadata(replace(ModelConfig(), dropout=dropout), tokenizer, config, {})
+    tokenizer = build_tokenizer("a b", TokenizerSettings(word_tokens=True))
+    settings = TrainingSettings(**training)
+    return Metadata(replace(ModelSettings(), dropout=dropout), tokenizer, settings, {})
 
 
 RISING = rows((2.0, 2.1), (1.5, 1.8), (1.0, 2.0))

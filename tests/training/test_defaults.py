@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import VERSES, train_on
 from textgen.model import checkpoint
-from textgen.settings.definitions import ModelConfig, TokenizerConfig, TrainingConfig
+from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
 
 RATE = {False: 0.004, True: 0.003}
 """The default when these figures were taken."""
@@ -42,9 +42,9 @@ def test_default_settings_give_the_weights_they_always_gave(
     tmp_path: Path, word_tokens: bool
 ) -> None:
     (tmp_path / "input.txt").write_text(VERSES * 4, encoding="utf-8")
-    tokenizer = TokenizerConfig(word_tokens=word_tokens)
-    model = ModelConfig(**ModelConfig.defaults(word_tokens))
-    defaults = TrainingConfig(**TrainingConfig.defaults(word_tokens))
+    tokenizer = TokenizerSettings(word_tokens=word_tokens)
+    model = ModelSettings(**ModelSettings.defaults(word_tokens))
+    defaults = TrainingSettings(**TrainingSettings.defaults(word_tokens))
     train_on(
         tmp_path,
         model,

@@ -12,7 +12,7 @@ from gensim.models import KeyedVectors
 
 from tests.conftest import run_python, train_on
 from textgen.model import checkpoint
-from textgen.settings.definitions import ModelConfig, TokenizerConfig, TrainingConfig
+from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
 from textgen.support.errors import TextgenError
 from textgen.training import embeddings
 
@@ -117,12 +117,12 @@ def test_frozen_vectors_are_those_of_the_file_after_training(
 ) -> None:
     (tmp_path / "input.txt").write_text("The river and the rain. " * 40)
     path = text_file(tmp_path, "river 1 2\nrain 2 1\nthe 0 1\n")
-    model = ModelConfig(embedding_size=2, rnn_size=4, num_layers=1)
-    config = TrainingConfig(
+    model = ModelSettings(embedding_size=2, rnn_size=4, num_layers=1)
+    settings = TrainingSettings(
         batch_size=4, seq_length=5, seq_step=5, num_epochs=1, random_seed=1, word2vec=str(path),
         freeze_embeddings=True,
     )  # fmt: skip
-    train_on(tmp_path, model, TokenizerConfig(word_tokens=True), config)
+    train_on(tmp_path, model, TokenizerSettings(word_tokens=True), settings)
     metadata, weights = checkpoint.load(tmp_path)
     rows = dict(zip(metadata.tokenizer.vocabulary, weights["embedding/embeddings"], strict=True))
     assert (rows["river"].tolist(), rows["The"].tolist()) == ([1, 2], [0, 1])
@@ -132,6 +132,6 @@ def test_frozen_vectors_are_those_of_the_file_after_training(
 
 def test_contradictions_are_refused() -> None:
     with pytest.raises(TextgenError, match="--word2vec x contradicts --init-from y"):
-        TrainingConfig(word2vec="x", init_from="y")
+        TrainingSettings(word2vec="x", init_from="y")
     with pytest.raises(TextgenError, match="--freeze-embeddings would leave"):
-        TrainingConfig(freeze_embeddings=True)
+        TrainingSettings(freeze_embeddings=True)

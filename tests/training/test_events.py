@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import TINY_MODEL, TINY_TRAINING, VERSES, train_on
-from textgen.settings.definitions import TokenizerConfig
+from textgen.settings.definitions import TokenizerSettings
 from textgen.support.errors import TextgenError
 from textgen.training import events
 
@@ -34,8 +34,8 @@ def test_tensorboard_shows_the_run(
     light: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "input.txt").write_text(VERSES * 2, encoding="utf-8")
-    config = replace(TINY_TRAINING, num_epochs=2, tensorboard=True, print_every=1)
-    train_on(tmp_path, replace(TINY_MODEL, num_layers=1), TokenizerConfig(), config)
+    settings = replace(TINY_TRAINING, num_epochs=2, tensorboard=True, print_every=1)
+    train_on(tmp_path, replace(TINY_MODEL, num_layers=1), TokenizerSettings(), settings)
     shown, said = capsys.readouterr()
     assert shown == "", "samples are printed with --live-sample only"
     assert f"tensorboard --logdir {events.folder(tmp_path)}" in said

@@ -7,7 +7,7 @@ from tests.conftest import VERSES
 from textgen.generation.generator import Generator
 from textgen.model import checkpoint
 from textgen.model.network import Network, weight_shapes
-from textgen.settings.definitions import CELL_NAMES, ModelConfig
+from textgen.settings.definitions import CELL_NAMES, ModelSettings
 from textgen.tokens.tokenizers import count, extended
 from textgen.training import finetuning
 
@@ -24,7 +24,7 @@ def test_new_rows_are_near_the_mean_of_the_old_ones() -> None:
 
 def test_an_extended_model_predicts_old_tokens_as_before(trained_dir: Path) -> None:
     origin, weights = checkpoint.load(trained_dir)
-    tokenizer = extended(origin.tokenizer, count("żółw " + VERSES, origin.tokenizer.config))
+    tokenizer = extended(origin.tokenizer, count("żółw " + VERSES, origin.tokenizer.settings))
     old, new = origin.tokenizer.vocabulary, tokenizer.vocabulary
     assert new[: len(old)] == old
     assert set(new[len(old) :]) == set("żółw") - set(old)
@@ -46,7 +46,7 @@ def test_tied_weights_stay_tied() -> None:
         "logits/kernel": embedding.T,
         "logits/bias": np.zeros(5, np.float32),
     }
-    model = ModelConfig(embedding_size=3, rnn_size=3, tie_weights=True)
+    model = ModelSettings(embedding_size=3, rnn_size=3, tie_weights=True)
     new = finetuning.with_new_tokens(weights, 2, model, rng)
     assert new["logits/bias"].shape == (7,)
     np.testing.assert_array_equal(new["logits/kernel"].T, new["embedding/embeddings"])
@@ -54,7 +54,7 @@ def test_tied_weights_stay_tied() -> None:
 
 @pytest.mark.parametrize("cell", CELL_NAMES)
 def test_one_hot_tokens_are_extended_too(cell: str) -> None:
-    model = ModelConfig(embedding_size=0, rnn_size=3, cell=cell)
+    model = ModelSettings(embedding_size=0, rnn_size=3, cell=cell)
     rng = np.random.default_rng(0)
     shapes = weight_shapes(model, 5)
     weights = {path: rng.normal(size=shape).astype(np.float32) for path, shape in shapes.items()}

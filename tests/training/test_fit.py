@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import TINY_MODEL, TINY_TRAINING, VERSES, train_on
 from textgen.model import checkpoint
-from textgen.settings.definitions import ModelConfig, TokenizerConfig, TrainingConfig
+from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
 from textgen.support.errors import TextgenError
 
 
@@ -43,8 +43,8 @@ def test_minutes_end_the_run_and_the_schedule(
     ticks = itertools.count()
     monkeypatch.setattr("textgen.training.clock.time.perf_counter", lambda: next(ticks) / 100)
     (tmp_path / "input.txt").write_text(VERSES * 2)
-    config = replace(TINY_TRAINING, minutes=0.1, num_epochs=1)
-    best = train_on(tmp_path, TINY_MODEL, TokenizerConfig(), config)
+    settings = replace(TINY_TRAINING, minutes=0.1, num_epochs=1)
+    best = train_on(tmp_path, TINY_MODEL, TokenizerSettings(), settings)
     assert "val_loss" not in best, "nothing is held out unless asked for"
     last = history(tmp_path)[-1]
     assert float(last["learning_rate"]) < 0.02 * TINY_TRAINING.learning_rate
@@ -53,11 +53,11 @@ def test_minutes_end_the_run_and_the_schedule(
 
 def test_a_share_of_the_text_is_held_out(light: None, tmp_path: Path) -> None:
     (tmp_path / "input.txt").write_text(VERSES * 6)
-    config = replace(TINY_TRAINING, num_epochs=1, validation_split=0.2)
-    assert "val_loss" in train_on(tmp_path, TINY_MODEL, TokenizerConfig(), config)
+    settings = replace(TINY_TRAINING, num_epochs=1, validation_split=0.2)
+    assert "val_loss" in train_on(tmp_path, TINY_MODEL, TokenizerSettings(), settings)
 
 
 def test_tiny_texts_are_refused_with_the_numbers(tmp_path: Path) -> None:
     (tmp_path / "input.txt").write_text("Too short to learn from.\n")
     with pytest.raises(TextgenError, match=r"needs at least 1,626 tokens; .* has 25"):
-        train_on(tmp_path, ModelConfig(), TokenizerConfig(), TrainingConfig())
+        train_on(tmp_path, ModelSettings(), TokenizerSettings(), TrainingSettings())

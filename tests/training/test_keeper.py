@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import TINY_MODEL, TINY_TRAINING
 from textgen.model.checkpoint import Metadata
-from textgen.settings.definitions import TokenizerConfig
+from textgen.settings.definitions import TokenizerSettings
 from textgen.tokens.tokenizers import build_tokenizer
 from textgen.training.clock import RunClock
 from textgen.training.keeper import DivergenceError, Keeper, Patience
@@ -15,7 +15,7 @@ from textgen.training.keeper import DivergenceError, Keeper, Patience
 
 @pytest.fixture
 def keeper(tmp_path: Path) -> Keeper:
-    tokenizer = build_tokenizer("abcd", TokenizerConfig())
+    tokenizer = build_tokenizer("abcd", TokenizerSettings())
     metadata = Metadata(TINY_MODEL, tokenizer, TINY_TRAINING, {})
     return Keeper(tmp_path, metadata, RunClock(10, None, 1), writes=False)
 

@@ -9,12 +9,12 @@ import pytest
 
 from textgen.model.backend import keras
 from textgen.model.keras_model import build_model, get_weights
-from textgen.settings.definitions import OPTIMIZERS, ModelConfig, TrainingConfig
+from textgen.settings.definitions import OPTIMIZERS, ModelSettings, TrainingSettings
 from textgen.training import optimizers
 from textgen.training.stepping import stepped
 
 V = 5
-TINY = ModelConfig(embedding_size=3, rnn_size=4, num_layers=1)
+TINY = ModelSettings(embedding_size=3, rnn_size=4, num_layers=1)
 INPUTS = np.array([[1, 2, 3], [4, 4, 1]], np.int32)
 TARGETS = np.array([[2, 3, 1], [4, 1, 0]], np.int32)
 PLAIN = {"optimizer": "sgd", "clip_norm": 0.0, "weight_decay": 0.0}
@@ -25,7 +25,7 @@ PLAIN = {"optimizer": "sgd", "clip_norm": 0.0, "weight_decay": 0.0}
 def one_step(**settings: Any) -> SimpleNamespace:
     """Weights before and after a step with learning rate 1, and what came of it."""
     model = stepped(build_model(TINY, V, batch_size=2, random_seed=1))
-    model.prepare(TrainingConfig(**PLAIN | settings))
+    model.prepare(TrainingSettings(**PLAIN | settings))
     model.optimizer.learning_rate.assign(1.0)
     before = get_weights(model)
     before = {path: array.copy() for path, array in before.items()}
@@ -99,7 +99,7 @@ FIRST_STEPS = {
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_first_steps_by_hand(name: str) -> None:
     variable = keras.Variable(np.ones((1,), "float32"), name="w")
-    optimizer = optimizers.make(TrainingConfig(optimizer=name, weight_decay=0.0))
+    optimizer = optimizers.make(TrainingSettings(optimizer=name, weight_decay=0.0))
     optimizer.build([variable])
     optimizer.learning_rate.assign(1.0)
     optimizer.apply([np.array([0.5], np.float32)])

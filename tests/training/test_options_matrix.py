@@ -10,25 +10,25 @@ from tests.conftest import VERSES, train_on
 from textgen.settings.definitions import (
     CELL_NAMES,
     OPTIMIZERS,
-    ModelConfig,
-    TokenizerConfig,
-    TrainingConfig,
+    ModelSettings,
+    TokenizerSettings,
+    TrainingSettings,
 )
 
 TINY = {"batch_size": 4, "seq_length": 20, "seq_step": 20, "num_epochs": 4, "random_seed": 1}
 
 
-def trained(folder: Path, model: ModelConfig, **settings: object) -> list[float]:
+def trained(folder: Path, model: ModelSettings, **settings: object) -> list[float]:
     """The training losses, epoch by epoch."""
     (folder / "input.txt").write_text(VERSES * 4, encoding="utf-8")
-    train_on(folder, model, TokenizerConfig(), TrainingConfig(**TINY | settings))
+    train_on(folder, model, TokenizerSettings(), TrainingSettings(**TINY | settings))
     assert len(textgen.load(folder).generate("The ", 20, random_seed=1)) == 20
     with (folder / "history.csv").open() as file:
         return [float(row["loss"]) for row in csv.DictReader(file)]
 
 
 def check(folder: Path, cell: str, optimizer: str) -> None:
-    model = ModelConfig(embedding_size=4, rnn_size=8, num_layers=1, cell=cell)
+    model = ModelSettings(embedding_size=4, rnn_size=8, num_layers=1, cell=cell)
     settings = OPTIMIZERS[optimizer] | {"optimizer": optimizer}
     if (cell, optimizer) == ("rnn", "sgd"):
         settings["learning_rate"] = 1.0  # at the rate of the other cells it diverges
@@ -49,7 +49,7 @@ def test_every_cell_trains_with_every_optimizer(tmp_path: Path, cell: str, optim
 
 
 def test_everything_at_once_trains(tmp_path: Path) -> None:
-    model = ModelConfig(
+    model = ModelSettings(
         embedding_size=0, rnn_size=6, num_layers=2, layer_norm=True, residual=True,
         recurrent_dropout=0.2, cell="gru", dropout=0.1, embedding_dropout=0.1,
     )  # fmt: skip

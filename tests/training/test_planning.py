@@ -26,11 +26,11 @@ def folder(trained_dir: Path, tmp_path: Path) -> Path:
 def test_a_resumed_run_has_the_settings_it_was_begun_with(folder: Path) -> None:
     plan = planning.plan(arguments(folder, resume=True))
     assert plan.resume
-    assert (plan.model_config.rnn_size, plan.config.num_epochs) == (16, 20)
+    assert (plan.model_config.rnn_size, plan.settings.num_epochs) == (16, 20)
     longer = planning.plan(arguments(folder, resume=True, num_epochs=30, rnn_size=16))
-    assert (longer.config.num_epochs, longer.config.random_seed) == (30, 1)
+    assert (longer.settings.num_epochs, longer.settings.random_seed) == (30, 1)
     timed = planning.plan(arguments(folder, resume=True, minutes=2.0))
-    assert timed.config.minutes == 2.0
+    assert timed.settings.minutes == 2.0
 
 
 def test_a_package_that_is_missing_is_told_before_the_text_is_read(

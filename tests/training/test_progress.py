@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import TINY_MODEL, TINY_TRAINING, VERSES, train_on
-from textgen.settings.definitions import TokenizerConfig
+from textgen.settings.definitions import TokenizerSettings
 from textgen.training.clock import RunClock
 from textgen.training.progress import ProgressBar
 
@@ -13,8 +13,8 @@ def test_live_samples_show_four_temperatures(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "input.txt").write_text(VERSES * 2)
-    config = replace(TINY_TRAINING, num_epochs=1, live_sample=True)
-    train_on(tmp_path, TINY_MODEL, TokenizerConfig(), config)
+    settings = replace(TINY_TRAINING, num_epochs=1, live_sample=True)
+    train_on(tmp_path, TINY_MODEL, TokenizerSettings(), settings)
     shown, said = capsys.readouterr()
     assert len(shown) > 4 * 200
     for temperature in (0.2, 0.5, 1.0, 1.2):

@@ -19,7 +19,7 @@ import pytest
 from tests.conftest import TINY_MODEL, TINY_TRAINING, VERSES, light_training, write_texts
 from textgen.model import checkpoint
 from textgen.model.backend import keras
-from textgen.settings.definitions import ModelConfig, TokenizerConfig, TrainingConfig
+from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
 from textgen.support.errors import TextgenError
 from textgen.tokens.corpus import VocabularyRule, read_corpus
 from textgen.training import fit as fitting
@@ -50,12 +50,12 @@ def verses(tmp_path: Path) -> Path:
 
 def fit(
     folder: Path,
-    config: TrainingConfig = CONFIG,
+    settings: TrainingSettings = CONFIG,
     resume: bool = False,
-    model: ModelConfig = MODEL,
+    model: ModelSettings = MODEL,
 ) -> dict[str, float]:
-    corpus = read_corpus(folder, VocabularyRule(TokenizerConfig()), 0.0)
-    return fitting.fit(folder, Plan(corpus, model, config, resume))
+    corpus = read_corpus(folder, VocabularyRule(TokenizerSettings()), 0.0)
+    return fitting.fit(folder, Plan(corpus, model, settings, resume))
 
 
 class At(keras.callbacks.Callback):
@@ -134,12 +134,12 @@ def test_epochs_of_so_many_steps_change_nothing_but_when_models_are_saved(
     whole = len(history(uninterrupted))
     steps = int(history(uninterrupted)[0]["step"])
     per_epoch = steps // 2
-    config = replace(CONFIG, steps_per_epoch=per_epoch, num_epochs=2 * whole)
+    settings = replace(CONFIG, steps_per_epoch=per_epoch, num_epochs=2 * whole)
     passes = [batches_of(verses, epoch).batches_per_pass for epoch in (per_epoch, None)]
     assert passes[0] == passes[1]
-    interrupted(monkeypatch, verses, 1, config=config)
-    interrupted(monkeypatch, verses, 2, config=config, resume=True)
-    fit(verses, config, resume=True)
+    interrupted(monkeypatch, verses, 1, settings=settings)
+    interrupted(monkeypatch, verses, 2, settings=settings, resume=True)
+    fit(verses, settings, resume=True)
     assert [int(row["step"]) for row in history(verses)] == [
         per_epoch * number for number in range(1, 2 * whole + 1)
     ]
@@ -152,7 +152,7 @@ def calls_per_epoch(folder: Path) -> int:
 
 
 def batches_of(folder: Path, steps_per_epoch: int | None) -> Batches:
-    corpus = read_corpus(folder, VocabularyRule(TokenizerConfig()), 0.0)
+    corpus = read_corpus(folder, VocabularyRule(TokenizerSettings()), 0.0)
     sizes = CONFIG.batch_size, CONFIG.seq_length, CONFIG.seq_step
     return training_batches(corpus.training.ids, *sizes, steps_per_epoch)
 
@@ -192,7 +192,7 @@ def test_a_complete_run_is_prolonged_by_more_epochs(
 def test_minutes_that_are_used_up_end_a_resumed_run(
     verses: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    interrupted(monkeypatch, verses, 2, config=replace(CONFIG, minutes=60.0))
+    interrupted(monkeypatch, verses, 2, settings=replace(CONFIG, minutes=60.0))
     clock = snapshots.stored_progress(verses).clock
     fit(verses, replace(CONFIG, minutes=clock["seconds"] / 60), resume=True)
     assert [row["step"] for row in history(verses)] == [str(clock["step"] + 1)]

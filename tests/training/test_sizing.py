@@ -3,7 +3,7 @@ from itertools import pairwise
 
 import pytest
 
-from textgen.settings.definitions import ModelConfig, TrainingConfig
+from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.support.errors import TextgenError
 from textgen.training import sizing
 
@@ -37,7 +37,7 @@ def test_dropout_grows_in_small_steps_with_the_time() -> None:
 def test_choices_are_valid_settings() -> None:
     for words in (False, True):
         settings = chosen(5, words=words)
-        values = ModelConfig.defaults(words) | TrainingConfig.defaults(words)
+        values = ModelSettings.defaults(words) | TrainingSettings.defaults(words)
         assert settings.keys() <= values.keys()
         if words:
             assert settings["embedding_size"] == settings["rnn_size"], "so that weights are tied"
@@ -77,14 +77,14 @@ def test_the_speed_of_this_machine_is_plausible() -> None:
 def test_memory_by_hand() -> None:
     # V = 5, D = 2, H = 3: weights 10 + (2 + 3) * 12 + 12 + 15 + 5 = 102;
     # 4 tokens a batch x (16 x 3 + 3 x 5) = 252 numbers.
-    model = ModelConfig(embedding_size=2, rnn_size=3, num_layers=1)
-    config = TrainingConfig(batch_size=2, seq_length=2)
-    assert sizing.memory_needed(model, config, 5) == 4 * (5 * 102 + 252)
+    model = ModelSettings(embedding_size=2, rnn_size=3, num_layers=1)
+    settings = TrainingSettings(batch_size=2, seq_length=2)
+    assert sizing.memory_needed(model, settings, 5) == 4 * (5 * 102 + 252)
 
 
 def test_what_does_not_fit_is_refused_with_the_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
-    sizing.check_memory(ModelConfig(), TrainingConfig(), 65)
+    sizing.check_memory(ModelSettings(), TrainingSettings(), 65)
     with pytest.raises(TextgenError, match=r"need about [\d,]+\.\d GiB of memory, and the machine"):
-        sizing.check_memory(replace(ModelConfig(), rnn_size=1_000_000), TrainingConfig(), 65)
+        sizing.check_memory(replace(ModelSettings(), rnn_size=1_000_000), TrainingSettings(), 65)
     monkeypatch.delattr("os.sysconf")
     assert sizing.physical_memory() == float("inf")

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import TINY_MODEL
 from textgen.model.backend import keras
 from textgen.model.keras_model import build_model
-from textgen.settings.definitions import TrainingConfig
+from textgen.settings.definitions import TrainingSettings
 from textgen.support.errors import TextgenError
 from textgen.training import snapshots
 from textgen.training.snapshots import Progress, Saver, Snapshots, stored_progress
@@ -20,7 +20,7 @@ from textgen.training.stepping import stepped
 
 def model(random_seed: int = 0) -> keras.Model:
     made = stepped(build_model(replace(TINY_MODEL, dropout=0.5), 5, 2, random_seed))
-    made.prepare(TrainingConfig())
+    made.prepare(TrainingSettings())
     return made
 
 

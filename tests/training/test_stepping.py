@@ -6,17 +6,17 @@ import pytest
 
 from textgen.model.backend import tf
 from textgen.model.keras_model import build_model, get_weights
-from textgen.settings.definitions import ModelConfig, TrainingConfig
+from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.training.stepping import stepped
 
-TINY = ModelConfig(embedding_size=3, rnn_size=4, num_layers=1)
+TINY = ModelSettings(embedding_size=3, rnn_size=4, num_layers=1)
 IDS = np.array([[1, 1, 2], [4, 4, 1]], np.int32)
 TARGETS = np.array([[1, 2, 3], [4, 1, 0]], np.int32)
 
 
 def trained(mean: Callable[[Any], Any] | None = None, **settings: Any) -> Any:
     model = stepped(build_model(TINY, 5, batch_size=2, random_seed=1))
-    model.prepare(TrainingConfig(optimizer="sgd", weight_decay=0.0, **settings), mean=mean)
+    model.prepare(TrainingSettings(optimizer="sgd", weight_decay=0.0, **settings), mean=mean)
     model.optimizer.learning_rate.assign(1.0)
     before = {path: array.copy() for path, array in get_weights(model).items()}
     logs = model.train_on_batch(IDS, TARGETS, return_dict=True)

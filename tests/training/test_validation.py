@@ -14,7 +14,7 @@ def test_validation_loss_is_what_the_numpy_network_gives_for_the_text() -> None:
     """Rows of the batch start from zero state, so each is scored here by itself."""
     model = build_model(TINY_MODEL, 5, batch_size=2, random_seed=0)
     ids = np.random.default_rng(0).integers(1, 5, 13).astype(np.int32)
-    config = replace(TINY_TRAINING, batch_size=2, seq_length=4)
+    settings = replace(TINY_TRAINING, batch_size=2, seq_length=4)
     network, total = Network(TINY_MODEL, get_weights(model)), 0.0
     for start in (0, 8):  # 12 targets in batches of 2 x 4: rows of 8 and of 4
         stepper = network.stepper(ids[np.newaxis, start : start + 1])
@@ -22,7 +22,7 @@ def test_validation_loss_is_what_the_numpy_network_gives_for_the_text() -> None:
             scaled = np.exp(stepper.logits[0].astype(float))
             total -= math.log(scaled[ids[position + 1]] / scaled.sum())
             stepper.step(ids[position + 1 : position + 2])
-    validation = Validation(model, ids, config)
+    validation = Validation(model, ids, settings)
     assert validation.loss() == pytest.approx(total / 12, abs=1e-5)
     assert validation.loss() == pytest.approx(total / 12, abs=1e-5), "state was left behind"
 

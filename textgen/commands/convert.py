@@ -24,7 +24,7 @@ from textgen.model.checkpoint import Metadata
 from textgen.model.network import weight_shapes
 from textgen.model.safe_pickle import Record
 from textgen.model.weights_file import WeightsFile
-from textgen.settings.definitions import ModelConfig, TokenizerConfig, TrainingConfig
+from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
 from textgen.settings.fields import ArgumentParser
 from textgen.support import console
 from textgen.support.arrays import Array
@@ -81,8 +81,8 @@ def read(directory: Path) -> tuple[Metadata, dict[str, Array]]:
     """
     vectorizer, seeds = _objects(directory / "model.pkl")
     tokens = _tokens(vectorizer, directory / "model.pkl")
-    config = _tokenizer_config(vectorizer, directory / "model.pkl")
-    unknown = KINDS[config.word_tokens].unknown_token
+    settings = _tokenizer_config(vectorizer, directory / "model.pkl")
+    unknown = KINDS[settings.word_tokens].unknown_token
     if unknown in tokens:
         raise _cannot(
             directory / "model.pkl", f"textgen keeps its token {unknown!r} for what is unknown"
@@ -93,8 +93,8 @@ def read(directory: Path) -> tuple[Metadata, dict[str, Array]]:
         weights = _weights(file, model, layers, len(tokens))
     values = {
         "model": model.to_dict(),
-        "tokenizer": {"config": config.to_dict(), "vocabulary": [unknown, *tokens]},
-        "training": TrainingConfig().to_dict(),
+        "tokenizer": {"config": settings.to_dict(), "vocabulary": [unknown, *tokens]},
+        "training": TrainingSettings().to_dict(),
         "results": {},
         "line_starts": seeds,
     }
@@ -134,26 +134,28 @@ def _tokens(vectorizer: dict[str, Any], path: Path) -> list[str]:
     return list(tokens.values())
 
 
-def _tokenizer_config(vectorizer: dict[str, Any], path: Path) -> TokenizerConfig:
+def _tokenizer_config(vectorizer: dict[str, Any], path: Path) -> TokenizerSettings:
     """How the ancestor makes tokens, if textgen can do the same."""
     names = ("word_tokens", "_pristine_input", "_pristine_output")
     try:
-        config = TokenizerConfig.from_dict(
+        settings = TokenizerSettings.from_dict(
             {name.removeprefix("_"): vectorizer.get(name) for name in names}
         )
     except TextgenError as error:
         raise _cannot(path, str(error)) from error
-    if config.word_tokens and not config.pristine_input:
+    if settings.word_tokens and not settings.pristine_input:
         raise _cannot(path, "its words were made by a tokenizer that textgen does not have")
-    return config
+    return settings
 
 
 def _layers(file: WeightsFile) -> list[Layer]:
     """The layers of the Keras model, from its description in JSON."""
     try:
         model = json.loads(file.text("model_config") or "")
-        config = model["config"]
-        described = config if isinstance(config, list) else config["layers"]  # a list before 2.2.3
+        settings = model["config"]
+        described = (
+            settings if isinstance(settings, list) else settings["layers"]
+        )  # a list before 2.2.3
         return [_layer(layer) for layer in described]
     except (ValueError, RecursionError, KeyError, TypeError) as error:
         raise _cannot(file.path, "it does not describe a sequence of Keras layers") from error
@@ -171,7 +173,7 @@ def _layer(described: dict[str, Any]) -> Layer:
     return Layer(name, kind, settings)
 
 
-def _model_config(layers: list[Layer], path: Path) -> ModelConfig:
+def _model_config(layers: list[Layer], path: Path) -> ModelSettings:
     """The sizes of the network, if it is one that textgen computes in the same way."""
     weighted = [layer for layer in layers if layer.kind not in WITHOUT_WEIGHTS]
     kinds = [layer.kind for layer in weighted]
@@ -192,13 +194,13 @@ def _model_config(layers: list[Layer], path: Path) -> ModelConfig:
         "dropout": rates[0] if rates else 0.0,
     }
     try:
-        return ModelConfig.from_dict(values)
+        return ModelSettings.from_dict(values)
     except TextgenError as error:
         raise _cannot(path, str(error)) from error
 
 
 def _weights(
-    file: WeightsFile, model: ModelConfig, layers: list[Layer], num_tokens: int
+    file: WeightsFile, model: ModelSettings, layers: list[Layer], num_tokens: int
 ) -> dict[str, Array]:
     """The weights by textgen's names, with the unknown token put in front of the others."""
     weighted = [layer.name for layer in layers if layer.kind not in WITHOUT_WEIGHTS]

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from textgen.generation.controls import ends_sentence
 from textgen.generation.generator import Generator
-from textgen.settings.definitions import SamplingConfig
+from textgen.settings.definitions import SamplingSettings
 from textgen.support import console
 from textgen.support.errors import TextgenError
 
@@ -27,7 +27,7 @@ class Interactive:
     Args:
         generator: the model.
         seed: the text to begin with.
-        config: how the model draws when it is asked to.
+        settings: how the model draws when it is asked to.
         choices: how many next tokens to show.
         ask: reads a line from the person; raises EOFError at the end of input.
     """
@@ -36,11 +36,11 @@ class Interactive:
         self,
         generator: Generator,
         seed: str,
-        config: SamplingConfig,
+        settings: SamplingSettings,
         choices: int,
         ask: Callable[[str], str],
     ) -> None:
-        self._generator, self._config = generator, config
+        self._generator, self._config = generator, settings
         self._choices, self._ask = choices, ask
         self._texts = [seed]
 
@@ -127,5 +127,5 @@ class Interactive:
         """What the model goes on with; every turn draws with another random seed."""
         number = self._config.random_seed
         seed = None if number is None else number + len(self._texts) - 1
-        config = replace(self._config, length=length, random_seed=seed, force=(), beam_size=None)
-        return (piece.text for piece in self._generator.pieces(self.text, config))
+        settings = replace(self._config, length=length, random_seed=seed, force=(), beam_size=None)
+        return (piece.text for piece in self._generator.pieces(self.text, settings))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import textgen
 from textgen.commands.output import DIVIDER, output, shaded
-from textgen.settings.definitions import DEFAULT_FOLDER, SamplingConfig
+from textgen.settings.definitions import DEFAULT_FOLDER, SamplingSettings
 from textgen.settings.fields import ArgumentParser, numbers
 from textgen.support import console
 from textgen.support.errors import TextgenError
@@ -30,22 +30,22 @@ def main() -> None:
     from textgen.support.parallel import single_threaded_blas  # only now: --help needs no library
 
     refuse_contradictions(arguments)
-    config = SamplingConfig.from_flags(arguments)
-    if config.random_seed is None:
-        config = replace(config, random_seed=secrets.randbits(32))
+    settings = SamplingSettings.from_flags(arguments)
+    if settings.random_seed is None:
+        settings = replace(settings, random_seed=secrets.randbits(32))
     generator = loaded(arguments)
-    seed = chosen_seed(generator, arguments, config)
+    seed = chosen_seed(generator, arguments, settings)
     with output(arguments.output) as stream, single_threaded_blas():
         echo = "" if arguments.no_echo else console.paint(seed, "cyan", stream)
         if arguments.interactive:
             from textgen.commands.interactive import Interactive
 
-            together = Interactive(generator, seed, config, arguments.interactive, ask)
+            together = Interactive(generator, seed, settings, arguments.interactive, ask)
             write_together(together, echo, stream)
         elif arguments.num_samples > 1 or arguments.json:
-            write_many(generator, seed, config, arguments, echo, stream)
+            write_many(generator, seed, settings, arguments, echo, stream)
         else:
-            pieces = generator.pieces(seed, config, scored=arguments.color)
+            pieces = generator.pieces(seed, settings, scored=arguments.color)
             write_one(pieces, arguments.color, echo, stream)
 
 
@@ -56,7 +56,7 @@ def parse() -> argparse.Namespace:
         epilog='example: python sample.py --data-dir data/mine --seed "once upon" --diversity 0.5',
     )
     _add_source_flags(parser)
-    SamplingConfig.add_flags(parser)
+    SamplingSettings.add_flags(parser)
     _add_output_flags(parser)
     return parser.parse_args()
 
@@ -143,7 +143,7 @@ def loaded(arguments: argparse.Namespace) -> textgen.Generator:
 
 
 def chosen_seed(
-    generator: textgen.Generator, arguments: argparse.Namespace, config: SamplingConfig
+    generator: textgen.Generator, arguments: argparse.Namespace, settings: SamplingSettings
 ) -> str:
     """The seed that was given, with a warning for what the model does not know, or a line start."""
     if arguments.seed_file is not None:
@@ -151,7 +151,7 @@ def chosen_seed(
     elif arguments.seed is not None:
         seed = str(arguments.seed)
     else:
-        return random.Random(config.random_seed).choice(generator.line_starts or ("",))
+        return random.Random(settings.random_seed).choice(generator.line_starts or ("",))
     unknown = generator.tokenizer.unknown(seed)
     if unknown:
         listed = ", ".join(map(repr, unknown[:10])) + (", ..." if len(unknown) > 10 else "")
@@ -187,15 +187,17 @@ def write_one(pieces: Iterator[Piece], color: bool, echo: str, stream: TextIO) -
 def write_many(
     generator: textgen.Generator,
     seed: str,
-    config: SamplingConfig,
+    settings: SamplingSettings,
     arguments: argparse.Namespace,
     echo: str,
     stream: TextIO,
 ) -> None:
     """Write several texts, or JSON, when they are complete."""
-    total = max(config.length, 0) * arguments.num_samples
+    total = max(settings.length, 0) * arguments.num_samples
     with console.bar("{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} tokens", total) as bar:
-        samples = generator.samples(arguments.num_samples, seed, config, arguments.json, bar.update)
+        samples = generator.samples(
+            arguments.num_samples, seed, settings, arguments.json, bar.update
+        )
         for number, sample in enumerate(samples):
             if arguments.json:
                 stream.write(json.dumps(sample.to_dict(), ensure_ascii=False) + "\n")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from textgen.settings.definitions import DEFAULT_FOLDER
 from textgen.settings.fields import ArgumentParser
-from textgen.settings.server import HEADER_BYTES, ServerConfig
+from textgen.settings.server import HEADER_BYTES, ServerSettings
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.support.parallel import single_threaded_blas
@@ -37,17 +37,17 @@ def main(argv: Sequence[str]) -> None:
         "--data-dir", metavar="FOLDER", type=Path, action="append",
         help=f"folder with a model; repeat the flag for more (default: {DEFAULT_FOLDER})",
     )  # fmt: skip
-    ServerConfig.add_flags(parser)
+    ServerSettings.add_flags(parser)
     arguments = parser.parse_args(argv)
-    config = ServerConfig.from_flags(arguments)
-    if config.api_key is None:
-        config = replace(config, api_key=os.environ.get(KEY_VARIABLE) or None)
+    settings = ServerSettings.from_flags(arguments)
+    if settings.api_key is None:
+        settings = replace(settings, api_key=os.environ.get(KEY_VARIABLE) or None)
     check_installed()
     from textgen.server import log
 
-    with listening(config) as listener:
+    with listening(settings) as listener:
         log.set_up()
-        serve(arguments.data_dir or [DEFAULT_FOLDER], config, listener)
+        serve(arguments.data_dir or [DEFAULT_FOLDER], settings, listener)
 
 
 def check_installed() -> None:
@@ -58,16 +58,16 @@ def check_installed() -> None:
         raise TextgenError(f"serve needs {names}. Install what is missing: pip install {names}")
 
 
-def listening(config: ServerConfig) -> socket.socket:
-    """A socket that listens where `config` says. Raises TextgenError."""
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+def listening(settings: ServerSettings) -> socket.socket:
+    """A socket that listens where `settings` says. Raises TextgenError."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        return socket.create_server((config.host, config.port), family=family, backlog=BACKLOG)
+        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
     except (OSError, UnicodeError) as error:  # the latter for names like "a..b"
         reason = getattr(error, "strerror", None) or error
         raise TextgenError(
-            f"cannot listen on {config.host} port {config.port} ({reason}). Choose another --host,"
-            " or another --port; 0 is any that is free"
+            f"cannot listen on {settings.host} port {settings.port} ({reason}). Choose another"
+            " --host, or another --port; 0 is any that is free"
         ) from error
 
 
@@ -77,7 +77,7 @@ def address_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def serve(folders: Sequence[Path], config: ServerConfig, listener: socket.socket) -> None:
+def serve(folders: Sequence[Path], settings: ServerSettings, listener: socket.socket) -> None:
     """Serve the models of `folders` until Ctrl-C or SIGTERM.
 
     Raises:
@@ -87,7 +87,7 @@ def serve(folders: Sequence[Path], config: ServerConfig, listener: socket.socket
     from textgen.server.service import Service
 
     with single_threaded_blas():
-        service = Service(folders, config)
+        service = Service(folders, settings)
         console.say(f"serving {', '.join(service.models.by_name)} on {address_of(listener)}")
         signal.signal(signal.SIGTERM, _stop)
         _run(service, listener)
@@ -110,10 +110,10 @@ def _run(service: "Service", listener: socket.socket) -> None:
             service.post([service.close])
             super().handle_exit(sig, frame)
 
-    config = service.config
-    settings = uvicorn.Config(
+    settings = service.settings
+    options = uvicorn.Config(
         build_app(service),
-        http=bounded(config),
+        http=bounded(settings),
         ws="none",
         loop="asyncio",
         lifespan="on",
@@ -121,8 +121,8 @@ def _run(service: "Service", listener: socket.socket) -> None:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=int(config.idle_seconds) + 1,
-        timeout_graceful_shutdown=int(config.grace_seconds) + 2,
+        timeout_keep_alive=int(settings.idle_seconds) + 1,
+        timeout_graceful_shutdown=int(settings.grace_seconds) + 2,
         h11_max_incomplete_event_size=HEADER_BYTES,
     )
-    Server(settings).run(sockets=[listener])
+    Server(options).run(sockets=[listener])

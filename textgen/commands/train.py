@@ -9,12 +9,12 @@ from pathlib import Path
 from textgen.settings import yaml_file
 from textgen.settings.definitions import (
     DEFAULT_FOLDER,
-    ModelConfig,
-    TokenizerConfig,
-    TrainingConfig,
+    ModelSettings,
+    TokenizerSettings,
+    TrainingSettings,
 )
 from textgen.settings.fields import ArgumentParser
-from textgen.settings.server import ServerConfig
+from textgen.settings.server import ServerSettings
 from textgen.support import console
 from textgen.training.layout import wanted
 
@@ -54,23 +54,23 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         " repeats its run",
     )  # fmt: skip
     parser.add_argument(
-        "--serve", metavar="PORT", type=int, nargs="?", const=ServerConfig.port,
+        "--serve", metavar="PORT", type=int, nargs="?", const=ServerSettings.port,
         help="show the run on a page of this machine while it lasts (port"
-        f" {ServerConfig.port}); see also python -m textgen serve",
+        f" {ServerSettings.port}); see also python -m textgen serve",
     )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
     parser.add_argument(
         "--verbose", action="store_true", help="say all settings, and more about each epoch"
     )
-    for kind in (TokenizerConfig, ModelConfig, TrainingConfig):
+    for kind in (TokenizerSettings, ModelSettings, TrainingSettings):
         kind.add_flags(parser)
     _add_worker_flags(parser)
     arguments = yaml_file.merged(parser, parser.parse_args(argv))
     arguments.data_dir = Path(arguments.data_dir or DEFAULT_FOLDER)
-    for kind in (TokenizerConfig, ModelConfig, TrainingConfig):
+    for kind in (TokenizerSettings, ModelSettings, TrainingSettings):
         kind.from_flags(arguments)  # refuses values out of range, at once
     if arguments.serve is not None:
-        ServerConfig.check("port", arguments.serve, "--serve")
+        ServerSettings.check("port", arguments.serve, "--serve")
     return arguments
 
 

@@ -1,10 +1,10 @@
-"""What a `SamplingConfig` means for a tokenizer: texts become token ids."""
+"""What a `SamplingSettings` means for a tokenizer: texts become token ids."""
 
 from collections import deque
 from collections.abc import Sequence
 
 from textgen.generation.sampling import Rules
-from textgen.settings.definitions import SamplingConfig
+from textgen.settings.definitions import SamplingSettings
 from textgen.support.errors import TextgenError
 from textgen.tokens.tokenizers import UNKNOWN_ID, Tokenizer
 
@@ -12,7 +12,7 @@ CLOSING = "\"'”’»)]"
 """What may stand between the mark that ends a sentence and the end of its token."""
 
 
-def rules_of(config: SamplingConfig, tokenizer: Tokenizer) -> Rules:
+def rules_of(settings: SamplingSettings, tokenizer: Tokenizer) -> Rules:
     """The rules for drawing tokens.
 
     The unknown token is always banned; a text that would need it cannot appear anyway.
@@ -20,18 +20,18 @@ def rules_of(config: SamplingConfig, tokenizer: Tokenizer) -> Rules:
     Raises:
         TextgenError: if a banned text has no token.
     """
-    temperature = config.temperature if config.sample_mode != "argmax" else 0.0
-    banned = [_ids("--ban", text, tokenizer) for text in config.ban]
+    temperature = settings.temperature if settings.sample_mode != "argmax" else 0.0
+    banned = [_ids("--ban", text, tokenizer) for text in settings.ban]
     banned = [(UNKNOWN_ID,), *(ids for ids in banned if UNKNOWN_ID not in ids)]
     return Rules(
         temperatures=temperature if isinstance(temperature, tuple) else (temperature,),
-        top_k=config.top_k,
-        top_p=config.top_p,
-        min_p=config.min_p,
-        repetition_penalty=config.repetition_penalty,
-        repetition_window=config.repetition_window,
+        top_k=settings.top_k,
+        top_p=settings.top_p,
+        min_p=settings.min_p,
+        repetition_penalty=settings.repetition_penalty,
+        repetition_window=settings.repetition_window,
         banned=tuple(banned),
-        drawn_after=boundaries(tokenizer) if config.sample_mode == "spaces" else None,
+        drawn_after=boundaries(tokenizer) if settings.sample_mode == "spaces" else None,
     )
 
 

@@ -19,7 +19,7 @@ from textgen.generation.sampling import next_probabilities
 from textgen.generation.texts import Piece, Text, Texts
 from textgen.model import checkpoint
 from textgen.model.network import Network
-from textgen.settings.definitions import SamplingConfig
+from textgen.settings.definitions import SamplingSettings
 from textgen.support.errors import TextgenError
 from textgen.support.parallel import side_by_side, single_threaded_blas
 from textgen.tokens.tokenizers import Tokenizer
@@ -44,18 +44,19 @@ class Sample:
     """The number that makes this text again, alone."""
     mean_log_probability: float | None
     """Nats per token, as the model has it before all filters; None unless scored."""
-    config: SamplingConfig
+    settings: SamplingSettings
 
     def to_dict(self) -> dict[str, Any]:
         """Built-in values only, for JSON."""
-        return asdict(self)
+        values = asdict(self)
+        return values | {"config": values.pop("settings")}
 
     @classmethod
     def of(cls, text: Text, written: str) -> "Sample":
         """The record of a finished text."""
         number, total = len(text.writer.ids), text.log_probability
         mean = total / number if number and not math.isnan(total) else None
-        return cls(text.seed, written, number, text.config.random_seed or 0, mean, text.config)
+        return cls(text.seed, written, number, text.settings.random_seed or 0, mean, text.settings)
 
 
 class Generator:
@@ -119,8 +120,8 @@ class Generator:
     def generate(
         self,
         seed: str = "",
-        length: int = SamplingConfig.length,
-        temperature: float | tuple[float, ...] = SamplingConfig.temperature,
+        length: int = SamplingSettings.length,
+        temperature: float | tuple[float, ...] = SamplingSettings.temperature,
         random_seed: int | None = None,
         **controls: Any,
     ) -> str:
@@ -130,9 +131,9 @@ class Generator:
             seed: the text before; characters or words that the vocabulary lacks are read as
                 unknown. With an empty seed the text starts like a new line.
             length: tokens (characters or words) to make.
-            temperature: see `SamplingConfig`.
+            temperature: see `SamplingSettings`.
             random_seed: the same number gives the same text.
-            controls: further settings of `SamplingConfig`.
+            controls: further settings of `SamplingSettings`.
 
         Returns:
             The new text, without the seed.
@@ -147,14 +148,14 @@ class Generator:
             >>> model.generate("The ", length=20, temperature=0, ban=["e"]).count("e")
             0
         """
-        config = _config(controls, length, temperature, random_seed)
-        return next(self.samples(1, seed, config)).text
+        settings = _config(controls, length, temperature, random_seed)
+        return next(self.samples(1, seed, settings)).text
 
     def stream(
         self,
         seed: str = "",
-        length: int = SamplingConfig.length,
-        temperature: float | tuple[float, ...] = SamplingConfig.temperature,
+        length: int = SamplingSettings.length,
+        temperature: float | tuple[float, ...] = SamplingSettings.temperature,
         random_seed: int | None = None,
         **controls: Any,
     ) -> Iterator[str]:
@@ -169,16 +170,18 @@ class Generator:
         pieces = self.pieces(seed, _config(controls, length, temperature, random_seed))
         return (piece.text for piece in pieces if piece.text)
 
-    def pieces(self, seed: str, config: SamplingConfig, scored: bool = False) -> Iterator[Piece]:
+    def pieces(
+        self, seed: str, settings: SamplingSettings, scored: bool = False
+    ) -> Iterator[Piece]:
         """What each token adds to the text.
 
         Args:
             seed: the text before.
-            config: the settings.
+            settings: the settings.
             scored: whether to compute each token's probability.
         """
-        text = Text(seed, config, self.tokenizer, 0 if scored else None)
-        if config.beam_size is not None:
+        text = Text(seed, settings, self.tokenizer, 0 if scored else None)
+        if settings.beam_size is not None:
             return iter([self._search(text)])
         texts = Texts(self.network)
         texts.add([text])
@@ -193,7 +196,7 @@ class Generator:
         self,
         count: int,
         seed: str,
-        config: SamplingConfig,
+        settings: SamplingSettings,
         scored: bool = False,
         progress: Callable[[int], object] = lambda tokens: None,
     ) -> Iterator[Sample]:
@@ -205,7 +208,7 @@ class Generator:
         Args:
             count: how many.
             seed: the text before all of them.
-            config: the settings.
+            settings: the settings.
             scored: whether to compute the mean log-probabilities.
             progress: called with the number of tokens made since the last call, from any thread.
 
@@ -213,16 +216,16 @@ class Generator:
             TextgenError: if a text would never end, or on controls that do not go together.
 
         Example:
-            >>> config = textgen.SamplingConfig(length=20, random_seed=7)
+            >>> config = textgen.SamplingSettings(length=20, random_seed=7)
             >>> one, other = textgen.load(folder).samples(2, "The ", config)
             >>> one.random_seed, other.random_seed, len(one.text)
             (7, 8, 20)
         """
-        _refuse_endless(config)
-        if config.beam_size is not None and count > 1:
+        _refuse_endless(settings)
+        if settings.beam_size is not None and count > 1:
             raise TextgenError("--beam-size finds one text. Leave --num-samples away")
-        first = secrets.randbits(32) if config.random_seed is None else config.random_seed
-        configs = (replace(config, random_seed=first + number) for number in range(count))
+        first = secrets.randbits(32) if settings.random_seed is None else settings.random_seed
+        configs = (replace(settings, random_seed=first + number) for number in range(count))
         alternatives = 0 if scored else None
         texts = (Text(seed, each, self.tokenizer, alternatives) for each in configs)
         return self._samples(texts, progress)
@@ -232,7 +235,7 @@ class Generator:
     ) -> Iterator[Sample]:
         """The samples of texts that differ in their random seeds only."""
         while together := list(islice(texts, AT_ONCE)):
-            if together[0].config.beam_size is not None:
+            if together[0].settings.beam_size is not None:
                 written = [self._search(text).text for text in together]
             else:
                 with single_threaded_blas():
@@ -251,7 +254,7 @@ class Generator:
         texts.add(together)
         while texts.open and not given_up.is_set():
             made = sum(len(text.writer.ids) for text in together)
-            steps = min(BLOCK, together[0].config.length - len(texts.open[0].writer.ids))
+            steps = min(BLOCK, together[0].settings.length - len(texts.open[0].writer.ids))
             for text, piece in texts.advance(steps):
                 pieces[text].append(piece.text)
             progress(sum(len(text.writer.ids) for text in together) - made)
@@ -259,27 +262,27 @@ class Generator:
 
     def _search(self, text: Text) -> Piece:
         """The text that beam search finds."""
-        config = text.config
-        _refuse_endless(config)
-        if config.force:
+        settings = text.settings
+        _refuse_endless(settings)
+        if settings.force:
             raise TextgenError("--beam-size draws nothing and cannot --force. Leave one of them")
-        if config.length == 0:
+        if settings.length == 0:
             return Piece("", 0.0, [])
 
         def is_over(ids: list[int]) -> bool:
-            if not (config.stop or config.until_paragraph):
+            if not (settings.stop or settings.until_paragraph):
                 return False
-            trial = Text(text.seed, replace(config, length=-1), self.tokenizer).writer
+            trial = Text(text.seed, replace(settings, length=-1), self.tokenizer).writer
             trial.push(ids)
             return trial.finished
 
         found = beam_search(
-            self.network, text.prompt, text.rules, config.length, config.beam_size or 1, is_over
+            self.network, text.prompt, text.rules, settings.length, settings.beam_size or 1, is_over
         )
         return text.take(found.ids, [found.score] * len(found.ids))
 
     def next_tokens(
-        self, seed: str, count: int, config: SamplingConfig | None = None
+        self, seed: str, count: int, settings: SamplingSettings | None = None
     ) -> list[tuple[str, float]]:
         """The `count` likeliest tokens to follow `seed`, with their probabilities.
 
@@ -290,7 +293,7 @@ class Generator:
             >>> likeliest[1] >= second[1]
             True
         """
-        text = Text(seed, config or SamplingConfig(), self.tokenizer)
+        text = Text(seed, settings or SamplingSettings(), self.tokenizer)
         prompt = text.prompt[np.newaxis]
         logits = self.network.stepper(prompt).logits
         recent = last_ids(prompt, text.rules.memory)
@@ -305,14 +308,14 @@ def _config(
     length: int,
     temperature: float | tuple[float, ...],
     random_seed: int | None,
-) -> SamplingConfig:
+) -> SamplingSettings:
     named = {"length": length, "temperature": temperature, "random_seed": random_seed}
-    return SamplingConfig.from_dict(named | controls)
+    return SamplingSettings.from_dict(named | controls)
 
 
-def _refuse_endless(config: SamplingConfig) -> None:
-    if config.length < 0:
+def _refuse_endless(settings: SamplingSettings) -> None:
+    if settings.length < 0:
         raise TextgenError(
             f"--length must be at least 0 here, where the text is needed whole."
-            f" Received: {config.length}"
+            f" Received: {settings.length}"
         )

@@ -21,8 +21,8 @@ def common_tokenizer(parts: Sequence[Tokenizer]) -> Tokenizer:
     """
     first = parts[0]
     for other in parts[1:]:
-        if other.config != first.config:
-            one, another = first.config.to_dict(), other.config.to_dict()
+        if other.settings != first.settings:
+            one, another = first.settings.to_dict(), other.settings.to_dict()
             flags = ["--" + name.replace("_", "-") for name in one if one[name] != another[name]]
             raise TextgenError(
                 f"the models do not fit together: trained with different {', '.join(flags)}. Mix"

@@ -31,7 +31,7 @@ class NoTokenLeftError(TextgenError):
 
 @dataclass(frozen=True)
 class Rules:
-    """A `SamplingConfig` as it applies to one vocabulary, in token ids.
+    """A `SamplingSettings` as it applies to one vocabulary, in token ids.
 
     Streams with equal rules are sampled together.
     """

@@ -8,7 +8,7 @@ import numpy as np
 from textgen.generation.batch import Batch, Model, Stepper
 from textgen.generation.controls import Forced, rules_of
 from textgen.generation.writer import Writer
-from textgen.settings.definitions import SamplingConfig
+from textgen.settings.definitions import SamplingSettings
 from textgen.support.arrays import Ids
 from textgen.tokens.tokenizers import Tokenizer
 
@@ -49,7 +49,7 @@ class Text:
 
     Args:
         seed: the text before; the unknown is read as unknown, and an empty seed as a new line.
-        config: how the text is written, and where it ends.
+        settings: how the text is written, and where it ends.
         tokenizer: the tokenizer of the model that will write it.
         alternatives: how many of the likeliest tokens to tell with each token; 0: only the
             probability of what is written; None: nothing.
@@ -68,20 +68,20 @@ class Text:
     def __init__(
         self,
         seed: str,
-        config: SamplingConfig,
+        settings: SamplingSettings,
         tokenizer: Tokenizer,
         alternatives: int | None = None,
         first: Sequence[int] = (),
     ) -> None:
-        self.seed, self.config = seed, config
+        self.seed, self.settings = seed, settings
         self.alternatives, self.first = alternatives, first
         self.prompt: Ids
         self.prompt, decoder = tokenizer.prompt(seed or "\n")
-        self.rules = rules_of(config, tokenizer)
+        self.rules = rules_of(settings, tokenizer)
         self.writer = Writer(
-            tokenizer.vocabulary, decoder, config.length, config.stop, config.until_paragraph
+            tokenizer.vocabulary, decoder, settings.length, settings.stop, settings.until_paragraph
         )
-        self.forced = Forced(config.force, config.length, tokenizer) if config.force else None
+        self.forced = Forced(settings.force, settings.length, tokenizer) if settings.force else None
         self.log_probability = 0.0
 
     @property
@@ -142,7 +142,7 @@ class Texts:
         unfinished = [text for text in texts if not text.writer.finished]
         if unfinished:
             first = unfinished[0]
-            generators = [np.random.default_rng(text.config.random_seed) for text in unfinished]
+            generators = [np.random.default_rng(text.settings.random_seed) for text in unfinished]
             self._batch.add(first.prompt, first.rules, generators, first.alternatives, stepper)
             self.open += unfinished
 

@@ -149,4 +149,4 @@ CELLS = {
     "gru": Cell("gru", "gru_cell", 3, 2, False, gru_step, _gru_by_gate),
     "rnn": Cell("rnn", "simple_rnn_cell", 1, 1, False, rnn_step, _rnn_by_gate),
 }
-"""By `ModelConfig.cell`."""
+"""By `ModelSettings.cell`."""

@@ -21,7 +21,7 @@ import h5py
 from textgen.model import safe_pickle
 from textgen.model.network import weight_shapes
 from textgen.model.weights_file import WeightsFile
-from textgen.settings.definitions import ModelConfig, TrainingConfig
+from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.support.arrays import Array
 from textgen.support.errors import TextgenError
 from textgen.support.files import make_folder, replacing, write_atomic
@@ -42,9 +42,9 @@ MAX_TEXT = 1000
 class Metadata:
     """What has to be known of a model besides its weights."""
 
-    model: ModelConfig
+    model: ModelSettings
     tokenizer: Tokenizer
-    training: TrainingConfig
+    training: TrainingSettings
     results: dict[str, float]
     """Epoch, step, seconds and losses at the moment of writing."""
     line_starts: list[str] = field(default_factory=list)
@@ -72,9 +72,9 @@ class Metadata:
         if missing:
             raise TextgenError(f"it has no {missing[0]}")
         return cls(
-            model=ModelConfig.from_dict(values["model"]),
+            model=ModelSettings.from_dict(values["model"]),
             tokenizer=tokenizers.from_metadata(values["tokenizer"]),
-            training=TrainingConfig.from_dict(values["training"]),
+            training=TrainingSettings.from_dict(values["training"]),
             results=_results(values["results"]),
             line_starts=_line_starts(values["line_starts"]),
         )

@@ -13,11 +13,11 @@ import numpy.typing as npt
 from textgen.model import recurrent
 from textgen.model.backend import keras
 from textgen.model.network import NORM_EPSILON
-from textgen.settings.definitions import ModelConfig
+from textgen.settings.definitions import ModelSettings
 
 
 def build_model(
-    config: ModelConfig,
+    settings: ModelSettings,
     vocabulary_size: int,
     batch_size: int,
     random_seed: int | None = None,
@@ -26,8 +26,8 @@ def build_model(
     """Build `Embedding -> Dropout -> (cell -> Dropout) x num_layers -> Dense`.
 
     Dropout leaves out the same units at all steps of a sequence (Gal & Ghahramani 2016). What a
-    cell gives is normalized if `config.layer_norm` (Ba et al. 2016, here between the layers, so
-    that the cells stay what they are), and what it read is added if `config.residual` (He et al.
+    cell gives is normalized if `settings.layer_norm` (Ba et al. 2016, here between the layers, so
+    that the cells stay what they are), and what it read is added if `settings.residual` (He et al.
     2016), after its dropout.
 
     The model maps token ids (B, T), int32, any T, to logits (B, T, V), and carries its recurrent
@@ -35,27 +35,27 @@ def build_model(
     recurrent kernels (Saxe et al. 2014) and a forget bias of 1 (Jozefowicz et al. 2015).
 
     Args:
-        config: sizes of the layers.
+        settings: sizes of the layers.
         vocabulary_size: V.
         batch_size: B, fixed for the life of the model.
         random_seed: makes initial weights and dropout repeatable.
         layers: the module of the recurrent layers: `textgen.model.recurrent` or `keras.layers`.
 
     Example:
-        >>> model = build_model(ModelConfig(rnn_size=8), vocabulary_size=5, batch_size=2)
+        >>> model = build_model(ModelSettings(rnn_size=8), vocabulary_size=5, batch_size=2)
         >>> model(np.array([[1, 2, 3], [3, 2, 1]], np.int32)).shape  # (B, T, V)
         TensorShape([2, 3, 5])
     """
-    seeds = Seeds(random_seed, config.num_layers)
+    seeds = Seeds(random_seed, settings.num_layers)
     tokens = keras.Input(batch_shape=(batch_size, None), dtype="int32", name="tokens")
-    embedding = _embedding(config, vocabulary_size, seeds)
+    embedding = _embedding(settings, vocabulary_size, seeds)
     hidden = keras.layers.Dropout(
-        config.embedding_dropout, noise_shape=(None, 1, None), seed=seeds(),
+        settings.embedding_dropout, noise_shape=(None, 1, None), seed=seeds(),
         name="embedding_dropout",
     )(embedding(tokens))  # fmt: skip
-    for number in range(1, config.num_layers + 1):
-        hidden = _layer(config, number, hidden, seeds, layers)
-    if config.is_tied:
+    for number in range(1, settings.num_layers + 1):
+        hidden = _layer(settings, number, hidden, seeds, layers)
+    if settings.is_tied:
         output: keras.layers.Layer = TiedDense(embedding, name="logits")
     else:
         output = keras.layers.Dense(
@@ -77,34 +77,36 @@ class Seeds:
         return next(self._seeds)
 
 
-def _embedding(config: ModelConfig, vocabulary_size: int, seeds: Seeds) -> keras.layers.Embedding:
+def _embedding(
+    settings: ModelSettings, vocabulary_size: int, seeds: Seeds
+) -> keras.layers.Embedding:
     """Token vectors to be learned, or one-hot ones, which are the rows of the identity matrix."""
     initial = keras.initializers.RandomUniform(seed=seeds())
     return keras.layers.Embedding(
-        vocabulary_size, config.embedding_size or vocabulary_size, name="embedding",
-        embeddings_initializer=initial if config.embedding_size else "identity",
-        trainable=config.embedding_size > 0,
+        vocabulary_size, settings.embedding_size or vocabulary_size, name="embedding",
+        embeddings_initializer=initial if settings.embedding_size else "identity",
+        trainable=settings.embedding_size > 0,
     )  # fmt: skip
 
 
-def _layer(config: ModelConfig, number: int, inputs: Any, seeds: Seeds, layers: Any) -> Any:
+def _layer(settings: ModelSettings, number: int, inputs: Any, seeds: Seeds, layers: Any) -> Any:
     """Recurrent layer `number`, from 1, and what stands around it."""
-    kind = getattr(layers, {"lstm": "LSTM", "gru": "GRU", "rnn": "SimpleRNN"}[config.cell])
+    kind = getattr(layers, {"lstm": "LSTM", "gru": "GRU", "rnn": "SimpleRNN"}[settings.cell])
     hidden = kind(
-        config.rnn_size, return_sequences=True, stateful=True,
-        name=f"{config.cell}_{number}",
+        settings.rnn_size, return_sequences=True, stateful=True,
+        name=f"{settings.cell}_{number}",
         kernel_initializer=keras.initializers.GlorotUniform(seed=seeds()),
         recurrent_initializer=keras.initializers.Orthogonal(seed=seeds()),
-        recurrent_dropout=config.recurrent_dropout, seed=seeds.recurrent_dropout[number - 1],
+        recurrent_dropout=settings.recurrent_dropout, seed=seeds.recurrent_dropout[number - 1],
     )(inputs)  # fmt: skip
-    if config.layer_norm:
+    if settings.layer_norm:
         hidden = keras.layers.LayerNormalization(epsilon=NORM_EPSILON, name=f"norm_{number}")(
             hidden
         )
     hidden = keras.layers.Dropout(
-        config.dropout, noise_shape=(None, 1, None), seed=seeds(), name=f"dropout_{number}"
+        settings.dropout, noise_shape=(None, 1, None), seed=seeds(), name=f"dropout_{number}"
     )(hidden)
-    if config.is_residual(number - 1):
+    if settings.is_residual(number - 1):
         hidden = keras.layers.Add(name=f"residual_{number}")([hidden, inputs])
     return hidden
 
@@ -128,9 +130,9 @@ class TiedDense(keras.layers.Layer):
         return keras.ops.matmul(inputs, keras.ops.transpose(self.embedding.embeddings)) + self.bias
 
 
-def build_twin(config: ModelConfig, vocabulary_size: int) -> keras.Model:
+def build_twin(settings: ModelSettings, vocabulary_size: int) -> keras.Model:
     """Build the model that `model.h5` holds: stock Keras layers alone, untied, one row."""
-    untied = dataclasses.replace(config, tie_weights=False)
+    untied = dataclasses.replace(settings, tie_weights=False)
     return build_model(untied, vocabulary_size, batch_size=1, layers=keras.layers)
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from textgen.model.cells import CELLS, Gates
-from textgen.settings.definitions import ModelConfig
+from textgen.settings.definitions import ModelSettings
 from textgen.support.arrays import Array, Ids
 from textgen.support.errors import TextgenError
 
@@ -100,17 +100,17 @@ def layer_norm(x: Array, gamma: Array, beta: Array | None) -> Array:
     return normalized
 
 
-def weight_shapes(config: ModelConfig, vocabulary_size: int) -> dict[str, tuple[int, ...]]:
+def weight_shapes(settings: ModelSettings, vocabulary_size: int) -> dict[str, tuple[int, ...]]:
     """The shape of every trained array, by its path in the Keras model."""
-    kind, size = CELLS[config.cell], config.embedding_size or vocabulary_size
-    width = config.rnn_size
+    kind, size = CELLS[settings.cell], settings.embedding_size or vocabulary_size
+    width = settings.rnn_size
     shapes: dict[str, tuple[int, ...]] = {"embedding/embeddings": (vocabulary_size, size)}
-    for number in range(1, config.num_layers + 1):
+    for number in range(1, settings.num_layers + 1):
         cell = kind.path(number)
         shapes[f"{cell}/kernel"] = (size, kind.blocks * width)
         shapes[f"{cell}/recurrent_kernel"] = (width, kind.blocks * width)
         shapes[f"{cell}/bias"] = kind.bias_shape(width)
-        if config.layer_norm:
+        if settings.layer_norm:
             shapes[f"norm_{number}/gamma"] = shapes[f"norm_{number}/beta"] = (width,)
         size = width
     shapes["logits/kernel"] = (size, vocabulary_size)
@@ -124,21 +124,21 @@ class Network:
     Nothing is changed by a call, so one network serves any number of streams and threads.
 
     Args:
-        config: the sizes of the layers.
+        settings: the sizes of the layers.
         weights: the arrays of `weight_shapes`, by path.
 
     Raises:
         TextgenError: if an array is missing, has another shape, or holds NaN or infinity.
     """
 
-    def __init__(self, config: ModelConfig, weights: Mapping[str, Array]) -> None:
-        _check(config, weights)
-        self.config, self.cell = config, CELLS[config.cell]
+    def __init__(self, settings: ModelSettings, weights: Mapping[str, Array]) -> None:
+        _check(settings, weights)
+        self.settings, self.cell = settings, CELLS[settings.cell]
         self.vocabulary_size = len(weights["logits/bias"])
         self._embeddings = weights["embedding/embeddings"]
         self.layers: list[Layer] = []
         end = slice(0, 0)
-        for number in range(1, config.num_layers + 1):
+        for number in range(1, settings.num_layers + 1):
             layer = self._layer(number, weights, end)
             self.layers.append(layer)
             end = (layer.after or layer).gives
@@ -159,7 +159,7 @@ class Network:
         kernel, recurrent_kernel, bias = self.cell.by_gate(
             weights[f"{path}/kernel"], weights[f"{path}/recurrent_kernel"], weights[f"{path}/bias"]
         )
-        gives = slice(inputs.stop, inputs.stop + self.config.rnn_size)
+        gives = slice(inputs.stop, inputs.stop + self.settings.rnn_size)
         after = self._after(number, weights, inputs, gives)
         if number == 1:
             self._kernel, self._bias = kernel, bias
@@ -170,22 +170,22 @@ class Network:
     def _after(
         self, number: int, weights: Mapping[str, Array], inputs: slice, gives: slice
     ) -> After | None:
-        adds = self.config.is_residual(number - 1)
-        if not adds and not self.config.layer_norm:
+        adds = self.settings.is_residual(number - 1)
+        if not adds and not self.settings.layer_norm:
             return None
-        columns = slice(gives.stop, gives.stop + self.config.rnn_size)
+        columns = slice(gives.stop, gives.stop + self.settings.rnn_size)
         gamma, beta = (weights.get(f"norm_{number}/{name}") for name in ("gamma", "beta"))
         return After(inputs, columns, adds, gamma, beta)
 
     def initial_state(self, batch_size: int) -> State:
         """The state before any token: zeros."""
-        memories = self.config.num_layers if self.cell.has_memory else 0
-        cells = np.zeros((memories, batch_size, self.config.rnn_size), np.float32)
+        memories = self.settings.num_layers if self.cell.has_memory else 0
+        cells = np.zeros((memories, batch_size, self.settings.rnn_size), np.float32)
         return State(np.zeros((batch_size, self._output.stop), np.float32), tuple(cells))
 
     def buffer(self, rows: int) -> Gates:
         """What a step of a layer works in; all layers share one."""
-        return Gates.of(np.empty((self._kernel.shape[0], rows, self.config.rnn_size), np.float32))
+        return Gates.of(np.empty((self._kernel.shape[0], rows, self.settings.rnn_size), np.float32))
 
     def project(self, ids: Ids) -> Array:
         """What the first layer's gates receive from tokens: ids (N,) -> (gates, N, H)."""
@@ -303,8 +303,8 @@ class Stepper:
         self._set(logits, self._state.join(other._state))
 
 
-def _check(config: ModelConfig, weights: Mapping[str, Array]) -> None:
-    for path, shape in weight_shapes(config, len(weights["logits/bias"])).items():
+def _check(settings: ModelSettings, weights: Mapping[str, Array]) -> None:
+    for path, shape in weight_shapes(settings, len(weights["logits/bias"])).items():
         if path not in weights or weights[path].shape != shape:
             received = weights[path].shape if path in weights else "nothing"
             raise TextgenError(f"weights {path} must have shape {shape}. Received: {received}")

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from textgen.settings.definitions import ModelConfig, TrainingConfig
+from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.training import sizing
 from textgen.training.batches import tokens_needed
 from textgen.training.summary import weights_per_layer
@@ -43,7 +43,7 @@ def needs(settings: Mapping[str, Any], vocabulary_size: int, limits: Limits) -> 
         TextgenError: if its settings contradict each other.
     """
     given = argparse.Namespace(**settings)
-    model, training = ModelConfig.from_flags(given), TrainingConfig.from_flags(given)
+    model, training = ModelSettings.from_flags(given), TrainingSettings.from_flags(given)
     layers = weights_per_layer(model, vocabulary_size)
     weights = sum(count for _, count in layers.values())
     memory = sizing.memory_needed(model, training, vocabulary_size)

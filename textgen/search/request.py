@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from textgen.search import space
-from textgen.settings.definitions import ModelConfig, TokenizerConfig, TrainingConfig
+from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
 from textgen.settings.fields import as_flag
 from textgen.support.errors import TextgenError
 
-CONFIGS = (TokenizerConfig, ModelConfig, TrainingConfig)
+CONFIGS = (TokenizerSettings, ModelSettings, TrainingSettings)
 """What has the flags of train.py."""
 MINUTES = 2.0
 """For each trial, where neither --minutes nor --num-epochs is given."""

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from textgen.settings.definitions import ModelConfig, TrainingConfig
-from textgen.settings.fields import Config
+from textgen.settings.definitions import ModelSettings, TrainingSettings
+from textgen.settings.fields import Settings
 from textgen.settings.yaml_file import loaded
 from textgen.support.errors import TextgenError
 
@@ -41,9 +41,9 @@ SHARED = frozenset(
     ]
 )  # fmt: skip
 """Settings that say how long or on what to train, and what is kept: all trials share them."""
-SEARCHABLE: dict[str, type[Config]] = {
+SEARCHABLE: dict[str, type[Settings]] = {
     name: kind
-    for kind in (ModelConfig, TrainingConfig)
+    for kind in (ModelSettings, TrainingSettings)
     for name in kind.defaults(False).keys() - NO_FLAGS - SHARED
 }
 """The settings that may be searched, and where they belong."""
@@ -111,7 +111,7 @@ def _beside(share: float) -> dict[str, Any]:
 
 def _is_tied(base: Mapping[str, Any]) -> bool:
     sizes = ("tie_weights", "embedding_size", "rnn_size")
-    return ModelConfig(**{name: base[name] for name in sizes}).is_tied
+    return ModelSettings(**{name: base[name] for name in sizes}).is_tied
 
 
 def settled(
@@ -128,7 +128,7 @@ def settled(
         suggested: the ones that are tried.
         fixed: the ones that were asked for.
     """
-    settings = {**base, **TrainingConfig.completed(suggested), **suggested, **fixed}
+    settings = {**base, **TrainingSettings.completed(suggested), **suggested, **fixed}
     named = suggested.keys() | fixed.keys()
     if _is_tied(base) and "embedding_size" not in named:
         settings["embedding_size"] = settings["rnn_size"]

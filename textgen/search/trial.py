@@ -100,8 +100,8 @@ def _described(plan: Plan) -> dict[str, Any]:
     """A plan as built-in values: its settings, and what is known of the text."""
     from textgen.training.fit import with_random_seed
 
-    config, tokenizer = with_random_seed(plan.config), plan.corpus.tokenizer
-    settings = tokenizer.config.to_dict() | plan.model_config.to_dict() | config.to_dict()
+    training, tokenizer = with_random_seed(plan.settings), plan.corpus.tokenizer
+    settings = tokenizer.settings.to_dict() | plan.model_config.to_dict() | training.to_dict()
     return {
         "settings": {name: value for name, value in settings.items() if value is not None},
         "vocabulary_size": len(tokenizer.vocabulary),

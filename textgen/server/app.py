@@ -72,7 +72,7 @@ DOCUMENTATION = "/docs"
 
 def build_app(service: Service) -> ASGIApp:
     """The application, with everything that surrounds it."""
-    production = service.config.production
+    production = service.settings.production
     app = FastAPI(
         title="textgen",
         summary="Text from recurrent networks, as it is written.",
@@ -86,7 +86,7 @@ def build_app(service: Service) -> ASGIApp:
     _add_generation(app, service)
     _add_information(app, service)
     _add_pages(app, service)
-    return Guard(app, service.config, service.metrics)
+    return Guard(app, service.settings, service.metrics)
 
 
 def _handle_problems(app: FastAPI, production: bool) -> None:
@@ -125,21 +125,21 @@ def _add_information(app: FastAPI, service: Service) -> None:
     @app.get("/api/models", tags=["writing"], responses=KEY)
     async def models() -> ModelList:
         """What can write; the first one is the default."""
-        config = service.config
+        settings = service.settings
         shown = [
             ModelShown(
                 name=name,
                 ready=served.loaded is not None,
-                watched=config.watch,
+                watched=settings.watch,
                 **(served.loaded.facts if served.loaded else {}),
             )
             for name, served in service.models.by_name.items()
         ]
         return ModelList(
             models=shown,
-            max_length=config.max_length,
-            max_prompt=config.max_prompt,
-            documentation=None if config.production else DOCUMENTATION,
+            max_length=settings.max_length,
+            max_prompt=settings.max_prompt,
+            documentation=None if settings.production else DOCUMENTATION,
         )
 
     @app.get(
@@ -151,7 +151,7 @@ def _add_information(app: FastAPI, service: Service) -> None:
     ) -> Response:
         """With --watch: events `training`, with the rows of history.csv and the newest samples."""
         served = service.models.find(model)
-        if served is None or not service.config.watch:
+        if served is None or not service.settings.watch:
             raise RefusedError(404, "no training is watched here: start the service with --watch")
         return EventStream(_training_events(served.folder, service.closing))
 
@@ -184,7 +184,7 @@ def _add_generation(app: FastAPI, service: Service) -> None:
 
 def note(request: Request, service: Service, prompt: str) -> None:
     """What the log shall say of a request besides."""
-    facts = {"prompt": prompt} if service.config.log_prompts else {}
+    facts = {"prompt": prompt} if service.settings.log_prompts else {}
     request.scope["facts"] = {"prompt_length": len(prompt), **facts}
 
 
@@ -260,6 +260,6 @@ def _add_pages(app: FastAPI, service: Service) -> None:
         return FileResponse(STATIC / "docs.html")
 
     app.router.routes.insert(0, PageRoute("/", page))
-    if not service.config.production:
+    if not service.settings.production:
         app.router.routes.append(Route(DOCUMENTATION, documentation))
     app.mount("/static", PageFiles(directory=STATIC))

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from textgen.server.metrics import Metrics
 from textgen.server.problems import RefusedError
-from textgen.settings.server import HEADER_BYTES, ServerConfig
+from textgen.settings.server import HEADER_BYTES, ServerSettings
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
@@ -46,13 +46,13 @@ class Guard:
 
     Args:
         app: the application.
-        config: the limits and the key.
+        settings: the limits and the key.
         metrics: what is counted.
     """
 
-    def __init__(self, app: ASGIApp, config: ServerConfig, metrics: Metrics) -> None:
-        self._app, self._config, self._metrics = app, config, metrics
-        self._most_bytes = OTHER_BYTES + BYTES_PER_CHARACTER * config.max_prompt
+    def __init__(self, app: ASGIApp, settings: ServerSettings, metrics: Metrics) -> None:
+        self._app, self._config, self._metrics = app, settings, metrics
+        self._most_bytes = OTHER_BYTES + BYTES_PER_CHARACTER * settings.max_prompt
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

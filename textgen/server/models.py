@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from textgen.generation.generator import Generator
 from textgen.model import checkpoint
 from textgen.server.scheduler import Parcel, Scheduler
-from textgen.settings.server import ServerConfig
+from textgen.settings.server import ServerSettings
 from textgen.support.errors import TextgenError
 from textgen.support.files import stamp
 
@@ -87,7 +87,7 @@ class Models:
 
     Args:
         folders: the data directories; a model is called like its folder.
-        config: `watch` allows folders without a model.
+        settings: `watch` allows folders without a model.
         post: see `Scheduler`.
         count: called with a model's name and the number of tokens made.
 
@@ -98,15 +98,15 @@ class Models:
     def __init__(
         self,
         folders: Sequence[Path],
-        config: ServerConfig,
+        settings: ServerSettings,
         post: Callable[[list[Parcel]], object],
         count: Callable[[str, int], object],
     ) -> None:
         self.by_name: dict[str, Served] = {}
         for name, folder in named(folders).items():
-            scheduler = Scheduler(config, post, partial(count, name))
+            scheduler = Scheduler(settings, post, partial(count, name))
             self.by_name[name] = served = Served(name, folder, scheduler)
-            if not config.watch:
+            if not settings.watch:
                 served.load()
             else:
                 served.refresh()

@@ -11,7 +11,7 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from textgen.settings.server import ServerConfig
+from textgen.settings.server import ServerSettings
 
 FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 2\r\ncontent-length: 0\r\n"
@@ -45,7 +45,7 @@ class BoundedProtocol(H11Protocol):
     idle for longest makes room.
     """
 
-    def __init__(self, server_config: ServerConfig, *args: Any, **settings: Any) -> None:
+    def __init__(self, server_config: ServerSettings, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
         self._limits = server_config
         self._idle_since = self.loop.time()
@@ -123,6 +123,6 @@ class BoundedProtocol(H11Protocol):
             self.transport.close()
 
 
-def bounded(config: ServerConfig) -> Any:
+def bounded(settings: ServerSettings) -> Any:
     """What uvicorn makes connections with."""
-    return functools.partial(BoundedProtocol, config)
+    return functools.partial(BoundedProtocol, settings)

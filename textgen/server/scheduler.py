@@ -18,7 +18,7 @@ from textgen.generation.batch import Stepper
 from textgen.generation.generator import Generator
 from textgen.generation.sampling import NoTokenLeftError
 from textgen.generation.texts import Text, Texts, Token
-from textgen.settings.server import ServerConfig
+from textgen.settings.server import ServerSettings
 
 TURN = 0.02
 """Seconds that a turn should take: how long a newcomer waits for the steps under way."""
@@ -123,7 +123,7 @@ class Scheduler:
     When the model is replaced, texts that were begun go on with the old one beside the new.
 
     Args:
-        config: the limits.
+        settings: the limits.
         post: called from the scheduler's thread with the parcels of a turn, all at once because
             waking another thread is dear.
         count: called with the number of tokens made, every turn.
@@ -131,11 +131,11 @@ class Scheduler:
 
     def __init__(
         self,
-        config: ServerConfig,
+        settings: ServerSettings,
         post: Callable[[list[Parcel]], object],
         count: Callable[[int], object] = lambda tokens: None,
     ) -> None:
-        self._config, self._post, self._count = config, post, count
+        self._config, self._post, self._count = settings, post, count
         self._parcels: list[Parcel] = []
         self._lock = threading.Condition()
         self._queue: deque[Job] = deque()
@@ -305,16 +305,16 @@ class Scheduler:
 
         After such an error others must not have lost what the steps before it made.
         """
-        if any(job.text.config.ban for job in jobs):
+        if any(job.text.settings.ban for job in jobs):
             return 1
-        return min(self._steps, max(job.text.config.length - job.made for job in jobs))
+        return min(self._steps, max(job.text.settings.length - job.made for job in jobs))
 
     def _hand_over(self, job: Job, now: float) -> None:
         if not job.text.writer.finished:
             self._send(job, now)
             return
         del self._writing[job.text]
-        self._send(job, now, "length" if job.made == job.text.config.length else "stop")
+        self._send(job, now, "length" if job.made == job.text.settings.length else "stop")
 
     def _fail(self, job: Job, error: Exception) -> None:
         job.problem = str(error)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from textgen.settings.definitions import SamplingConfig
+from textgen.settings.definitions import SamplingSettings
 
 MOST_TEXTS, LONGEST_TEXT = 32, 200
 """Of each list of texts in a request: how many, and characters of each."""
@@ -17,16 +17,16 @@ LARGEST_SEED = 2**53 - 1
 """The largest whole number that JavaScript has exactly."""
 BOUNDS = {"at least": "ge", "above": "gt", "at most": "le", "below": "lt"}
 
-_FIELDS = {field.name: field for field in dataclasses.fields(SamplingConfig)}
+_FIELDS = {field.name: field for field in dataclasses.fields(SamplingSettings)}
 
 
 def bounds(name: str) -> dict[str, Any]:
-    """The range of a field of `SamplingConfig`, as pydantic says it."""
+    """The range of a field of `SamplingSettings`, as pydantic says it."""
     return {BOUNDS[words]: bound for words, bound in _FIELDS[name].metadata["bounds"].items()}
 
 
 def control(name: str, **limits: Any) -> Any:
-    """A field like the one of `SamplingConfig`, with some more limits."""
+    """A field like the one of `SamplingSettings`, with some more limits."""
     field = _FIELDS[name]
     default = list(field.default) if isinstance(field.default, tuple) else field.default
     described = field.metadata["help"].partition("; repeat the flag")[0].replace("--", "")
@@ -36,7 +36,7 @@ def control(name: str, **limits: Any) -> Any:
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_TEXT)]
 Temperature = Annotated[float, Field(**bounds("temperature"))]
 Temperatures = Annotated[list[Temperature], Field(min_length=1, max_length=MOST_TEMPERATURES)]
-TEMPERATURE = cast(float, SamplingConfig.temperature)
+TEMPERATURE = cast(float, SamplingSettings.temperature)
 LENGTH: Any = Field(200, ge=1, description="tokens (characters or words) to write")
 FIRST: Any = Field(None, description="a token of the vocabulary that the text shall begin with")
 
@@ -75,10 +75,10 @@ class Generate(BaseModel):
     )
     stream: bool = Field(False, description="answer with server-sent events")
 
-    def sampling(self, random_seed: int) -> SamplingConfig:
+    def sampling(self, random_seed: int) -> SamplingSettings:
         """The settings. Raises TextgenError."""
         values = {name: value for name, value in self.model_dump().items() if name in _FIELDS}
-        return SamplingConfig.from_dict(values | {"length": self.n, "random_seed": random_seed})
+        return SamplingSettings.from_dict(values | {"length": self.n, "random_seed": random_seed})
 
 
 SAMPLE_MODES = ("argmax", "sample", "spaces")

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from textgen.server.inbox import Post
 from textgen.server.metrics import Metrics
 from textgen.server.models import Models
-from textgen.settings.server import ServerConfig
+from textgen.settings.server import ServerSettings
 
 
 class Service:
@@ -18,23 +18,23 @@ class Service:
 
     Args:
         folders: the data directories.
-        config: the limits.
+        settings: the limits.
 
     Raises:
         TextgenError: if there is no model in a folder.
     """
 
-    def __init__(self, folders: Sequence[Path], config: ServerConfig) -> None:
-        self.config, self.metrics = config, Metrics()
+    def __init__(self, folders: Sequence[Path], settings: ServerSettings) -> None:
+        self.settings, self.metrics = settings, Metrics()
         self.post = Post()
-        self.models = Models(folders, config, self.post, self.metrics.count_tokens)
+        self.models = Models(folders, settings, self.post, self.metrics.count_tokens)
         self.metrics.watch(self.models)
         self.closing = asyncio.Event()
 
     def close(self) -> None:
         """Take no more requests, and let the running ones end; from the event loop's thread."""
         self.closing.set()
-        self.models.close(self.config.grace_seconds)
+        self.models.close(self.settings.grace_seconds)
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:

@@ -38,16 +38,16 @@ class Writing:
     """
 
     def __init__(self, text: Text, generator: Generator, served: Served, service: Service) -> None:
-        self.start = Start(model=served.name, random_seed=text.config.random_seed or 0)
+        self.start = Start(model=served.name, random_seed=text.settings.random_seed or 0)
         self.outcome: Outcome | None = None
         self._vocabulary = generator.tokenizer.vocabulary
         self._metrics, self._inbox = service.metrics, Inbox()
-        deadline = time.monotonic() + service.config.max_seconds
+        deadline = time.monotonic() + service.settings.max_seconds
         self._job = Job(generator, text, self._inbox.put, deadline)
         try:
             served.scheduler.submit(self._job)
         except BusyError:
-            problem = f"{service.config.max_queue} requests are waiting already; try again soon"
+            problem = f"{service.settings.max_queue} requests are waiting already; try again soon"
             raise RefusedError(429, problem, RETRY_SECONDS) from None
         except ClosingError:
             raise RefusedError(503, "the service is closing", RETRY_SECONDS) from None
@@ -116,22 +116,22 @@ def text_of(request: Generate, random_seed: int, generator: Generator) -> Text:
             first = tuple(tokenizer.ids([request.first]).tolist())
             if first == (UNKNOWN_ID,):
                 raise TextgenError(f"`first` is no {tokenizer.unit} that the model knows")
-        config = request.sampling(random_seed)
-        return Text(request.prompt, config, tokenizer, request.alternatives, first)
+        settings = request.sampling(random_seed)
+        return Text(request.prompt, settings, tokenizer, request.alternatives, first)
     except TextgenError as error:
         raise RefusedError(422, str(error).replace("--", "")) from None  # names of flags
 
 
 async def begin(request: Generate, service: Service) -> Writing:
     """Begin to write what is asked for. Raises RefusedError."""
-    config, models = service.config, service.models
+    settings, models = service.settings, service.models
     served = models.find(request.model)
     if served is None:
         raise RefusedError(404, f"no such model; there are: {', '.join(models.by_name)}")
-    if request.n > config.max_length:
-        raise RefusedError(422, f"n must be at most {config.max_length}")
-    if len(request.prompt) > config.max_prompt:
-        raise RefusedError(422, f"prompt must have at most {config.max_prompt} characters")
+    if request.n > settings.max_length:
+        raise RefusedError(422, f"n must be at most {settings.max_length}")
+    if len(request.prompt) > settings.max_prompt:
+        raise RefusedError(422, f"prompt must have at most {settings.max_prompt} characters")
     if served.loaded is None:
         raise RefusedError(
             503, f"{served.name} has no model yet: it is being trained", RETRY_SECONDS

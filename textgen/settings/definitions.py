@@ -1,7 +1,7 @@
 """Every setting of textgen, defined once: default, allowed range, help text.
 
 The command-line flags, the metadata saved with a model and `model.yaml` are all made from the
-fields of these frozen dataclasses. `--rnn-size` is `ModelConfig.rnn_size`, and so on.
+fields of these frozen dataclasses. `--rnn-size` is `ModelSettings.rnn_size`, and so on.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from textgen.settings.fields import Config, option
+from textgen.settings.fields import Settings, setting
 from textgen.support.errors import TextgenError
 
 DEFAULT_FOLDER = Path("data/tinyshakespeare")
@@ -19,32 +19,32 @@ MAX_VOCABULARY = 300_000
 
 
 @dataclass(frozen=True)
-class TokenizerConfig(Config):
+class TokenizerSettings(Settings):
     """How text becomes tokens, and which of them the vocabulary keeps.
 
     Example:
-        >>> TokenizerConfig(word_tokens=True, min_count=2).lowercase
+        >>> TokenizerSettings(word_tokens=True, min_count=2).lowercase
         False
     """
 
-    word_tokens: bool = option(
+    word_tokens: bool = setting(
         False, "model words instead of characters", group="how text becomes tokens"
     )
-    pristine_input: bool = option(
+    pristine_input: bool = setting(
         False,
         "take the text as it is: characters keep their case, words are what stands between"
         " white space (implies --pristine-output)",
     )
-    pristine_output: bool = option(
+    pristine_output: bool = setting(
         False, "join generated words with single spaces instead of setting them like prose"
     )
-    lowercase: bool = option(
+    lowercase: bool = setting(
         False, "lower the case of words too (characters are lowered unless --pristine-input)"
     )
-    max_vocab: int = option(
+    max_vocab: int = setting(
         50_000, "most tokens in the vocabulary, commonest first", minimum=2, maximum=MAX_VOCABULARY
     )
-    min_count: int | None = option(
+    min_count: int | None = setting(
         None,
         "times a token has to stand in the training text to be in the vocabulary (default: 1,"
         " or 2 for more than 50,000 words)",
@@ -81,55 +81,55 @@ DECAY_RATES = {"exponential": 0.97, "plateau": 0.5}
 
 
 @dataclass(frozen=True)
-class ModelConfig(Config):
+class ModelSettings(Settings):
     """The shape of the network.
 
-    Defaults of word models: see `TrainingConfig`.
+    Defaults of word models: see `TrainingSettings`.
 
     Example:
-        >>> ModelConfig(rnn_size=256, cell="gru").num_layers
+        >>> ModelSettings(rnn_size=256, cell="gru").num_layers
         2
-        >>> ModelConfig(rnn_size=0)
+        >>> ModelSettings(rnn_size=0)
         Traceback (most recent call last):
         textgen.support.errors.TextgenError: --rnn-size must be at least 1. Received: 0
     """
 
-    embedding_size: int = option(
+    embedding_size: int = setting(
         64, "numbers per token vector (D); 0: each token is one-hot", words=256, minimum=0,
         group="the model",
     )  # fmt: skip
-    rnn_size: int = option(128, "units per recurrent layer (H)", words=256, minimum=1)
-    num_layers: int = option(2, "recurrent layers", words=1, minimum=1, maximum=100)
-    dropout: float = option(
+    rnn_size: int = setting(128, "units per recurrent layer (H)", words=256, minimum=1)
+    num_layers: int = setting(2, "recurrent layers", words=1, minimum=1, maximum=100)
+    dropout: float = setting(
         0.0,
         "share of each layer's outputs dropped while training, the same ones at all steps of a"
         " sequence",
         words=0.5, minimum=0, below=1,
     )  # fmt: skip
-    embedding_dropout: float = option(
+    embedding_dropout: float = setting(
         0.0,
         "share of the numbers of token vectors dropped while training, likewise",
         words=0.3, minimum=0, below=1,
     )  # fmt: skip
-    tie_weights: bool = option(
+    tie_weights: bool = setting(
         False,
         "use the token vectors for the output too, where --embedding-size is --rnn-size: on"
         " Twain's words 8 epochs gave 4.01 nats, without 4.05 (2 epochs 4.39, without 4.34)",
         words=True,
     )
-    cell: str = option("lstm", "the kind of recurrent layer", choices=CELL_NAMES)
-    recurrent_dropout: float = option(
+    cell: str = setting("lstm", "the kind of recurrent layer", choices=CELL_NAMES)
+    recurrent_dropout: float = setting(
         0.0,
         "share of what a layer remembers from step to step that is dropped while training; slow,"
         " because such layers are Keras' own",
         minimum=0, below=1,
     )  # fmt: skip
-    residual: bool = option(
+    residual: bool = setting(
         False,
         "add what a layer reads to what it gives; for deep models: 4 x 128 on 400,000 characters of"
         " tinyshakespeare came to 1.89 nats in 2 epochs, without to 2.25",
     )
-    layer_norm: bool = option(
+    layer_norm: bool = setting(
         False, "normalize what each layer gives; for deep models: likewise 1.85 instead of 2.25"
     )
 
@@ -154,126 +154,126 @@ class ModelConfig(Config):
 
 
 @dataclass(frozen=True)
-class TrainingConfig(Config):
+class TrainingSettings(Settings):
     """How a model is trained.
 
     The defaults come from measurements, which the README lists under "Why these settings".
 
     Example:
-        >>> TrainingConfig(**TrainingConfig.defaults(word_tokens=True)).seq_length
+        >>> TrainingSettings(**TrainingSettings.defaults(word_tokens=True)).seq_length
         35
     """
 
-    batch_size: int = option(
+    batch_size: int = setting(
         32, "rows that are read side by side (B)", words=16, minimum=1,
         group="the text in batches",
     )  # fmt: skip
-    seq_length: int = option(50, "tokens between two updates (T)", words=35, minimum=1)
-    seq_step: int = option(
+    seq_length: int = setting(50, "tokens between two updates (T)", words=35, minimum=1)
+    seq_step: int = setting(
         25,
         "offset between two passes over the text: an epoch makes one pass from each of the"
         " tokens 0, step, 2 x step, ... below --seq-length",
         minimum=1,
     )
-    num_epochs: int = option(
+    num_epochs: int = setting(
         50,
         "epochs; each reads the text as often as --seq-step goes into --seq-length, or makes"
         " --steps-per-epoch steps",
         minimum=1, group="the length of the run",
     )  # fmt: skip
-    steps_per_epoch: int | None = option(
+    steps_per_epoch: int | None = setting(
         None,
         "steps in an epoch, after which models are saved, measured and sampled (default: those of"
         " going through the whole text)",
         minimum=1,
     )
-    minutes: float | None = option(
+    minutes: float | None = setting(
         None, "train for this wall time instead of --num-epochs, and choose the model and how it is"
         " trained for it, unless a size is given",
         above=0,
     )  # fmt: skip
-    patience: int | None = option(None, "stop after so many epochs without improvement", minimum=1)
-    save_every: int | None = option(
+    patience: int | None = setting(None, "stop after so many epochs without improvement", minimum=1)
+    save_every: int | None = setting(
         None, "steps between two savings of the full training state, beside one per minute",
         minimum=1,
     )  # fmt: skip
-    learning_rate: float = option(
+    learning_rate: float = setting(
         0.008,
         "peak learning rate; with --optimizer rmsprop 0.005, sgd 2 (for --cell rnn give 1),"
         " adagrad 0.06, adadelta 20",
         words=0.003, above=0, group="how the model learns",
     )  # fmt: skip
-    weight_decay: float = option(
+    weight_decay: float = setting(
         0.05,
         "every update shrinks the weights by this share of the learning rate; 0 with any"
         " --optimizer but adamw",
         minimum=0,
     )
-    optimizer: str = option(
+    optimizer: str = setting(
         "adamw", "how gradients become updates; sgd has momentum 0.9", choices=tuple(OPTIMIZERS)
     )
-    schedule: str | None = option(
+    schedule: str | None = setting(
         None,
         "what becomes of the learning rate (default: cosine to zero, or with --decay-rate"
         " exponential, once per epoch); plateau lowers it after two epochs without improvement",
         choices=SCHEDULES,
     )
-    decay_rate: float | None = option(
+    decay_rate: float | None = setting(
         None,
         "what the learning rate is multiplied by, each epoch (exponential: 0.97) or on a plateau"
         " (0.5)",
         above=0, maximum=1,
     )  # fmt: skip
-    warmup_steps: int = option(
+    warmup_steps: int = setting(
         100, "steps, at most a tenth of the run, in which the learning rate rises", minimum=0
     )
-    clip_norm: float = option(
+    clip_norm: float = setting(
         1.0, "largest norm of all gradients together; larger ones are scaled to it; 0: off",
         minimum=0,
     )  # fmt: skip
-    clip_value: float = option(
+    clip_value: float = setting(
         0.0, "largest size of each number in a gradient, cut before --clip-norm; 0: off", minimum=0
     )
-    l1: float = option(
+    l1: float = setting(
         0.0, "penalty on the sum of the sizes of all weights but biases, in nats", minimum=0
     )
-    l2: float = option(
+    l2: float = setting(
         0.0, "penalty on the sum of the squares of all weights but biases, in nats", minimum=0
     )
-    label_smoothing: float = option(
+    label_smoothing: float = setting(
         0.0,
         "share of the aim that is spread over the whole vocabulary; the losses that are shown are"
         " without it",
         minimum=0, below=1,
     )  # fmt: skip
-    init_from: str | None = option(
+    init_from: str | None = setting(
         None,
         "start from the model in another folder: its sizes, vocabulary and weights",
         metavar="FOLDER", group="what the run starts from",
     )  # fmt: skip
-    word2vec: str | None = option(
+    word2vec: str | None = setting(
         None,
         "start with the token vectors in a file of word2vec, GloVe or gensim; nothing in it is run",
         metavar="FILE",
     )
-    freeze_embeddings: bool = option(
+    freeze_embeddings: bool = setting(
         False, "leave the token vectors of --word2vec or --init-from as they are"
     )
-    random_seed: int | None = option(
+    random_seed: int | None = setting(
         None,
         "number that makes a run repeatable; drawn and recorded if not given",
         minimum=0,
         maximum=2**32 - 1,
     )
-    validation_split: float = option(
+    validation_split: float = setting(
         0.0, "share of the text held out, where there is no validate.txt", minimum=0, below=1,
         group="what is measured and shown",
     )  # fmt: skip
-    live_sample: bool = option(False, "print samples after every epoch")
-    print_every: int | None = option(
+    live_sample: bool = setting(False, "print samples after every epoch")
+    print_every: int | None = setting(
         None, "steps between two lines about the training, for logs", minimum=1
     )
-    tensorboard: bool = option(
+    tensorboard: bool = setting(
         False, "write logs for TensorBoard: figures per epoch, and samples as text"
     )
 
@@ -306,61 +306,61 @@ class TrainingConfig(Config):
 
 
 @dataclass(frozen=True)
-class SamplingConfig(Config):
+class SamplingSettings(Settings):
     """How a text is written: how each next token is drawn, and where the text ends.
 
     The logits go through, in this order (the order and the meanings of Hugging Face
     transformers' logits processors): repetition penalty, bans, temperature, top-k, top-p, min-p.
 
     Example:
-        >>> SamplingConfig(temperature=0.5, stop=("THE END",)).length
+        >>> SamplingSettings(temperature=0.5, stop=("THE END",)).length
         1000
     """
 
-    length: int = option(
+    length: int = setting(
         1000, "characters, or words, to make after the seed; -1: until Ctrl-C", minimum=-1,
         group="what is written",
     )  # fmt: skip
-    stop: tuple[str, ...] = option((), "end before this text; repeat the flag for more texts")
-    until_paragraph: bool = option(False, "end with the paragraph: before the next blank line")
-    ban: tuple[str, ...] = option((), "a text that must not appear; repeat the flag for more")
-    force: tuple[str, ...] = option(
+    stop: tuple[str, ...] = setting((), "end before this text; repeat the flag for more texts")
+    until_paragraph: bool = setting(False, "end with the paragraph: before the next blank line")
+    ban: tuple[str, ...] = setting((), "a text that must not appear; repeat the flag for more")
+    force: tuple[str, ...] = setting(
         (), "a text that must appear; several are spread over the length; repeat the flag for more"
     )
-    temperature: float | tuple[float, ...] = option(
+    temperature: float | tuple[float, ...] = setting(
         1.0,
         "temperature: lower is safer, higher wilder, 0 always the likeliest token; 0.2,0.8 takes"
         " turns from token to token",
         minimum=0, flags=("--diversity", "--temperature"), group="how each token is drawn",
     )  # fmt: skip
-    top_k: int | None = option(None, "draw among the K likeliest tokens only", minimum=1)
-    top_p: float | None = option(
+    top_k: int | None = setting(None, "draw among the K likeliest tokens only", minimum=1)
+    top_p: float | None = setting(
         None,
         "draw among the likeliest tokens that together have this probability",
         above=0,
         maximum=1,
     )
-    min_p: float | None = option(
+    min_p: float | None = setting(
         None,
         "draw among tokens at least this probable, as a share of the likeliest one's probability",
         minimum=0,
         maximum=1,
     )
-    repetition_penalty: float = option(
+    repetition_penalty: float = setting(
         1.0,
         "above 1: tokens of the last --repetition-window become less likely",
         above=0,
     )
-    repetition_window: int = option(
+    repetition_window: int = setting(
         64, "how many tokens the penalty looks back, seed included", minimum=1
     )
-    sample_mode: str = option(
+    sample_mode: str = setting(
         "sample",
         "sample: draw; argmax: always the likeliest token; spaces: draw after a space only (word"
         " models: after a sentence), so that words hold together",
         choices=("sample", "argmax", "spaces"),
     )
-    beam_size: int | None = option(
+    beam_size: int | None = setting(
         None, "search for the likeliest text, keeping N candidates, instead of drawing", minimum=1
     )
-    random_seed: int | None = option(None, "number that makes the text repeatable", minimum=0)
+    random_seed: int | None = setting(None, "number that makes the text repeatable", minimum=0)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, NoReturn, Self
 from textgen.support.errors import TextgenError
 
 
-def option(
+def setting(
     default: Any,
     help: str,
     *,
@@ -62,7 +62,7 @@ WITHIN = {
 METAVARS = {int: "N", float: "X", str: "TEXT"}
 
 
-class Config:
+class Settings:
     """What the configurations share: validation, plain dicts and flags.
 
     Raises:

@@ -2,50 +2,50 @@
 
 from dataclasses import dataclass
 
-from textgen.settings.fields import Config, option
+from textgen.settings.fields import Settings, setting
 
 HEADER_BYTES = 16_384
 """Of a request's head at most; more is answered with 431, or 400 where it is not complete."""
 
 
 @dataclass(frozen=True)
-class ServerConfig(Config):
+class ServerSettings(Settings):
     """Where the service listens and how much it does for whom."""
 
-    host: str = option(
+    host: str = setting(
         "127.0.0.1", "address to listen on; 0.0.0.0 lets other machines in", metavar="ADDRESS",
         group="where it listens",
     )  # fmt: skip
-    port: int = option(8080, "port to listen on; 0: any that is free", minimum=0, maximum=65535)
-    max_length: int = option(10_000, "most tokens of a request (`n`)", minimum=1, group="limits")
-    max_prompt: int = option(10_000, "most characters of a prompt", minimum=1)
-    max_running: int = option(128, "most requests that a model writes at once", minimum=1)
-    max_queue: int = option(
+    port: int = setting(8080, "port to listen on; 0: any that is free", minimum=0, maximum=65535)
+    max_length: int = setting(10_000, "most tokens of a request (`n`)", minimum=1, group="limits")
+    max_prompt: int = setting(10_000, "most characters of a prompt", minimum=1)
+    max_running: int = setting(128, "most requests that a model writes at once", minimum=1)
+    max_queue: int = setting(
         256, "most requests that wait for a model; one more is told to come back (429)", minimum=0
     )
-    max_seconds: float = option(
+    max_seconds: float = setting(
         120.0,
         "most seconds of a request; then its text ends, or (503) its waiting",
         above=0,
     )
-    max_connections: int = option(
+    max_connections: int = setting(
         500,
         "most connections; one more takes the place of the one that has been idle for longest, or"
         " is refused (503) where none is",
         minimum=1,
     )
-    idle_seconds: float = option(
+    idle_seconds: float = setting(
         10.0, "seconds in which a client must send its request, or take some of the answer",
         above=0,
     )  # fmt: skip
-    grace_seconds: float = option(
+    grace_seconds: float = setting(
         5.0, "seconds that running texts have to finish after Ctrl-C or SIGTERM", minimum=0
     )
-    api_key: str | None = option(
+    api_key: str | None = setting(
         None, "ask for this key, `Authorization: Bearer KEY`; better in TEXTGEN_API_KEY, because"
         " other users of a machine can see flags",
         metavar="KEY", group="who may see what",
     )  # fmt: skip
-    production: bool = option(False, "no API documentation, and no details of internal errors")
-    log_prompts: bool = option(False, "write prompts to the log too")
-    watch: bool = option(False, "show the training in each folder, live; it need not have a model")
+    production: bool = setting(False, "no API documentation, and no details of internal errors")
+    log_prompts: bool = setting(False, "write prompts to the log too")
+    watch: bool = setting(False, "show the training in each folder, live; it need not have a model")

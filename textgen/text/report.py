@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from textgen.settings.definitions import TokenizerConfig
+from textgen.settings.definitions import TokenizerSettings
 from textgen.tokens.reading import SIZE, cut
 
 MOST_KINDS = 1_000_000
 """Distinct words that are told apart: about 100 MB."""
 FIRST_MARK = 1_000
-_WORDS = TokenizerConfig(word_tokens=True, pristine_input=True)
+_WORDS = TokenizerSettings(word_tokens=True, pristine_input=True)
 
 
 class Report:

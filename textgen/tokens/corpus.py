@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from textgen.settings.definitions import TokenizerConfig
+from textgen.settings.definitions import TokenizerSettings
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.support.files import explained
@@ -46,12 +46,12 @@ class VocabularyRule:
     """Which vocabulary a text is read with.
 
     Args:
-        config: what a token is, and how many the vocabulary may have.
+        settings: what a token is, and how many the vocabulary may have.
         known: the tokenizer to read with; without one the vocabulary is made from the text.
         grows: whether the text adds to the vocabulary of `known`.
     """
 
-    config: TokenizerConfig
+    settings: TokenizerSettings
     known: Tokenizer | None = None
     grows: bool = False
 
@@ -63,20 +63,20 @@ class VocabularyRule:
     def tokenizer(self, counts: Counts) -> Tokenizer:
         """The tokenizer for a text of these tokens. Raises TextgenError where they are too few."""
         if self.known is None:
-            return tokenizer_from(counts, self.config)
+            return tokenizer_from(counts, self.settings)
         return extended(self.known, counts) if self.grows else self.known
 
     def key(self) -> dict[str, Any]:
         """What tells whether a token file was made by this rule."""
         known = self.known and _vocabulary_hash(self.known)
-        return {"config": self.config.to_dict(), "known": known, "grows": self.grows}
+        return {"config": self.settings.to_dict(), "known": known, "grows": self.grows}
 
     def accepts(self, header: dict[str, Any]) -> bool:
         """Whether the ids of a token file are those that this rule gives."""
         if self.fixed is None:
             return bool(header["rule"] == self.key())
         same = header["vocabulary_hash"] == _vocabulary_hash(self.fixed)
-        return same and bool(header["tokenizer"]["config"] == self.config.to_dict())
+        return same and bool(header["tokenizer"]["config"] == self.settings.to_dict())
 
 
 class Tokenized(NamedTuple):
@@ -121,7 +121,7 @@ def read_corpus(data_dir: Path, rule: VocabularyRule, validation_split: float) -
     training = tokenized(data_dir, "input", texts.training, rule)
     if texts.validation is None:
         return Corpus(training, None)
-    fixed = VocabularyRule(training.tokenizer.config, training.tokenizer)
+    fixed = VocabularyRule(training.tokenizer.settings, training.tokenizer)
     return Corpus(training, tokenized(data_dir, "validate", texts.validation, fixed))
 
 
@@ -169,8 +169,10 @@ def _but_for_changes(origin: dict[str, Any]) -> dict[str, Any]:
 class _Pass:
     """One pass over a text, and what is noted on the way."""
 
-    def __init__(self, text: Stream, config: TokenizerConfig, folder: Path, copies: int) -> None:
-        self.text, self.config, self.folder, self.copies = text, config, folder, copies
+    def __init__(
+        self, text: Stream, settings: TokenizerSettings, folder: Path, copies: int
+    ) -> None:
+        self.text, self.settings, self.folder, self.copies = text, settings, folder, copies
         self.origin = text.origin()
         self.content, self.starts = hashlib.sha256(), LineStarts()
 
@@ -179,7 +181,7 @@ class _Pass:
         source = self.text.source
         with console.reading(f"preparing {source.paths[0].name}", source.num_bytes) as advance:
             chunks = self.text.chunks(advance)
-            for number, (text, piece) in enumerate(reading.read(chunks, self.config, cores())):
+            for number, (text, piece) in enumerate(reading.read(chunks, self.settings, cores())):
                 data = _bytes(text)
                 if number == 0:
                     self._check_room(piece, len(data))
@@ -202,10 +204,10 @@ class _Pass:
 def _made(text: Stream, path: Path, rule: VocabularyRule) -> token_files.TokenFile:
     """Read a text and write its token file. Raises OSError as writing does."""
     if rule.fixed:
-        work = _Pass(text, rule.config, path.parent, copies=1)
+        work = _Pass(text, rule.settings, path.parent, copies=1)
         read = ((piece.kinds, piece.places) for piece in work.pieces())
         return _written(path, work, rule, rule.fixed, read)
-    work = _Pass(text, rule.config, path.parent, copies=2)
+    work = _Pass(text, rule.settings, path.parent, copies=2)
     with tempfile.TemporaryFile(dir=path.parent) as file:
         draft, counter = _Draft(file), Counter()
         for piece in work.pieces():

@@ -17,7 +17,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import NamedTuple
 
-from textgen.settings.definitions import TokenizerConfig
+from textgen.settings.definitions import TokenizerSettings
 from textgen.support.errors import TextgenError
 from textgen.support.parallel import end_with_parent
 from textgen.tokens.tokenizers import START, Piece, last_cut, read_piece
@@ -33,25 +33,25 @@ Pieces = Iterator[tuple[str, Piece]]
 """The text and the tokens of each piece."""
 
 
-def read(chunks: Iterable[str], config: TokenizerConfig, cores: int, size: int = 0) -> Pieces:
+def read(chunks: Iterable[str], settings: TokenizerSettings, cores: int, size: int = 0) -> Pieces:
     """Yield text and tokens of the pieces of a text.
 
     Args:
         chunks: the text, cut anywhere.
-        config: says what a token is.
+        settings: says what a token is.
         cores: processes to use, if the text is long and of words: reading characters costs less
             than to give them to another process.
         size: characters in a piece, about; 0 chooses.
     """
-    texts = cut(chunks, config, size or SIZE[config.word_tokens])
+    texts = cut(chunks, settings, size or SIZE[settings.word_tokens])
     first = list(itertools.islice(texts, LEAST))
     together = itertools.chain(first, texts)
-    if cores == 1 or len(first) < LEAST or not config.word_tokens:
-        return _alone(together, config)
-    return _side_by_side(together, config, cores)
+    if cores == 1 or len(first) < LEAST or not settings.word_tokens:
+        return _alone(together, settings)
+    return _side_by_side(together, settings, cores)
 
 
-def cut(chunks: Iterable[str], config: TokenizerConfig, size: int) -> Iterator[str]:
+def cut(chunks: Iterable[str], settings: TokenizerSettings, size: int) -> Iterator[str]:
     """Cut a text anew, into pieces of `size` characters or more, where tokens allow it."""
     held: list[str] = []
     length, wanted = 0, size
@@ -61,7 +61,7 @@ def cut(chunks: Iterable[str], config: TokenizerConfig, size: int) -> Iterator[s
         if length < wanted:
             continue
         text = "".join(held)
-        place = last_cut(text, config)
+        place = last_cut(text, settings)
         if place:
             yield text[:place]
         held, length = [text[place:]], len(text) - place
@@ -70,10 +70,10 @@ def cut(chunks: Iterable[str], config: TokenizerConfig, size: int) -> Iterator[s
         yield "".join(held)
 
 
-def _alone(texts: Iterable[str], config: TokenizerConfig) -> Pieces:
+def _alone(texts: Iterable[str], settings: TokenizerSettings) -> Pieces:
     state = START
     for text in texts:
-        piece, state = read_piece(text, config, state)
+        piece, state = read_piece(text, settings, state)
         yield text, piece
 
 
@@ -85,16 +85,16 @@ class _Reading(NamedTuple):
     ended: State
 
 
-def _side_by_side(texts: Iterable[str], config: TokenizerConfig, cores: int) -> Pieces:
+def _side_by_side(texts: Iterable[str], settings: TokenizerSettings, cores: int) -> Pieces:
     context = multiprocessing.get_context("spawn")  # TensorFlow's threads do not survive a fork
     state = START
     with ProcessPoolExecutor(cores, mp_context=context, initializer=_begin) as pool:
         try:
-            for text, future in _submitted(pool, texts, config, 2 * cores):
+            for text, future in _submitted(pool, texts, settings, 2 * cores):
                 reading = future.result()
                 piece, ended = reading.piece, reading.ended
                 if reading.begun != state:
-                    piece, ended = read_piece(text, config, state)
+                    piece, ended = read_piece(text, settings, state)
                 state = ended
                 yield text, piece
         except BrokenProcessPool as error:
@@ -117,13 +117,13 @@ def _forget_waiting(pool: ProcessPoolExecutor) -> None:
 
 
 def _submitted(
-    pool: ProcessPoolExecutor, texts: Iterable[str], config: TokenizerConfig, ahead: int
+    pool: ProcessPoolExecutor, texts: Iterable[str], settings: TokenizerSettings, ahead: int
 ) -> Iterator[tuple[str, Future[_Reading]]]:
     """Yield pieces in order; up to `ahead` more are being read meanwhile."""
     waiting: collections.deque[tuple[str, Future[_Reading]]] = collections.deque()
     before = ""
     for text in texts:
-        waiting.append((text, pool.submit(_read_guessing, before, text, config)))
+        waiting.append((text, pool.submit(_read_guessing, before, text, settings)))
         before = _recent(text)
         if len(waiting) > ahead:
             yield waiting.popleft()
@@ -137,9 +137,9 @@ def _recent(text: str) -> str:
     return end[paragraph + 2 :] if paragraph >= 0 else end[end.find("\n") + 1 :]
 
 
-def _read_guessing(before: str, text: str, config: TokenizerConfig) -> _Reading:
-    _, begun = read_piece(before, config)
-    piece, ended = read_piece(text, config, begun)
+def _read_guessing(before: str, text: str, settings: TokenizerSettings) -> _Reading:
+    _, begun = read_piece(before, settings)
+    piece, ended = read_piece(text, settings, begun)
     return _Reading(piece, begun, ended)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from textgen import treebank
-from textgen.settings.definitions import MAX_VOCABULARY, TokenizerConfig
+from textgen.settings.definitions import MAX_VOCABULARY, TokenizerSettings
 from textgen.support.arrays import Ids
 from textgen.support.errors import TextgenError
 
@@ -47,7 +47,7 @@ START = treebank.PARAGRAPH
 
 
 def read_piece(
-    text: str, config: TokenizerConfig, state: treebank.State = START
+    text: str, settings: TokenizerSettings, state: treebank.State = START
 ) -> tuple[Piece, treebank.State]:
     """Split a text, or the next piece of one that was cut where `last_cut` says, into tokens.
 
@@ -57,14 +57,14 @@ def read_piece(
     Returns:
         The tokens, and the state in which the next piece is to be read.
     """
-    if not config.word_tokens:
-        return _piece(_code_points(text), lambda point: _folded(chr(point), config)), state
-    if config.pristine_input:
+    if not settings.word_tokens:
+        return _piece(_code_points(text), lambda point: _folded(chr(point), settings)), state
+    if settings.pristine_input:
         met: dict[str, int] = collections.defaultdict(itertools.count().__next__)
         numbers, kinds = list(map(met.__getitem__, text.split())), list(met)
     else:
         numbers, kinds, state = treebank.number_from(text, state)
-    fold = str.lower if config.lowercase else str
+    fold = str.lower if settings.lowercase else str
     return _piece(np.array(numbers, np.int32), lambda number: fold(kinds[number])), state
 
 
@@ -82,14 +82,14 @@ def _piece(numbers: npt.NDArray[Any], token: Callable[[int], str]) -> Piece:
     return Piece(list(counts), table.take(numbers), list(counts.values()))
 
 
-def last_cut(text: str, config: TokenizerConfig) -> int:
+def last_cut(text: str, settings: TokenizerSettings) -> int:
     """The last place in `text` to cut it for `read_piece`, at the end of a line if there is one.
 
     0 where there is none.
     """
-    if not config.word_tokens:
+    if not settings.word_tokens:
         return text.rfind("\n") + 1 or len(text)
-    if config.pristine_input:
+    if settings.pristine_input:
         return text.rfind("\n") + 1 or text.rfind(" ") + 1
     return treebank.last_cut(text)
 
@@ -111,21 +111,21 @@ class Tokenizer(abc.ABC):
 
     Args:
         vocabulary: the tokens; index = token id.
-        config: says what a token is.
+        settings: says what a token is.
     """
 
     unit: ClassVar[str]
     """What a token is called: "character" or "word"."""
     unknown_token: ClassVar[str]
 
-    def __init__(self, vocabulary: Sequence[str], config: TokenizerConfig) -> None:
+    def __init__(self, vocabulary: Sequence[str], settings: TokenizerSettings) -> None:
         self.vocabulary = _checked(vocabulary)
-        self.config = config
+        self.settings = settings
         self._ids = {token: i for i, token in enumerate(vocabulary)}
 
     def encode(self, text: str) -> Ids:
         """Token ids (N,), int32; 0 where the vocabulary lacks the token."""
-        piece, _ = read_piece(text, self.config)
+        piece, _ = read_piece(text, self.settings)
         return self.ids(piece.kinds)[piece.places]
 
     def ids(self, kinds: Sequence[str]) -> Ids:
@@ -135,7 +135,7 @@ class Tokenizer(abc.ABC):
 
     def unknown(self, text: str) -> list[str]:
         """The distinct tokens of `text` that the vocabulary lacks, in order of appearance."""
-        tokens = dict.fromkeys(_tokens(text, self.config))
+        tokens = dict.fromkeys(_tokens(text, self.settings))
         return [token for token in tokens if not self._ids.get(token)]
 
     @abc.abstractmethod
@@ -161,7 +161,7 @@ class CharTokenizer(Tokenizer):
     character for what could not be represented.
 
     Example:
-        >>> tokenizer = build_tokenizer("Hello", TokenizerConfig())
+        >>> tokenizer = build_tokenizer("Hello", TokenizerSettings())
         >>> tokenizer.vocabulary
         ['\ufffd', 'l', 'e', 'h', 'o']
         >>> tokenizer.decode(tokenizer.encode("hole"))
@@ -171,8 +171,8 @@ class CharTokenizer(Tokenizer):
     unit = "character"
     unknown_token = "\ufffd"
 
-    def __init__(self, vocabulary: Sequence[str], config: TokenizerConfig) -> None:
-        super().__init__(vocabulary, config)
+    def __init__(self, vocabulary: Sequence[str], settings: TokenizerSettings) -> None:
+        super().__init__(vocabulary, settings)
         if any(len(character) != 1 for character in vocabulary):
             raise TextgenError("a character vocabulary holds single characters only")
         self._code_points = _code_points("".join(vocabulary))
@@ -197,7 +197,7 @@ class WordTokenizer(Tokenizer):
     the same.
 
     Example:
-        >>> tokenizer = build_tokenizer("I do.\nI don't.", TokenizerConfig(word_tokens=True))
+        >>> tokenizer = build_tokenizer("I do.\nI don't.", TokenizerSettings(word_tokens=True))
         >>> tokenizer.vocabulary
         ['<unk>', '.', 'I', 'do', '\n', "n't"]
         >>> tokenizer.decode(tokenizer.encode("I don't do."))
@@ -213,7 +213,7 @@ class WordTokenizer(Tokenizer):
         return "".join(pieces)
 
     def decoder(self) -> Decoder:
-        if self.config.pristine_input or self.config.pristine_output:
+        if self.settings.pristine_input or self.settings.pristine_output:
             return _Joiner(" ")
         return treebank.StreamingDetokenizer()
 
@@ -223,7 +223,7 @@ class WordTokenizer(Tokenizer):
         if not stripped:
             raise TextgenError(f"a seed of spaces alone has no words. Received: {text!r}")
         decoder = self.decoder()
-        words = _tokens(stripped, self.config)
+        words = _tokens(stripped, self.settings)
         for word in words:
             decoder.push(word)
         # No words: a newline, which a pristine vocabulary does not have.
@@ -234,22 +234,22 @@ class WordTokenizer(Tokenizer):
 KINDS: dict[bool, type[Tokenizer]] = {False: CharTokenizer, True: WordTokenizer}
 
 
-def build_tokenizer(text: str, config: TokenizerConfig) -> Tokenizer:
-    """The tokenizer that `config` asks for, its vocabulary taken from the training `text`.
+def build_tokenizer(text: str, settings: TokenizerSettings) -> Tokenizer:
+    """The tokenizer that `settings` asks for, its vocabulary taken from the training `text`.
 
     Raises:
         TextgenError: see `tokenizer_from`.
     """
-    return tokenizer_from(count(text, config), config)
+    return tokenizer_from(count(text, settings), settings)
 
 
-def tokenizer_from(counts: Counts, config: TokenizerConfig) -> Tokenizer:
-    """The tokenizer that `config` asks for, its vocabulary taken from the training text's tokens.
+def tokenizer_from(counts: Counts, settings: TokenizerSettings) -> Tokenizer:
+    """The tokenizer that `settings` asks for, its vocabulary taken from the training text's tokens.
 
     Raises:
         TextgenError: if there are fewer than two distinct tokens; there is nothing to learn.
     """
-    tokenizer = KINDS[config.word_tokens](_vocabulary(counts, config), config)
+    tokenizer = KINDS[settings.word_tokens](_vocabulary(counts, settings), settings)
     if len(tokenizer.vocabulary) < 3:
         raise TextgenError(
             f"the training text has {len(tokenizer.vocabulary) - 1} distinct {tokenizer.unit}(s),"
@@ -260,31 +260,31 @@ def tokenizer_from(counts: Counts, config: TokenizerConfig) -> Tokenizer:
 
 def extended(known: Tokenizer, counts: Counts) -> Tokenizer:
     """The vocabulary of `known`, its ids unchanged, and after it the tokens that a text adds."""
-    new = tokenizer_from(counts, known.config).vocabulary
+    new = tokenizer_from(counts, known.settings).vocabulary
     together = list(dict.fromkeys([*known.vocabulary, *new]))
-    return KINDS[known.config.word_tokens](together, known.config)
+    return KINDS[known.settings.word_tokens](together, known.settings)
 
 
-def count(text: str, config: TokenizerConfig) -> Counts:
+def count(text: str, settings: TokenizerSettings) -> Counts:
     """How often each token stands in `text`."""
-    piece, _ = read_piece(text, config)
+    piece, _ = read_piece(text, settings)
     return dict(zip(piece.kinds, piece.counts, strict=True))
 
 
 def to_metadata(tokenizer: Tokenizer) -> dict[str, Any]:
     """The tokenizer as built-in values."""
-    return {"config": tokenizer.config.to_dict(), "vocabulary": list(tokenizer.vocabulary)}
+    return {"config": tokenizer.settings.to_dict(), "vocabulary": list(tokenizer.vocabulary)}
 
 
 def from_metadata(metadata: Any) -> Tokenizer:
     """The inverse of `to_metadata`. Raises TextgenError on values that it does not give."""
     if not isinstance(metadata, dict) or not {"config", "vocabulary"} <= metadata.keys():
         raise TextgenError("its tokenizer is not a configuration and a vocabulary")
-    config = TokenizerConfig.from_dict(metadata["config"])
+    settings = TokenizerSettings.from_dict(metadata["config"])
     vocabulary = metadata["vocabulary"]
     if not isinstance(vocabulary, list) or not all(type(token) is str for token in vocabulary):
         raise TextgenError("its vocabulary is not a list of texts")
-    return KINDS[config.word_tokens](vocabulary, config)
+    return KINDS[settings.word_tokens](vocabulary, settings)
 
 
 class _Joiner:
@@ -314,14 +314,14 @@ class _AfterSpace:
         return trimmed
 
 
-def _tokens(text: str, config: TokenizerConfig) -> list[str]:
-    piece, _ = read_piece(text, config)
+def _tokens(text: str, settings: TokenizerSettings) -> list[str]:
+    piece, _ = read_piece(text, settings)
     return [piece.kinds[place] for place in piece.places.tolist()]
 
 
-def _folded(character: str, config: TokenizerConfig) -> str:
+def _folded(character: str, settings: TokenizerSettings) -> str:
     lowered = character.lower()
-    return character if config.pristine_input or len(lowered) != 1 else lowered
+    return character if settings.pristine_input or len(lowered) != 1 else lowered
 
 
 def _code_points(text: str) -> npt.NDArray[Any]:
@@ -334,14 +334,14 @@ def _code_points(text: str) -> npt.NDArray[Any]:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
 
 
-def _vocabulary(counts: Counts, config: TokenizerConfig) -> list[str]:
+def _vocabulary(counts: Counts, settings: TokenizerSettings) -> list[str]:
     """The tokens to know, most common first (ties by spelling), after the unknown token."""
-    unknown = KINDS[config.word_tokens].unknown_token
+    unknown = KINDS[settings.word_tokens].unknown_token
     total = sum(counts.values()) - counts.get(unknown, 0)
-    least = config.min_count or (2 if config.word_tokens and total > MANY_WORDS else 1)
+    least = settings.min_count or (2 if settings.word_tokens and total > MANY_WORDS else 1)
     kept = [token for token, n in counts.items() if n >= least and token != unknown]
     kept.sort(key=lambda token: (-counts[token], token))
-    return [unknown, *kept[: config.max_vocab - 1]]
+    return [unknown, *kept[: settings.max_vocab - 1]]
 
 
 def _checked(vocabulary: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Any
 
-from textgen.settings.definitions import ModelConfig, TrainingConfig
+from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.tokens.corpus import VocabularyRule, read_corpus
@@ -68,8 +68,8 @@ def agreed_plan(arguments: argparse.Namespace, cluster: Cluster, layout: Layout)
 
 def _of_chief(arguments: argparse.Namespace, cluster: Cluster) -> Plan:
     plan = planning.plan(arguments)
-    cluster.rows(plan.config.batch_size)  # refuses what cannot be shared, before long work
-    return plan._replace(config=fit.with_random_seed(plan.config))
+    cluster.rows(plan.settings.batch_size)  # refuses what cannot be shared, before long work
+    return plan._replace(settings=fit.with_random_seed(plan.settings))
 
 
 def _told(plan: Plan) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def _told(plan: Plan) -> dict[str, Any]:
     return {
         "tokenizer": to_metadata(plan.corpus.tokenizer),
         "model": plan.model_config.to_dict(),
-        "training": plan.config.to_dict(),
+        "training": plan.settings.to_dict(),
         "resume": plan.resume,
     }
 
@@ -85,10 +85,10 @@ def _told(plan: Plan) -> dict[str, Any]:
 def _followed(arguments: argparse.Namespace, told: dict[str, Any]) -> Plan:
     """The chief's plan, with this machine's copy of the text."""
     tokenizer = from_metadata(told["tokenizer"])
-    config = TrainingConfig.from_dict(told["training"])
-    rule = VocabularyRule(tokenizer.config, tokenizer)
-    corpus = read_corpus(arguments.data_dir, rule, config.validation_split)
-    return Plan(corpus, ModelConfig.from_dict(told["model"]), config, told["resume"])
+    settings = TrainingSettings.from_dict(told["training"])
+    rule = VocabularyRule(tokenizer.settings, tokenizer)
+    corpus = read_corpus(arguments.data_dir, rule, settings.validation_split)
+    return Plan(corpus, ModelSettings.from_dict(told["model"]), settings, told["resume"])
 
 
 def _refuse_difference(answers: list[str], layout: Layout, kind: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from textgen.model.backend import keras, tf
 from textgen.model.keras_model import reset_state
-from textgen.settings.definitions import TrainingConfig
+from textgen.settings.definitions import TrainingSettings
 from textgen.training.clock import RunClock
 from textgen.training.history import RATIO
 from textgen.training.schedules import learning_rate
@@ -21,15 +21,15 @@ class Schedule(keras.callbacks.Callback):
 
     Args:
         clock: the run's clock.
-        config: gives the schedule.
+        settings: gives the schedule.
         losses: gives what each epoch so far is judged by.
     """
 
     def __init__(
-        self, clock: RunClock, config: TrainingConfig, losses: Callable[[], list[float]]
+        self, clock: RunClock, settings: TrainingSettings, losses: Callable[[], list[float]]
     ) -> None:
         super().__init__()
-        self.clock, self.config, self.losses = clock, config, losses
+        self.clock, self.settings, self.losses = clock, settings, losses
         self.factor = 1.0
         """What the peak is multiplied by; lower after training has diverged."""
         self._first = 0
@@ -40,7 +40,9 @@ class Schedule(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         self._first = batch
         losses = self.losses()
-        rate = learning_rate(self.config, self.clock.step, self.clock.fraction, len(losses), losses)
+        rate = learning_rate(
+            self.settings, self.clock.step, self.clock.fraction, len(losses), losses
+        )
         self.model.optimizer.learning_rate.assign(rate * self.factor)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:

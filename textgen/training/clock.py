@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias
 
-from textgen.settings.definitions import TrainingConfig
+from textgen.settings.definitions import TrainingSettings
 
 Agree: TypeAlias = Callable[[float], float]
 
@@ -144,21 +144,21 @@ class SharedClock(RunClock):
 
 
 def clock_for(
-    config: TrainingConfig, epoch: int, validation_tokens: int, agree: Agree | None = None
+    settings: TrainingSettings, epoch: int, validation_tokens: int, agree: Agree | None = None
 ) -> RunClock:
     """The clock of a run, at its start.
 
     Args:
-        config: says how long the run is.
+        settings: says how long the run is.
         epoch: steps of an epoch.
         validation_tokens: of the held-out text.
         agree: makes one time of all workers' times; None for a run on one machine.
     """
     kind = partial(SharedClock, agree=agree) if agree else RunClock
-    size = config.batch_size * config.seq_length
+    size = settings.batch_size * settings.seq_length
     return kind(
-        total_steps=None if config.minutes else config.num_epochs * epoch,
-        total_seconds=config.minutes and 60 * config.minutes,
+        total_steps=None if settings.minutes else settings.num_epochs * epoch,
+        total_seconds=settings.minutes and 60 * settings.minutes,
         tokens_per_step=size,
         validation_steps=validation_tokens // size,
     )

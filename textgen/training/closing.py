@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 
 from textgen.model.checkpoint import Metadata
-from textgen.settings.definitions import TrainingConfig
+from textgen.settings.definitions import TrainingSettings
 from textgen.training.history import Row, in_field_units, judged
 
 RISE = 1.01
@@ -30,7 +30,7 @@ def panel(data_dir: Path, rows: list[Row], metadata: Metadata) -> list[str]:
         metadata: what was trained, and how.
     """
     folder = shlex.quote(str(data_dir))
-    best, unit, config = min(rows, key=judged), metadata.tokenizer.unit, metadata.training
+    best, unit, settings = min(rows, key=judged), metadata.tokenizer.unit, metadata.training
     loss = judged(best)
     lines = [
         f"best: epoch {best['epoch']:.0f} of {rows[-1]['epoch']:.0f}, {loss:.3f} nats per {unit},"
@@ -39,9 +39,9 @@ def panel(data_dir: Path, rows: list[Row], metadata: Metadata) -> list[str]:
         *(f"to try: {line}" for line in advice(rows, metadata)),
         f"more text:  python sample.py --data-dir {folder}",
     ]
-    out_of_patience = config.patience and _wasted(rows) >= config.patience
+    out_of_patience = settings.patience and _wasted(rows) >= settings.patience
     if not (out_of_patience or is_overfitted(rows)):
-        command = f"python train.py --data-dir {folder} --resume {_longer(config)}"
+        command = f"python train.py --data-dir {folder} --resume {_longer(settings)}"
         lines.append(f"go on:      {command}")
     return lines
 
@@ -106,7 +106,7 @@ def _less_by_heart(metadata: Metadata, reason: str) -> str:
     return f"more text, or a smaller --rnn-size than {metadata.model.rnn_size}: {reason}"
 
 
-def _longer(config: TrainingConfig) -> str:
-    if config.minutes:
-        return f"--minutes {2 * config.minutes:g}"
-    return f"--num-epochs {2 * config.num_epochs}"
+def _longer(settings: TrainingSettings) -> str:
+    if settings.minutes:
+        return f"--minutes {2 * settings.minutes:g}"
+    return f"--num-epochs {2 * settings.num_epochs}"

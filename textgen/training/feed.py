@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 
 from textgen.model.backend import tf
-from textgen.settings.definitions import TrainingConfig
+from textgen.settings.definitions import TrainingSettings
 from textgen.support.arrays import Ids
 from textgen.tokens.token_files import release
 from textgen.tokens.tokenizers import StoredIds
@@ -14,16 +14,16 @@ from textgen.training.batches import Batches, training_batches
 from textgen.training.workers import Cluster
 
 
-def batches_for(config: TrainingConfig, ids: StoredIds, cluster: Cluster) -> Batches:
+def batches_for(settings: TrainingSettings, ids: StoredIds, cluster: Cluster) -> Batches:
     """The batches of the training text `ids`, of which this worker reads its rows.
 
     Raises:
         TextgenError: if the text is too short, or the rows cannot be shared out.
     """
     batches = training_batches(
-        ids, config.batch_size, config.seq_length, config.seq_step, config.steps_per_epoch
+        ids, settings.batch_size, settings.seq_length, settings.seq_step, settings.steps_per_epoch
     )
-    return dataclasses.replace(batches, rows=cluster.rows(config.batch_size))
+    return dataclasses.replace(batches, rows=cluster.rows(settings.batch_size))
 
 
 def dataset(batches: Batches, step: Callable[[], int], steps: int) -> tf.data.Dataset:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from textgen.model.cells import CELLS
-from textgen.settings.definitions import ModelConfig
+from textgen.settings.definitions import ModelSettings
 from textgen.support.arrays import Array
 
 NOISE = 0.1
@@ -13,7 +13,7 @@ NOISE = 0.1
 
 
 def with_new_tokens(
-    weights: dict[str, Array], count: int, model: ModelConfig, rng: np.random.Generator
+    weights: dict[str, Array], count: int, model: ModelSettings, rng: np.random.Generator
 ) -> dict[str, Array]:
     """The weights of a model with `count` more tokens at the end of its vocabulary.
 

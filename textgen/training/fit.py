@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from textgen.model.checkpoint import Metadata
-from textgen.settings.definitions import ModelConfig, TrainingConfig
+from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.support import console
 from textgen.support.arrays import Array
 from textgen.support.files import explained
@@ -30,8 +30,8 @@ class Plan(NamedTuple):
     """What to train."""
 
     corpus: Corpus
-    model_config: ModelConfig
-    config: TrainingConfig
+    model_config: ModelSettings
+    settings: TrainingSettings
     """How to train. Without a `random_seed` one is drawn."""
     resume: bool = False
     """Go on with the run in the data directory, whose settings these are, but for its length."""
@@ -63,16 +63,16 @@ def fit(
             `data_dir`, or the loss is no longer a number.
         KeyboardInterrupt: after Ctrl-C; what was learned is kept.
     """
-    config, cluster = with_random_seed(plan.config), cluster or Cluster()
+    settings, cluster = with_random_seed(plan.settings), cluster or Cluster()
     tokenizer, text = plan.corpus.tokenizer, plan.corpus.training
-    sizing.check_memory(plan.model_config, config, len(tokenizer.vocabulary))
-    rng = np.random.default_rng(config.random_seed)
+    sizing.check_memory(plan.model_config, settings, len(tokenizer.vocabulary))
+    rng = np.random.default_rng(settings.random_seed)
     line_starts = rng.permutation(text.line_starts)[:LINE_STARTS].tolist()
-    metadata = Metadata(plan.model_config, tokenizer, config, {}, line_starts)
+    metadata = Metadata(plan.model_config, tokenizer, settings, {}, line_starts)
     alone = exclusive(data_dir) if cluster.is_chief else contextlib.nullcontext()
     with explained(data_dir), alone:
         is_new = cluster.is_chief and not plan.resume
-        weights = _pretrained(metadata) if is_new and config.word2vec else plan.weights
+        weights = _pretrained(metadata) if is_new and settings.word2vec else plan.weights
         run = Run(data_dir, metadata, plan.corpus, cluster, on_epoch, keep_samples)
         best = run.train(plan.resume, weights)
     console.heading("The run is complete")
@@ -83,9 +83,9 @@ def fit(
 
 def _pretrained(metadata: Metadata) -> dict[str, Array]:
     """The token vectors of --word2vec, by their path."""
-    config, vocabulary = metadata.training, metadata.tokenizer.vocabulary
-    path, size = Path(config.word2vec or ""), metadata.model.embedding_size
-    rows, found = embeddings.load(path, vocabulary, size, config.random_seed)
+    settings, vocabulary = metadata.training, metadata.tokenizer.vocabulary
+    path, size = Path(settings.word2vec or ""), metadata.model.embedding_size
+    rows, found = embeddings.load(path, vocabulary, size, settings.random_seed)
     console.say(
         f"{path} has vectors for {found:,} of the {len(vocabulary):,} tokens"
         f" ({found / len(vocabulary):.0%}); the others are drawn like them"
@@ -93,8 +93,8 @@ def _pretrained(metadata: Metadata) -> dict[str, Array]:
     return {"embedding/embeddings": rows}
 
 
-def with_random_seed(config: TrainingConfig) -> TrainingConfig:
-    """`config` with a random seed: its own, or one drawn here."""
-    if config.random_seed is not None:
-        return config
-    return dataclasses.replace(config, random_seed=secrets.randbits(32))
+def with_random_seed(settings: TrainingSettings) -> TrainingSettings:
+    """`settings` with a random seed: its own, or one drawn here."""
+    if settings.random_seed is not None:
+        return settings
+    return dataclasses.replace(settings, random_seed=secrets.randbits(32))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from textgen.model.backend import keras, tf
-from textgen.settings.definitions import TrainingConfig
+from textgen.settings.definitions import TrainingSettings
 
 KINDS: dict[str, tuple[type, dict[str, Any]]] = {
     "adamw": (keras.optimizers.AdamW, {"beta_2": 0.99}),
@@ -16,20 +16,20 @@ KINDS: dict[str, tuple[type, dict[str, Any]]] = {
     "adagrad": (keras.optimizers.Adagrad, {"initial_accumulator_value": 0.0}),
     "adadelta": (keras.optimizers.Adadelta, {}),
 }
-"""Keras' class, and what it is given besides, by `TrainingConfig.optimizer`."""
+"""Keras' class, and what it is given besides, by `TrainingSettings.optimizer`."""
 
 
-def make(config: TrainingConfig) -> keras.optimizers.Optimizer:
-    """The optimizer that `config` asks for; the learning rate is set from step to step.
+def make(settings: TrainingSettings) -> keras.optimizers.Optimizer:
+    """The optimizer that `settings` asks for; the learning rate is set from step to step.
 
     Weight decay is apart from the gradient (AdamW, Loshchilov & Hutter 2019), as Keras has it.
     """
-    kind, arguments = KINDS[config.optimizer]
+    kind, arguments = KINDS[settings.optimizer]
     optimizer = type("Recorded", (Recording, kind), {})(
-        weight_decay=config.weight_decay, global_clipnorm=config.clip_norm or None, **arguments
+        weight_decay=settings.weight_decay, global_clipnorm=settings.clip_norm or None, **arguments
     )
-    optimizer.penalties = (config.l1, config.l2)
-    optimizer.clip_value = config.clip_value
+    optimizer.penalties = (settings.l1, settings.l2)
+    optimizer.clip_value = settings.clip_value
     return optimizer
 
 

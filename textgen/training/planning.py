@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from textgen.model import checkpoint
-from textgen.settings.definitions import ModelConfig, TokenizerConfig, TrainingConfig
+from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
 from textgen.settings.fields import as_flag, plain
 from textgen.support import console
 from textgen.support.errors import TextgenError
@@ -44,43 +44,43 @@ def plan(arguments: argparse.Namespace) -> Plan:
 
 
 def _new(arguments: argparse.Namespace) -> Plan:
-    tokenizer = TokenizerConfig.from_flags(arguments)
+    tokenizer = TokenizerSettings.from_flags(arguments)
     words = tokenizer.word_tokens
-    model = ModelConfig.from_flags(arguments, words)
-    config = TrainingConfig.from_flags(arguments, words)
-    if config.word2vec:
-        embeddings.check(Path(config.word2vec))  # now, not after reading a long text
-    corpus = read_corpus(arguments.data_dir, VocabularyRule(tokenizer), config.validation_split)
-    minutes = config.minutes
+    model = ModelSettings.from_flags(arguments, words)
+    settings = TrainingSettings.from_flags(arguments, words)
+    if settings.word2vec:
+        embeddings.check(Path(settings.word2vec))  # now, not after reading a long text
+    corpus = read_corpus(arguments.data_dir, VocabularyRule(tokenizer), settings.validation_split)
+    minutes = settings.minutes
     if not (minutes and sizing.is_wanted(vars(arguments))):
-        return Plan(corpus, model, config)
+        return Plan(corpus, model, settings)
     chosen = sizing.choose(minutes, len(corpus.training.ids), words, sizing.measure_gflops())
-    model = ModelConfig.from_flags(arguments, words, chosen.settings)
-    config = TrainingConfig.from_flags(arguments, words, chosen.settings)
-    values = model.to_dict() | config.to_dict()
+    model = ModelSettings.from_flags(arguments, words, chosen.settings)
+    settings = TrainingSettings.from_flags(arguments, words, chosen.settings)
+    values = model.to_dict() | settings.to_dict()
     flags = " ".join(as_flag(name, values[name]) for name in chosen.settings)
     console.say(f"chosen for {console.counted(minutes, 'minute')}: {flags}")
     console.say(f"because {chosen.reason}")
-    return Plan(corpus, model, config)
+    return Plan(corpus, model, settings)
 
 
 def _tuned(arguments: argparse.Namespace) -> Plan:
     origin, old_weights = checkpoint.load(Path(arguments.init_from))
     tokenizer, old_model = origin.tokenizer, origin.model.to_dict()
     _refuse_others(
-        arguments, tokenizer.config.to_dict() | old_model, DROPOUTS,
+        arguments, tokenizer.settings.to_dict() | old_model, DROPOUTS,
         f"the model in {arguments.init_from} has",
     )  # fmt: skip
-    words = tokenizer.config.word_tokens
-    model = ModelConfig.from_flags(arguments, words, old_model)
-    config = with_random_seed(TrainingConfig.from_flags(arguments, words))
-    rule = VocabularyRule(tokenizer.config, tokenizer, grows=True)
-    corpus = read_corpus(arguments.data_dir, rule, config.validation_split)
+    words = tokenizer.settings.word_tokens
+    model = ModelSettings.from_flags(arguments, words, old_model)
+    settings = with_random_seed(TrainingSettings.from_flags(arguments, words))
+    rule = VocabularyRule(tokenizer.settings, tokenizer, grows=True)
+    corpus = read_corpus(arguments.data_dir, rule, settings.validation_split)
     added = len(corpus.tokenizer.vocabulary) - len(tokenizer.vocabulary)
-    rng = np.random.default_rng(config.random_seed)
+    rng = np.random.default_rng(settings.random_seed)
     weights = finetuning.with_new_tokens(old_weights, added, model, rng)
     console.say(f"starting from the model in {arguments.init_from}; {added:,} new tokens")
-    return Plan(corpus, model, config, weights=weights)
+    return Plan(corpus, model, settings, weights=weights)
 
 
 def _resumed(arguments: argparse.Namespace, run: dict[str, Any]) -> Plan:
@@ -89,21 +89,21 @@ def _resumed(arguments: argparse.Namespace, run: dict[str, Any]) -> Plan:
     `--num-epochs` alone, where the run was measured in minutes, measures it in epochs.
     """
     training, tokenizer = run["training"], from_metadata(run["tokenizer"])
-    stored = tokenizer.config.to_dict() | run["model"] | training
+    stored = tokenizer.settings.to_dict() | run["model"] | training
     _refuse_others(arguments, stored, CHANGEABLE, "the interrupted run has")
     changes = {name: vars(arguments)[name] for name in CHANGEABLE & vars(arguments).keys()}
     if "num_epochs" in changes:
         changes = {"minutes": None} | changes
-    config = TrainingConfig.from_dict(training | changes)
-    rule = VocabularyRule(tokenizer.config, tokenizer)
-    corpus = read_corpus(arguments.data_dir, rule, config.validation_split)
+    settings = TrainingSettings.from_dict(training | changes)
+    rule = VocabularyRule(tokenizer.settings, tokenizer)
+    corpus = read_corpus(arguments.data_dir, rule, settings.validation_split)
     for name, value in corpus.hashes.items():
         if value != run["texts"][name]:
             raise TextgenError(
                 f"{arguments.data_dir / name} is not what it was when the interrupted run began."
                 " Put the old text back, or start a new run without --resume"
             )
-    return Plan(corpus, ModelConfig.from_dict(run["model"]), config, resume=True)
+    return Plan(corpus, ModelSettings.from_dict(run["model"]), settings, resume=True)
 
 
 def _refuse_others(

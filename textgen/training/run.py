@@ -61,26 +61,26 @@ class Run:
         on_epoch: OnEpoch,
         keep_samples: bool,
     ) -> None:
-        config, size = metadata.training, len(metadata.tokenizer.vocabulary)
+        settings, size = metadata.training, len(metadata.tokenizer.vocabulary)
         self.data_dir, self.metadata, self.corpus = data_dir, metadata, corpus
         self.cluster, self.on_epoch, self.keep_samples = cluster, on_epoch, keep_samples
-        self.batches = feed.batches_for(config, corpus.training.ids, cluster)
-        rows = config.batch_size // cluster.count
-        self.model = stepped(build_model(metadata.model, size, rows, config.random_seed))
-        self.model.prepare(config, self.batches.steps_at_once, cluster.mean)
+        self.batches = feed.batches_for(settings, corpus.training.ids, cluster)
+        rows = settings.batch_size // cluster.count
+        self.model = stepped(build_model(metadata.model, size, rows, settings.random_seed))
+        self.model.prepare(settings, self.batches.steps_at_once, cluster.mean)
         held_out = corpus.validation and corpus.validation.ids
         self.validation = (
-            None if held_out is None else Validation(self.model, held_out, config, cluster)
+            None if held_out is None else Validation(self.model, held_out, settings, cluster)
         )
         self.clock = clock_for(
-            config,
+            settings,
             self.batches.epoch,
             validation_tokens=0 if held_out is None else len(held_out),
             agree=cluster.seconds if cluster.count > 1 else None,
         )
         self.snapshots = Snapshots(data_dir, self.model, cluster)
         self.keeper = Keeper(data_dir, metadata, self.clock, writes=cluster.is_chief)
-        self.schedule = Schedule(self.clock, config, lambda: self.keeper.losses)
+        self.schedule = Schedule(self.clock, settings, lambda: self.keeper.losses)
         self.carried_loss = CarriedLoss()
         self.interruption = Interruption(cluster.any)
         self.events: events.Events | None = None
@@ -201,8 +201,8 @@ class Run:
 
     def _spans(self) -> Iterator[tuple[int, int, int]]:
         """The rest of an epoch, if one was begun, then whole epochs: steps of each, from, to."""
-        config, epoch = self.metadata.training, self.epoch
-        epochs = WHOLE_RUN if config.minutes else config.num_epochs
+        settings, epoch = self.metadata.training, self.epoch
+        epochs = WHOLE_RUN if settings.minutes else settings.num_epochs
         if begun := self.clock.step % self.batches.epoch:
             yield self.batches.epoch - begun, epoch, epoch + 1
             epoch += 1
@@ -211,10 +211,10 @@ class Run:
 
     def _callbacks(self) -> list[keras.callbacks.Callback]:
         """In the order in which each gives the next ones what they need."""
-        config = self.metadata.training
+        settings = self.metadata.training
         callbacks = [
             self.interruption,
-            Saver(self._save_on_the_way, self.clock, config.save_every),
+            Saver(self._save_on_the_way, self.clock, settings.save_every),
             self.carried_loss,
             PlainLoss(),
             self.schedule,
@@ -224,22 +224,22 @@ class Run:
             callbacks.append(self.validation)
         callbacks.append(UpdateRatios(self.clock))
         if self.cluster.is_chief:
-            shown = None if config.minutes else config.num_epochs
+            shown = None if settings.minutes else settings.num_epochs
             callbacks.append(ProgressBar(self.clock, shown, self.metadata.tokenizer.unit))
         callbacks.append(self.keeper)
         callbacks.append(keras.callbacks.LambdaCallback(on_epoch_end=self._tell))
-        if config.patience:
-            callbacks.append(Patience(self.keeper, config.patience))
+        if settings.patience:
+            callbacks.append(Patience(self.keeper, settings.patience))
         return callbacks + (self._shown() if self.cluster.is_chief else [])
 
     def _shown(self) -> list[keras.callbacks.Callback]:
         """What the chief shows when everything else is done."""
-        config = self.metadata.training
+        settings = self.metadata.training
         callbacks: list[keras.callbacks.Callback] = []
-        if config.print_every:
+        if settings.print_every:
             unit = self.metadata.tokenizer.unit
-            callbacks.append(PlainLog(self.clock, config.print_every, unit))
-        show: list[ShowSample] = [print_sample] if config.live_sample else []
+            callbacks.append(PlainLog(self.clock, settings.print_every, unit))
+        show: list[ShowSample] = [print_sample] if settings.live_sample else []
         if self.events:
             callbacks.append(self.events)
             show.append(self.events.write_sample)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from textgen.model.network import weight_shapes
-from textgen.settings.definitions import ModelConfig, TrainingConfig
+from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.support import console
 from textgen.support.errors import TextgenError
 
@@ -54,7 +54,7 @@ class Choice(NamedTuple):
     """Settings for a time budget, and why."""
 
     settings: dict[str, Any]
-    """Fields of `ModelConfig` and `TrainingConfig`."""
+    """Fields of `ModelSettings` and `TrainingSettings`."""
     reason: str
 
 
@@ -107,7 +107,7 @@ SECONDS_PER_TOKEN = 4e-6
 
 
 def estimated_seconds(
-    model: ModelConfig, vocabulary_size: int, tokens: int, gflops: float
+    model: ModelSettings, vocabulary_size: int, tokens: int, gflops: float
 ) -> float:
     """How long `tokens` of training take, within a factor of two or so.
 
@@ -153,7 +153,7 @@ def measure_gflops(seconds: float = 1.5) -> float:
     return 2e-9 * rows * size * 4 * size * products / best
 
 
-def memory_needed(model: ModelConfig, config: TrainingConfig, vocabulary_size: int) -> int:
+def memory_needed(model: ModelSettings, settings: TrainingSettings, vocabulary_size: int) -> int:
     """Bytes that training takes at its peak, roughly, in float32.
 
     Weights are held five times (with gradient, Adam's two moments, and the copy to be saved).
@@ -162,16 +162,16 @@ def memory_needed(model: ModelConfig, config: TrainingConfig, vocabulary_size: i
     """
     weights = sum(math.prod(shape) for shape in weight_shapes(model, vocabulary_size).values())
     per_token = 16 * model.num_layers * model.rnn_size + 3 * vocabulary_size
-    return 4 * (5 * weights + config.batch_size * config.seq_length * per_token)
+    return 4 * (5 * weights + settings.batch_size * settings.seq_length * per_token)
 
 
-def check_memory(model: ModelConfig, config: TrainingConfig, vocabulary_size: int) -> None:
+def check_memory(model: ModelSettings, settings: TrainingSettings, vocabulary_size: int) -> None:
     """Refuse a training that this machine has no memory for.
 
     Raises:
         TextgenError: with the estimate.
     """
-    needed, present = memory_needed(model, config, vocabulary_size), physical_memory()
+    needed, present = memory_needed(model, settings, vocabulary_size), physical_memory()
     if needed > present:
         raise TextgenError(
             f"this model and batch need about {needed / 2**30:,.1f} GiB of memory, and the machine"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from textgen.model.backend import keras, tf
-from textgen.settings.definitions import TrainingConfig
+from textgen.settings.definitions import TrainingSettings
 from textgen.training import losses, optimizers
 
 Tensors = list[tf.Tensor]
@@ -27,26 +27,26 @@ class SteppedModel(keras.Model):
 
     def prepare(
         self,
-        config: TrainingConfig,
+        settings: TrainingSettings,
         steps_at_once: int = 1,
         mean: Callable[[Tensors], Tensors] | None = None,
     ) -> None:
         """Make the model ready for `fit`; the learning rate is set by `callbacks.Schedule`.
 
         Args:
-            config: how to train.
+            settings: how to train.
             steps_at_once: steps per call.
             mean: the mean of each tensor over all processes, where there are several.
         """
-        if config.freeze_embeddings:
+        if settings.freeze_embeddings:
             self.get_layer("embedding").trainable = False
-        self.objectives = losses.by_name(config.label_smoothing)
+        self.objectives = losses.by_name(settings.label_smoothing)
         self.running = [keras.metrics.Mean(name=name) for name in self.objectives]
         self.mean_of = mean or list
         self.gradients_of = tf.function(self._of_own_rows, jit_compile=True)
         self.update = tf.function(self._updated, jit_compile=True)
         self.compile(
-            optimizer=optimizers.make(config),
+            optimizer=optimizers.make(settings),
             jit_compile=mean is None,
             steps_per_execution=steps_at_once,
         )

@@ -4,7 +4,7 @@ import math
 
 from textgen.model.checkpoint import Metadata
 from textgen.model.network import weight_shapes
-from textgen.settings.definitions import ModelConfig, TrainingConfig
+from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.support import console
 from textgen.training import sizing
 from textgen.training.batches import pass_offsets
@@ -20,25 +20,25 @@ def say(metadata: Metadata, known: float, tokens: int) -> None:
         known: the share of the text that is in the vocabulary.
         tokens: in an epoch.
     """
-    model, config, tokenizer = metadata.model, metadata.training, metadata.tokenizer
+    model, settings, tokenizer = metadata.model, metadata.training, metadata.tokenizer
     size = len(tokenizer.vocabulary)
     console.say(
         f"vocabulary: {size - 1:,} different {tokenizer.unit}s, which are {known:.1%} of the text"
     )
-    for line in table(model, config, size, tokens, tokenizer.unit):
+    for line in table(model, settings, size, tokens, tokenizer.unit):
         console.say(line)
-    for name, value in (model.to_dict() | config.to_dict()).items():
+    for name, value in (model.to_dict() | settings.to_dict()).items():
         console.detail(f"  {name}: {value}")
 
 
 def table(
-    model: ModelConfig, config: TrainingConfig, vocabulary_size: int, tokens: int, unit: str
+    model: ModelSettings, settings: TrainingSettings, vocabulary_size: int, tokens: int, unit: str
 ) -> list[str]:
     """The lines of the table.
 
     Args:
         model: the sizes of the layers.
-        config: how they are trained.
+        settings: how they are trained.
         vocabulary_size: V.
         tokens: in an epoch.
         unit: what a token is called.
@@ -46,19 +46,19 @@ def table(
     counts = weights_per_layer(model, vocabulary_size)
     lines = [COLUMNS.format("layer", "output (B, T, size)", "weights")]
     for name, (size, count) in counts.items():
-        shape = f"({config.batch_size}, {config.seq_length}, {size})"
+        shape = f"({settings.batch_size}, {settings.seq_length}, {size})"
         lines.append(COLUMNS.format(name, shape, f"{count:,}"))
-    memory = sizing.memory_needed(model, config, vocabulary_size) / 2**20
+    memory = sizing.memory_needed(model, settings, vocabulary_size) / 2**20
     total = sum(count for _, count in counts.values())
     return [
         *lines,
         COLUMNS.format("all", "", f"{total:,}"),
         f"about {memory:,.0f} MiB of memory beside TensorFlow's own; {tokens:,} {unit}s per epoch"
-        f"{_readings(config)}; {_time(model, config, vocabulary_size, tokens)}",
+        f"{_readings(settings)}; {_time(model, settings, vocabulary_size, tokens)}",
     ]
 
 
-def weights_per_layer(model: ModelConfig, vocabulary_size: int) -> dict[str, tuple[int, int]]:
+def weights_per_layer(model: ModelSettings, vocabulary_size: int) -> dict[str, tuple[int, int]]:
     """What each layer gives, and how many weights it has to learn, by its name in Keras."""
     counts: dict[str, tuple[int, int]] = {}
     for path, shape in weight_shapes(model, vocabulary_size).items():
@@ -71,7 +71,7 @@ def weights_per_layer(model: ModelConfig, vocabulary_size: int) -> dict[str, tup
     return counts
 
 
-def _gives(name: str, model: ModelConfig, vocabulary_size: int) -> int:
+def _gives(name: str, model: ModelSettings, vocabulary_size: int) -> int:
     """The size of a layer's output."""
     if name == "logits":
         return vocabulary_size
@@ -80,18 +80,20 @@ def _gives(name: str, model: ModelConfig, vocabulary_size: int) -> int:
     return model.rnn_size
 
 
-def _readings(config: TrainingConfig) -> str:
+def _readings(settings: TrainingSettings) -> str:
     """How often an epoch reads the text, where that is more than once."""
-    passes = len(pass_offsets(config.seq_length, config.seq_step))
-    if passes == 1 or config.steps_per_epoch:
+    passes = len(pass_offsets(settings.seq_length, settings.seq_step))
+    if passes == 1 or settings.steps_per_epoch:
         return ""
     return f", which reads the text {'twice' if passes == 2 else f'{passes} times'}"
 
 
-def _time(model: ModelConfig, config: TrainingConfig, vocabulary_size: int, tokens: int) -> str:
-    if config.minutes:
-        return console.counted(config.minutes, "minute")
+def _time(
+    model: ModelSettings, settings: TrainingSettings, vocabulary_size: int, tokens: int
+) -> str:
+    if settings.minutes:
+        return console.counted(settings.minutes, "minute")
     gflops = sizing.measure_gflops(seconds=0.3)
     seconds = sizing.estimated_seconds(model, vocabulary_size, tokens, gflops)
-    epochs = console.counted(config.num_epochs, "epoch")
-    return f"about {console.duration(config.num_epochs * seconds)} for {epochs}"
+    epochs = console.counted(settings.num_epochs, "epoch")
+    return f"about {console.duration(settings.num_epochs * seconds)} for {epochs}"

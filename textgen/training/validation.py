@@ -8,7 +8,7 @@ import numpy as np
 
 from textgen.model.backend import keras, tf
 from textgen.model.keras_model import fresh_state
-from textgen.settings.definitions import TrainingConfig
+from textgen.settings.definitions import TrainingSettings
 from textgen.tokens.token_files import release
 from textgen.tokens.tokenizers import StoredIds
 from textgen.training.batches import EvaluationBatch, evaluation_batches
@@ -21,7 +21,7 @@ class Validation(keras.callbacks.Callback):
     Args:
         model: a stateful model.
         ids: the text, (N,).
-        config: gives the batch's rows and length.
+        settings: gives the batch's rows and length.
         cluster: the workers; each scores its rows.
 
     Raises:
@@ -32,13 +32,13 @@ class Validation(keras.callbacks.Callback):
         self,
         model: keras.Model,
         ids: StoredIds,
-        config: TrainingConfig,
+        settings: TrainingSettings,
         cluster: Cluster | None = None,
     ) -> None:
         super().__init__()
         self.set_model(model)
         self.ids, self.cluster = ids, cluster or Cluster()
-        self.size = config.batch_size, config.seq_length
+        self.size = settings.batch_size, settings.seq_length
         next(self._batches())  # refuses a text that is too short
         self._sum = tf.function(self._summed_loss, jit_compile=True)
 
