@@ -1,9 +1,8 @@
-"""Print new text from the model in a folder: `textgen.commands.sample`."""
+"""Print new text from the model in a folder: see `textgen.commands.sample`."""
 
 import sys
 
-from textgen.commands import sample
-from textgen.support import console
+from textgen.commands import run
 
 if __name__ == "__main__":
-    sys.exit(console.run(sample.main))
+    sys.exit(run(["sample", *sys.argv[1:]]))

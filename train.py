@@ -1,9 +1,8 @@
-"""Train a text generator on the text in a folder: `textgen.commands.train`."""
+"""Train a text generator on the text in a folder: see `textgen.commands.train`."""
 
 import sys
 
-from textgen.commands import train
-from textgen.support import console
+from textgen.commands import run
 
 if __name__ == "__main__":
-    sys.exit(console.run(train.main))
+    sys.exit(run(["train", *sys.argv[1:]]))

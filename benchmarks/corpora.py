@@ -87,8 +87,8 @@ def train(folder: Path) -> tuple[float, float]:
     before = time.perf_counter()
     code = (
         "import resource, sys\nfrom textgen.commands import train\n"
-        "from textgen.support import console\n"
-        "code = console.run(train.main)\n"
+        "from textgen.commands import run\n"
+        "code = run(sys.argv[1:], train.main)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
         "sys.exit(code)\n"
     )

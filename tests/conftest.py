@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings
 
+from textgen.commands import Main, run
 from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
-from textgen.support import console
 
 ROOT = Path(__file__).parent.parent
 
@@ -87,7 +87,8 @@ def train_on(
 ) -> dict[str, float]:
     """Train a model on the texts of a folder and keep it there; see `training.fit`."""
     from textgen.tokens.corpus import VocabularyRule, read_corpus
-    from textgen.training.fit import Plan, fit
+    from textgen.training.fit import fit
+    from textgen.training.plan import Plan
 
     corpus = read_corpus(folder, VocabularyRule(tokenizer), settings.validation_split)
     return fit(folder, Plan(corpus, model, settings))
@@ -142,19 +143,14 @@ def run_python(*arguments: object, **options: object) -> "subprocess.CompletedPr
     )
 
 
-def run_here(main: Callable[[], None], *arguments: object) -> "subprocess.CompletedProcess[str]":
-    """Call the `main` of a script in this process, and return what it printed.
+def run_here(main: Main, *arguments: object) -> "subprocess.CompletedProcess[str]":
+    """Call the `main` of a command in this process, and return what it printed.
 
     It costs no start of Python or TensorFlow; that a whole process does the same, some other test
     of each kind shows by `run_python`.
     """
     out, err = io.StringIO(), io.StringIO()
-    command = [f"{main.__module__}.py", *map(str, arguments)]
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-    ):
-        patch.setattr(sys, "argv", command)
-        code = console.run(main)
-    return subprocess.CompletedProcess(command, code, out.getvalue(), err.getvalue())
+    argv = list(map(str, arguments))
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = run(argv, main)
+    return subprocess.CompletedProcess(argv, code, out.getvalue(), err.getvalue())

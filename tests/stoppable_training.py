@@ -18,9 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from textgen.commands import train
+from textgen.commands import run, train
 from textgen.model.backend import keras, tf
-from textgen.support import console
 from textgen.training.clock import RunClock
 
 how, stop_at = sys.argv[1], int(sys.argv[2])
@@ -86,7 +85,6 @@ keras.Model.save = before(keras.Model.save)
 tf.train.CheckpointManager.save = in_the_middle(tf.train.CheckpointManager.save)
 
 if __name__ == "__main__":
-    sys.argv = ["train.py", *sys.argv[3:]]
-    code = console.run(train.main)
+    code = run(sys.argv[3:], train.main)
     print(count)
     sys.exit(code)

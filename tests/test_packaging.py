@@ -106,4 +106,4 @@ def test_it_works_away_from_the_clone(installed: Path, trained_dir: Path, tmp_pa
     )
     assert run("-c", code, trained_dir) == f"{installed / 'textgen' / '__init__.py'}\n20\n"
     points = next(installed.glob("*.dist-info/entry_points.txt")).read_text(encoding="utf-8")
-    assert "textgen = textgen.__main__:run" in points
+    assert "textgen = textgen.commands:run_from_shell" in points

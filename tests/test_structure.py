@@ -3,13 +3,14 @@
 import pytest
 
 from tests.conftest import ROOT, run_python
+from textgen.commands.flags import flags_of
 from textgen.settings.definitions import (
     ModelSettings,
     SamplingSettings,
     TokenizerSettings,
     TrainingSettings,
 )
-from textgen.settings.fields import Settings, flags_of
+from textgen.settings.fields import Settings
 from textgen.settings.server import ServerSettings
 
 

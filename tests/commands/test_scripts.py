@@ -65,7 +65,7 @@ def test_unknown_characters_in_the_seed_are_named(trained_dir: Path) -> None:
 def test_sampling_never_imports_tensorflow(trained_dir: Path) -> None:
     code = (
         "import sys; from textgen.commands import sample;"
-        "sys.argv = ['sample.py', '--data-dir', sys.argv[1]]; sample.main();"
+        "sample.main(['--data-dir', sys.argv[1]]);"
         "print({'tensorflow', 'keras', 'nltk'} & set(sys.modules), file=sys.stderr)"
     )
     assert run_python("-c", code, trained_dir).stderr == "set()\n"

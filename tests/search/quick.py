@@ -21,17 +21,17 @@ import math
 import os
 import select
 import sys
-from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
+from textgen.commands import run
 from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
 
 
 def plan(order: dict[str, Any]) -> dict[str, Any]:
-    given = Namespace(**order["given"])
+    given = order["given"]
     parts = [
-        kind.from_flags(given) for kind in (TokenizerSettings, ModelSettings, TrainingSettings)
+        kind.from_given(given) for kind in (TokenizerSettings, ModelSettings, TrainingSettings)
     ]
     settings = {n: v for part in parts for n, v in part.to_dict().items() if v is not None}
     text = (Path(order["data_dir"]) / "input.txt").read_bytes()
@@ -86,7 +86,6 @@ def resident() -> int:
 def parent() -> int:
     from textgen.commands import search
     from textgen.search import children, plots, reporter, storage
-    from textgen.support import console
 
     def tell(self: reporter.Reporter, *arguments: Any) -> None:
         usual(self, *arguments)
@@ -101,7 +100,7 @@ def parent() -> int:
         setattr(storage, name, int(os.environ.get(name, getattr(storage, name))))
     if "REAL" not in os.environ:
         children.COMMAND = (sys.executable, "-m", "tests.search.quick", "child")
-    return console.run(lambda: search.main(sys.argv[1:]))
+    return run(sys.argv[1:], search.main)
 
 
 if __name__ == "__main__":

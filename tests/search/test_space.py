@@ -12,7 +12,7 @@ from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.support.errors import TextgenError
 
 CHARACTERS = ModelSettings().to_dict() | TrainingSettings().to_dict()
-WORDS = ModelSettings.defaults(True) | TrainingSettings.defaults(True)
+WORDS = ModelSettings.word_defaults() | TrainingSettings.word_defaults()
 
 
 def written(folder: Path, text: str) -> Path:
@@ -86,8 +86,8 @@ def test_what_is_suggested_is_a_setting_that_can_be(
     study.enqueue_trial(space.nearest(found, base))
     for _ in range(2):
         full = space.settled(base, space.suggest(found, study.ask()), {})
-        ModelSettings.from_dict({n: full[n] for n in ModelSettings.defaults(False)})
-        TrainingSettings.from_dict({n: full[n] for n in TrainingSettings.defaults(False)})
+        ModelSettings.from_dict({n: full[n] for n in ModelSettings.names()})
+        TrainingSettings.from_dict({n: full[n] for n in TrainingSettings.names()})
 
 
 def test_a_space_file_has_every_kind(tmp_path: Path) -> None:

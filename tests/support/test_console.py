@@ -1,10 +1,8 @@
 import io
-import sys
 
 import pytest
 
 from textgen.support import console
-from textgen.support.errors import TextgenError
 
 
 class Terminal(io.StringIO):
@@ -41,41 +39,6 @@ def test_bar_is_silent_without_a_terminal(capsys: pytest.CaptureFixture[str]) ->
 )
 def test_duration(seconds: float, text: str) -> None:
     assert console.duration(seconds) == text
-
-
-def failing(error: BaseException) -> int:
-    def main() -> None:
-        raise error
-
-    return console.run(main)
-
-
-def test_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
-    assert console.run(lambda: None) == 0
-    assert failing(TextgenError("--size is 0. Raise it")) == 2
-    assert capsys.readouterr().err == "error: --size is 0. Raise it\n"
-    assert failing(KeyboardInterrupt()) == 130
-    with pytest.raises(ZeroDivisionError):
-        failing(ZeroDivisionError())
-
-
-@pytest.mark.parametrize(("module", "package"), [("h5py._x", "h5py"), ("yaml", "pyyaml")])
-def test_a_missing_package_is_named_where_there_is_no_clone(
-    monkeypatch: pytest.MonkeyPatch, tmp_path, capsys: pytest.CaptureFixture[str],
-    module: str, package: str,
-) -> None:  # fmt: skip
-    missing = ModuleNotFoundError(name=module)
-    assert failing(missing) == 2
-    assert capsys.readouterr().err.endswith("Run: pip install -r requirements.txt\n")
-    monkeypatch.setattr(console, "REQUIREMENTS", tmp_path / "requirements.txt")
-    assert failing(missing) == 2
-    assert capsys.readouterr().err.endswith(f"is not installed. Run: pip install {package}\n")
-
-
-def test_closed_pipe_ends_quietly(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
-    with (tmp_path / "out").open("w") as stdout:
-        monkeypatch.setattr(sys, "stdout", stdout)
-        assert failing(BrokenPipeError()) == 0
 
 
 def test_quiet_says_warnings_and_errors_only(capsys: pytest.CaptureFixture[str]) -> None:

@@ -202,9 +202,9 @@ def test_another_text_on_a_worker_is_refused_on_all(tmp_path: Path) -> None:
 def test_another_flag_or_text_on_a_worker_is_refused_by_name() -> None:
     layout = Layout(("one:1", "two:2"), 0)
     answers = ['{"clip_norm": 1.0, "minutes": 2}', '{"clip_norm": 2.0, "minutes": 2}']
-    with pytest.raises(TextgenError, match=r"flag --clip-norm of worker 1 \(two:2\) .* 2.0, not 1"):
-        agreement._refuse_difference(answers, layout, "flag")
-    agreement._refuse_difference(answers[:1] * 2, layout, "flag")
+    with pytest.raises(TextgenError, match=r"`clip_norm` of worker 1 \(two:2\) .* 2.0, not 1"):
+        agreement._refuse_difference(answers, layout, "the setting `{}`")
+    agreement._refuse_difference(answers[:1] * 2, layout, "the setting `{}`")
     texts = ['{"input.txt": "0123"}', '{"input.txt": "4567"}']
     with pytest.raises(TextgenError, match=r"the text input\.txt of worker 1 \(two:2\)"):
         agreement._refuse_difference(texts, layout, "text")

@@ -43,8 +43,8 @@ def test_default_settings_give_the_weights_they_always_gave(
 ) -> None:
     (tmp_path / "input.txt").write_text(VERSES * 4, encoding="utf-8")
     tokenizer = TokenizerSettings(word_tokens=word_tokens)
-    model = ModelSettings(**ModelSettings.defaults(word_tokens))
-    defaults = TrainingSettings(**TrainingSettings.defaults(word_tokens))
+    model = ModelSettings(**ModelSettings.word_defaults() if word_tokens else {})
+    defaults = TrainingSettings(**TrainingSettings.word_defaults() if word_tokens else {})
     train_on(
         tmp_path,
         model,

@@ -1,4 +1,3 @@
-import argparse
 import json
 import socket
 import threading
@@ -13,8 +12,8 @@ from textgen.training.layout import (
     answers,
     checked,
     from_environment,
+    from_flags,
     wait_for_peers,
-    wanted,
 )
 
 
@@ -56,19 +55,13 @@ def test_a_wrong_or_half_tf_config_is_refused(given: dict[str, str], message: st
         from_environment(given)
 
 
-def flags(**given: Any) -> argparse.Namespace:
-    return argparse.Namespace(
-        **{"workers": None, "worker_index": None, "distribute": False} | given
-    )
-
-
 def test_the_flags_ask_for_workers_or_for_this_process_alone() -> None:
-    assert wanted(flags()) is None
-    assert wanted(flags(workers="a:1,b:2", worker_index=1)) == Layout(("a:1", "b:2"), 1)
+    assert from_flags(None, None, False) is None
+    assert from_flags("a:1,b:2", 1, False) == Layout(("a:1", "b:2"), 1)
     with pytest.raises(TextgenError, match="go together"):
-        wanted(flags(workers="a:1"))
-    with pytest.raises(TextgenError, match="--worker-index is 0 to 1"):
-        wanted(flags(workers="a:1,b:2", worker_index=2))
+        from_flags("a:1", None, False)
+    with pytest.raises(TextgenError, match="`worker_index` is 0 to 1"):
+        from_flags("a:1,b:2", 2, False)
 
 
 def test_a_port_in_use_is_named() -> None:

@@ -37,7 +37,7 @@ def test_dropout_grows_in_small_steps_with_the_time() -> None:
 def test_choices_are_valid_settings() -> None:
     for words in (False, True):
         settings = chosen(5, words=words)
-        values = ModelSettings.defaults(words) | TrainingSettings.defaults(words)
+        values = ModelSettings().to_dict() | TrainingSettings().to_dict()
         assert settings.keys() <= values.keys()
         if words:
             assert settings["embedding_size"] == settings["rnn_size"], "so that weights are tied"

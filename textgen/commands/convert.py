@@ -19,13 +19,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from textgen.commands.flags import ArgumentParser
 from textgen.model import checkpoint, safe_pickle
 from textgen.model.checkpoint import Metadata
 from textgen.model.network import weight_shapes
 from textgen.model.safe_pickle import Record
 from textgen.model.weights_file import WeightsFile
 from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
-from textgen.settings.fields import ArgumentParser
 from textgen.support import console
 from textgen.support.arrays import Array
 from textgen.support.errors import TextgenError
@@ -57,12 +57,12 @@ class Layer(NamedTuple):
 def main(argv: Sequence[str]) -> None:
     """Run the command with the arguments `argv`. Raises TextgenError."""
     parser = ArgumentParser(
-        prog="python -m textgen convert",
+        prog=console.program("convert"),
         description="Convert the model of keras-text-generation in DIR (model.h5 and model.pkl)."
         " Nothing in its files is run; they are kept in DIR/original.",
     )
     parser.add_argument("directory", metavar="DIR", type=Path, help="folder with the model")
-    directory = parser.parse_args(argv).directory
+    directory = parser.read(argv).directory
     metadata, weights = read(directory)
     _keep_original(directory)
     _write(directory, metadata, weights)

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from textgen.settings.fields import ArgumentParser
+from textgen.commands.flags import ArgumentParser
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.text import known
@@ -22,7 +22,7 @@ SMALL_TEXT = 500_000
 def main(argv: Sequence[str]) -> None:
     """Run the command with the arguments `argv`. Raises TextgenError."""
     parser = _parser()
-    options = parser.parse_args(argv)
+    options = parser.read(argv)
     flags = ""
     if _is_known(options.texts):
         _refuse_file_options(options, parser)
@@ -50,9 +50,9 @@ def _training(directory: Path, flags: str) -> str:
     return words.replace("  ", " ")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> ArgumentParser:
     parser = ArgumentParser(
-        prog="python -m textgen corpus",
+        prog=console.program("corpus"),
         description="Make a data directory (input.txt, validate.txt) from a known corpus or from"
         " text files in UTF-8, UTF-16 or cp1252.",
         epilog="example: python -m textgen corpus book.txt --out data/mine --unwrap",

@@ -9,12 +9,11 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from textgen.settings.fields import ArgumentParser
+from textgen.commands.flags import ArgumentParser
 from textgen.support import console
 from textgen.support.errors import TextgenError
 
@@ -22,7 +21,7 @@ from textgen.support.errors import TextgenError
 def main(argv: Sequence[str]) -> None:
     """Run the command with the arguments `argv`. Raises TextgenError."""
     own, flags = _split(list(argv))
-    options = _parser().parse_args(own)
+    options = _parser().read(own)
     if options.num_workers < 1:
         raise TextgenError(f"--num-workers must be at least 1. Received: {options.num_workers}")
     if importlib.util.find_spec("ray") is None:
@@ -37,9 +36,9 @@ def _split(argv: list[str]) -> tuple[list[str], list[str]]:
     return argv[:place], argv[place + 1 :]
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> ArgumentParser:
     parser = ArgumentParser(
-        prog="python -m textgen train-on-ray",
+        prog=console.program("train-on-ray"),
         description="Run train.py on the machines of a Ray cluster: train-on-ray [flags] --"
         " [flags of train.py]. This folder and the data directory must be at the same path on all"
         " of them; the model is written by worker 0.",
@@ -85,9 +84,8 @@ def _reason(error: BaseException) -> str:
 
 
 def _worker(settings: dict[str, Any]) -> None:
-    """What Ray runs on each machine: train.py, in the worker that Ray has named in TF_CONFIG."""
+    """Runs on each machine: trains as the worker that Ray has named in TF_CONFIG."""
     os.chdir(settings["folder"])  # Ray gives each worker a folder of its own
     from textgen.commands import train
 
-    sys.argv = ["train.py", "--distribute", *settings["flags"]]
-    train.main()
+    train.main(["--distribute", *settings["flags"]])

@@ -7,15 +7,15 @@ import json
 import random
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import textgen
+from textgen.commands.flags import ArgumentParser, add_settings, given_settings, numbers
 from textgen.commands.output import DIVIDER, output, shaded
 from textgen.settings.definitions import DEFAULT_FOLDER, SamplingSettings
-from textgen.settings.fields import ArgumentParser, numbers
 from textgen.support import console
 from textgen.support.errors import TextgenError
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from textgen.generation.texts import Piece
 
 
-def main() -> None:
+def main(argv: Sequence[str]) -> None:
     """Parse the flags and write the seed and what the model makes of it."""
-    arguments = parse()
+    arguments = parse(argv)
     from textgen.support.parallel import single_threaded_blas  # only now: --help needs no library
 
     refuse_contradictions(arguments)
-    settings = SamplingSettings.from_flags(arguments)
+    settings = SamplingSettings.from_given(given_settings(arguments, SamplingSettings))
     if settings.random_seed is None:
         settings = replace(settings, random_seed=secrets.randbits(32))
     generator = loaded(arguments)
@@ -49,16 +49,18 @@ def main() -> None:
             write_one(pieces, arguments.color, echo, stream)
 
 
-def parse() -> argparse.Namespace:
+def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The flags."""
     parser = ArgumentParser(
+        prog=console.program("sample"),
         description="Print new text from the model that train.py left in FOLDER.",
-        epilog='example: python sample.py --data-dir data/mine --seed "once upon" --diversity 0.5',
+        epilog=f"example: {console.program('sample')} --data-dir data/mine"
+        ' --seed "once upon" --diversity 0.5',
     )
     _add_source_flags(parser)
-    SamplingSettings.add_flags(parser)
+    add_settings(parser, SamplingSettings)
     _add_output_flags(parser)
-    return parser.parse_args()
+    return parser.read(argv)
 
 
 def _add_source_flags(parser: ArgumentParser) -> None:

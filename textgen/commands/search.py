@@ -7,10 +7,10 @@ import importlib.metadata
 from collections.abc import Sequence
 from pathlib import Path
 
+from textgen.commands.flags import ArgumentParser, add_settings, given_settings
 from textgen.search.request import BEST, CONFIGS, MINUTES, TRIALS
 from textgen.search.space import NO_FLAGS
 from textgen.settings.definitions import DEFAULT_FOLDER
-from textgen.settings.fields import ArgumentParser
 from textgen.support import console
 from textgen.support.errors import TextgenError
 
@@ -31,9 +31,9 @@ def main(argv: Sequence[str]) -> None:
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The flags of a command line. Raises TextgenError on mistakes."""
-    arguments = _parser().parse_args(argv)
+    arguments = _parser().read(argv)
     for kind in CONFIGS:
-        kind.from_flags(arguments)  # refuses values out of range, at once
+        kind.from_given(given_settings(arguments, kind))  # refuses values out of range, at once
     for name in ("trials", "workers", "max_parameters", "max_memory"):
         value = getattr(arguments, name)
         if value is not None and not value > 0:
@@ -56,7 +56,7 @@ def is_name(text: str) -> bool:
 
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(
-        prog="python -m textgen search",
+        prog=console.program("search"),
         description="Train many small models on FOLDER/input.txt, each with other settings, and"
         " find the best ones. Each is trained by train.py's code for the same time: --minutes"
         f" (default: {MINUTES:g}) or --num-epochs. All other flags of train.py that are given hold"
@@ -72,7 +72,7 @@ def _parser() -> ArgumentParser:
     _add_flags_of_trials(parser)
     _add_flags_of_the_study(parser)
     for kind in CONFIGS:
-        kind.add_flags(parser, NO_FLAGS)
+        add_settings(parser, kind, NO_FLAGS)
     return parser
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from textgen.commands.flags import ArgumentParser, add_settings, given_settings
 from textgen.settings.definitions import DEFAULT_FOLDER
-from textgen.settings.fields import ArgumentParser
 from textgen.settings.server import HEADER_BYTES, ServerSettings
 from textgen.support import console
 from textgen.support.errors import TextgenError
@@ -29,7 +29,7 @@ KEY_VARIABLE = "TEXTGEN_API_KEY"
 def main(argv: Sequence[str]) -> None:
     """Serve until Ctrl-C or SIGTERM. Raises TextgenError."""
     parser = ArgumentParser(
-        prog="python -m textgen serve",
+        prog=console.program("serve"),
         description="A page, and an API, where people let models write; see /docs when it runs.",
         epilog="example: python -m textgen serve --data-dir data/mine",
     )
@@ -37,9 +37,9 @@ def main(argv: Sequence[str]) -> None:
         "--data-dir", metavar="FOLDER", type=Path, action="append",
         help=f"folder with a model; repeat the flag for more (default: {DEFAULT_FOLDER})",
     )  # fmt: skip
-    ServerSettings.add_flags(parser)
-    arguments = parser.parse_args(argv)
-    settings = ServerSettings.from_flags(arguments)
+    add_settings(parser, ServerSettings)
+    arguments = parser.read(argv)
+    settings = ServerSettings.from_given(given_settings(arguments, ServerSettings))
     if settings.api_key is None:
         settings = replace(settings, api_key=os.environ.get(KEY_VARIABLE) or None)
     check_installed()

@@ -1,43 +1,56 @@
-"""Train a text generator on the text in a folder."""
+"""`train.py`: train a model on the text in a folder."""
 
 import argparse
 import contextlib
-import sys
-from collections.abc import Sequence
+import difflib
+import reprlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from textgen.settings import yaml_file
-from textgen.settings.definitions import (
-    DEFAULT_FOLDER,
-    ModelSettings,
-    TokenizerSettings,
-    TrainingSettings,
-)
-from textgen.settings.fields import ArgumentParser
+from textgen.commands.flags import ArgumentParser, add_settings, given_settings
+from textgen.settings.definitions import DEFAULT_FOLDER
+from textgen.settings.request import TRAIN_SETTINGS, TrainRequest
 from textgen.settings.server import ServerSettings
+from textgen.settings.yaml_file import read_yaml
 from textgen.support import console
-from textgen.training.layout import wanted
+from textgen.support.errors import TextgenError
+from textgen.text import sources
+from textgen.training import layout
+
+SECTIONS = ("model", "tokenizer", "training")
+"""Parts of a `model.yaml`; the settings in them count as if they stood alone."""
+FACTS = ("format_version", "results", "model_id", "vocabulary_size")
+"""Names in a `model.yaml` that are no settings."""
+NOT_IN_FILES = ("help", "config")
+"""Flags that a file cannot give."""
 
 
-def main() -> None:
-    """Parse the flags and train."""
-    arguments = parse(sys.argv[1:])
-    level, layout = console.level(arguments.quiet, arguments.verbose), wanted(arguments)
-    with console.verbosity(level), watched(arguments):
-        from textgen.training import agreement, fit, planning  # only now: they import TensorFlow
+def main(argv: Sequence[str]) -> None:
+    """Trains as the flags `argv` ask for. Raises TextgenError."""
+    arguments = parse(argv)
+    request = TrainRequest(
+        arguments.data_dir, given_settings(arguments, *TRAIN_SETTINGS), arguments.resume
+    )
+    level = console.level(arguments.quiet, arguments.verbose)
+    workers = layout.from_flags(arguments.workers, arguments.worker_index, arguments.distribute)
+    with console.verbosity(level), shown_live(arguments):
+        from textgen.training import agreement, fit, plan  # only now: they import TensorFlow
 
-        if layout is None:
-            plan = planning.plan(arguments)
-            fit.fit(arguments.data_dir, plan, keep_samples=arguments.serve is not None)
+        keep_samples = arguments.serve is not None
+        if workers is None:
+            fit.fit(request.data_dir, plan.make_plan(request), keep_samples=keep_samples)
         else:
-            agreement.train(arguments, layout)
+            agreement.train(request, workers, keep_samples)
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """The flags of a command line, and those of its --config file."""
+    """Returns the flags of a command line, and those of its --config file."""
     parser = ArgumentParser(
+        prog=console.program("train"),
         description="Train a text generator on FOLDER/input.txt and keep the model in FOLDER.",
-        epilog="example: python train.py --data-dir data/mine --minutes 10 --validation-split 0.1",
+        epilog=f"example: {console.program('train')} --data-dir data/mine --minutes 10"
+        " --validation-split 0.1",
     )
     parser.add_argument(
         "--data-dir", metavar="FOLDER", type=Path,
@@ -56,21 +69,20 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--serve", metavar="PORT", type=int, nargs="?", const=ServerSettings.port,
         help="show the run on a page of this machine while it lasts (port"
-        f" {ServerSettings.port}); see also python -m textgen serve",
+        f" {ServerSettings.port}); see also {console.program('serve')}",
     )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
     parser.add_argument(
         "--verbose", action="store_true", help="say all settings, and more about each epoch"
     )
-    for kind in (TokenizerSettings, ModelSettings, TrainingSettings):
-        kind.add_flags(parser)
+    for kind in TRAIN_SETTINGS:
+        add_settings(parser, kind)
     _add_worker_flags(parser)
-    arguments = yaml_file.merged(parser, parser.parse_args(argv))
+    arguments = with_file(parser, parser.read(argv))
     arguments.data_dir = Path(arguments.data_dir or DEFAULT_FOLDER)
-    for kind in (TokenizerSettings, ModelSettings, TrainingSettings):
-        kind.from_flags(arguments)  # refuses values out of range, at once
     if arguments.serve is not None:
-        ServerSettings.check("port", arguments.serve, "--serve")
+        console.add_flags({"port": "--serve"})
+        ServerSettings.check("port", arguments.serve)
     return arguments
 
 
@@ -88,10 +100,68 @@ def _add_worker_flags(parser: ArgumentParser) -> None:
     add("--worker-index", metavar="I", type=int, help="which of --workers this machine is, from 0")
 
 
-def watched(arguments: argparse.Namespace) -> contextlib.AbstractContextManager[None]:
-    """A page that shows the run meanwhile, if it was asked for."""
+def shown_live(arguments: argparse.Namespace) -> contextlib.AbstractContextManager[None]:
+    """Returns what serves a page of the run meanwhile, if that was asked for."""
     if arguments.serve is None:
         return contextlib.nullcontext()
     from textgen.server.beside import beside
 
     return beside(arguments.data_dir, arguments.serve)
+
+
+def with_file(parser: ArgumentParser, arguments: argparse.Namespace) -> argparse.Namespace:
+    """Returns the flags of `arguments`, and for those not given the ones of its --config file.
+
+    A `--num-epochs` that is given is the length of the run, though the file has `minutes`.
+    A `model.yaml` without a `data_dir` stands for the folder it is in, or the one above where
+    only that has a text (as that of `latest/model.yaml` does).
+
+    Raises:
+        TextgenError: if the file cannot be read, or has an unknown name or a wrong value.
+    """
+    path = arguments.config
+    if path is None:
+        return arguments
+    values = read_yaml(path, "config", "rnn-size: 256")
+    found = {n: _value(parser, path, n, v) for n, v in _flat(values).items() if v is not None}
+    if "model_id" in values:
+        found = {"data_dir": _home(path.parent)} | found
+    given = {n: v for n, v in vars(arguments).items() if v != parser.get_default(n)}
+    if "num_epochs" in given:
+        found.pop("minutes", None)
+    return argparse.Namespace(**vars(arguments) | found | given)
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns all settings by their field's name; dashes may stand for underscores."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if name in SECTIONS and isinstance(value, Mapping):
+            flat |= _flat(value)
+        elif name not in FACTS:
+            flat[str(name).replace("-", "_")] = value
+    return flat
+
+
+def _value(parser: ArgumentParser, path: Path, name: str, value: Any) -> Any:
+    """Returns a value of a file as the flag of that name would give it."""
+    actions = {flag: action for flag, action in parser.actions.items() if flag not in NOT_IN_FILES}
+    if name not in actions:
+        flags = [flag.replace("_", "-") for flag in actions]
+        near = difflib.get_close_matches(name.replace("_", "-"), flags, n=1, cutoff=0)
+        raise TextgenError(f"{path} has the unknown name {reprlib.repr(name)}. Nearest: {near[0]}")
+    action = actions[name]
+    if action.nargs == 0:
+        if not isinstance(value, bool):
+            raise TextgenError(f"{path}: {name} is true or false. Received: {reprlib.repr(value)}")
+        return value
+    read = action.type if callable(action.type) else str
+    try:
+        return read(str(value))  # YAML may take it for something else: 1e-3 for a text
+    except ValueError as error:
+        raise TextgenError(f"{path}: {name} cannot be {reprlib.repr(value)}") from error
+
+
+def _home(folder: Path) -> Path:
+    has_text = [sources.find(place, "input") is not None for place in (folder, folder.parent)]
+    return folder.parent if has_text == [False, True] else folder

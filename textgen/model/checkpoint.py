@@ -9,12 +9,11 @@ Both files carry the same `model_id`. While a pair is replaced there is a moment
 """
 
 import pickle
-import shlex
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import h5py
 
@@ -22,6 +21,7 @@ from textgen.model import safe_pickle
 from textgen.model.network import weight_shapes
 from textgen.model.weights_file import WeightsFile
 from textgen.settings.definitions import ModelSettings, TrainingSettings
+from textgen.support import console
 from textgen.support.arrays import Array
 from textgen.support.errors import TextgenError
 from textgen.support.files import make_folder, replacing, write_atomic
@@ -39,48 +39,75 @@ MAX_TEXT = 1000
 
 
 @dataclass(frozen=True)
-class Metadata:
-    """What has to be known of a model besides its weights."""
+class Setup:
+    """The settings of a model and of its training, and its tokenizer.
+
+    As a plain dict it stands in `model.pkl` and in snapshots, and goes to other processes.
+    """
 
     model: ModelSettings
     tokenizer: Tokenizer
     training: TrainingSettings
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns built-in values only."""
+        return {
+            "model": self.model.to_dict(),
+            "tokenizer": tokenizers.to_metadata(self.tokenizer),
+            "training": self.training.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Returns the inverse of `to_dict`; other names in `values` are left alone.
+
+        Raises:
+            TextgenError: on values that `to_dict` does not give.
+        """
+        missing = [part.name for part in fields(cls) if part.name not in values]
+        if missing:
+            raise TextgenError(f"it has no {missing[0]}")
+        return cls(**cls._parts(values))
+
+    @classmethod
+    def _parts(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "model": ModelSettings.from_dict(values["model"]),
+            "tokenizer": tokenizers.from_metadata(values["tokenizer"]),
+            "training": TrainingSettings.from_dict(values["training"]),
+        }
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All settings by name, as built-in values."""
+        parts = (self.tokenizer.settings, self.model, self.training)
+        return {name: value for part in parts for name, value in part.to_dict().items()}
+
+
+@dataclass(frozen=True)
+class Metadata(Setup):
+    """Everything that is known of a model besides its weights."""
+
     results: dict[str, float]
     """Epoch, step, seconds and losses at the moment of writing."""
     line_starts: list[str] = field(default_factory=list)
     """Beginnings of some lines of the corpus, to start samples with."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Built-in values only."""
+        """Returns built-in values only."""
         return {
             "format_version": FORMAT_VERSION,
-            "model": self.model.to_dict(),
-            "tokenizer": tokenizers.to_metadata(self.tokenizer),
-            "training": self.training.to_dict(),
+            **super().to_dict(),
             "results": dict(self.results),
             "line_starts": list(self.line_starts),
         }
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Metadata":
-        """The inverse of `to_dict`.
-
-        Raises:
-            TextgenError: on values that `to_dict` does not give.
-        """
-        missing = [part for part in _PARTS if part not in values]
-        if missing:
-            raise TextgenError(f"it has no {missing[0]}")
-        return cls(
-            model=ModelSettings.from_dict(values["model"]),
-            tokenizer=tokenizers.from_metadata(values["tokenizer"]),
-            training=TrainingSettings.from_dict(values["training"]),
-            results=_results(values["results"]),
-            line_starts=_line_starts(values["line_starts"]),
-        )
-
-
-_PARTS = [part.name for part in fields(Metadata)]
+    def _parts(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        return super()._parts(values) | {
+            "results": _results(values["results"]),
+            "line_starts": _line_starts(values["line_starts"]),
+        }
 
 
 class Checkpoint(NamedTuple):
@@ -131,8 +158,8 @@ def load(directory: Path) -> Checkpoint:
     missing = [name for name in ("model.h5", "model.pkl") if not (directory / name).is_file()]
     if len(missing) == 2:
         raise TextgenError(
-            f"no model in {directory}. Train one: python train.py --data-dir"
-            f" {shlex.quote(str(directory))}"
+            f"no model in {directory}. Train one:"
+            f" {console.command_line('train', data_dir=directory)}"
         )
     if missing:
         raise TextgenError(
@@ -161,7 +188,7 @@ def _unpickle(path: Path) -> dict[str, Any]:
         if is_ancestors(data):
             raise TextgenError(
                 f"{path} is of keras-text-generation. Convert the model, which runs nothing in it:"
-                f" python -m textgen convert {path.parent}"
+                f" {console.command_line('convert', path.parent)}"
             ) from error
         raise TextgenError(
             f"{path} is not metadata of a textgen model: {error}. Train again, or copy an intact"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -42,8 +41,7 @@ def needs(settings: Mapping[str, Any], vocabulary_size: int, limits: Limits) -> 
     Raises:
         TextgenError: if its settings contradict each other.
     """
-    given = argparse.Namespace(**settings)
-    model, training = ModelSettings.from_flags(given), TrainingSettings.from_flags(given)
+    model, training = ModelSettings.from_given(settings), TrainingSettings.from_given(settings)
     layers = weights_per_layer(model, vocabulary_size)
     weights = sum(count for _, count in layers.values())
     memory = sizing.memory_needed(model, training, vocabulary_size)

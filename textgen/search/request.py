@@ -8,7 +8,6 @@ from typing import Any
 
 from textgen.search import space
 from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
-from textgen.settings.fields import as_flag
 from textgen.support.errors import TextgenError
 
 CONFIGS = (TokenizerSettings, ModelSettings, TrainingSettings)
@@ -32,13 +31,13 @@ class Request:
     @classmethod
     def of(cls, arguments: argparse.Namespace) -> Request:
         """Raises TextgenError if flags and space file contradict each other."""
-        names = {name for kind in CONFIGS for name in kind.defaults(False)}
+        names = {name for kind in CONFIGS for name in kind.names()}
         given = {name: value for name, value in vars(arguments).items() if name in names}
         file = space.SpaceFile({}, {}, False)
         if arguments.space:
             file = space.read(arguments.space)
         for name in given.keys() & (file.space.keys() | file.fixed.keys()):
-            setting, flag = name.replace("_", "-"), as_flag(name, given[name])
+            setting, flag = name.replace("_", "-"), f"`{name}={given[name]}`"
             raise TextgenError(
                 f"{flag} contradicts {arguments.space}, which has {setting} too. Leave one of them"
                 " out"
@@ -65,7 +64,7 @@ class Request:
         for name, value in now.items():
             if name not in before or before[name] != value:
                 begun = f"the search was begun with {before[name]}" if name in before else ""
-                flag = as_flag(name, value)
+                flag = f"`{name}={value}`"
                 raise TextgenError(
                     f"{flag} does not fit: {begun or 'it was searched, or the default'}. Leave it"
                     " out, or begin another search with --study NAME"

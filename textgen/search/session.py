@@ -23,6 +23,7 @@ from textgen.search.limits import Limits
 from textgen.search.objective import FAILURES, Objective, Task
 from textgen.search.reporter import Reporter
 from textgen.search.request import TRIALS, Request
+from textgen.settings.request import TrainRequest
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.support.files import explained, make_folder
@@ -262,8 +263,8 @@ def _plan(data_dir: Path, fixed: dict[str, Any], children: Children) -> dict[str
 
 def _train(data_dir: Path, settings: dict[str, Any]) -> None:
     """Train the final model, as train.py does."""
-    from textgen.training import fit, planning  # only now: TensorFlow takes seconds to import
+    from textgen.training import fit  # only now: TensorFlow takes seconds to import
+    from textgen.training.plan import make_plan
 
     console.heading("Training the final model")
-    arguments = argparse.Namespace(data_dir=data_dir, resume=False, **settings)
-    fit.fit(data_dir, planning.plan(arguments))
+    fit.fit(data_dir, make_plan(TrainRequest(data_dir, settings)))

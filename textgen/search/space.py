@@ -19,7 +19,7 @@ import yaml
 
 from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.settings.fields import Settings
-from textgen.settings.yaml_file import loaded
+from textgen.settings.yaml_file import read_yaml
 from textgen.support.errors import TextgenError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ SHARED = frozenset(
 SEARCHABLE: dict[str, type[Settings]] = {
     name: kind
     for kind in (ModelSettings, TrainingSettings)
-    for name in kind.defaults(False).keys() - NO_FLAGS - SHARED
+    for name in kind.names() - NO_FLAGS - SHARED
 }
 """The settings that may be searched, and where they belong."""
 
@@ -128,7 +128,7 @@ def settled(
         suggested: the ones that are tried.
         fixed: the ones that were asked for.
     """
-    settings = {**base, **TrainingSettings.completed(suggested), **suggested, **fixed}
+    settings = {**base, **TrainingSettings.implied_by(suggested), **suggested, **fixed}
     named = suggested.keys() | fixed.keys()
     if _is_tied(base) and "embedding_size" not in named:
         settings["embedding_size"] = settings["rnn_size"]
@@ -181,7 +181,7 @@ def read(path: Path) -> SpaceFile:
     Raises:
         TextgenError: if it cannot be read, or says what cannot be.
     """
-    values = loaded(path, "--space", "dropout: {float: [0, 0.5]}")
+    values = read_yaml(path, "space", "dropout: {float: [0, 0.5]}")
     base = values.pop("base", "default")
     if base not in ("default", "none"):
         raise TextgenError(f"{path}: base is default or none. Received: {reprlib.repr(base)}")

@@ -9,7 +9,6 @@ each: `{"plan": ...}`, then `{"row": ..., "fraction": ...}` after every epoch, o
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -18,13 +17,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from textgen.settings.request import TrainRequest
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.text import known
 from textgen.training.history import Row
 
 if TYPE_CHECKING:
-    from textgen.training.fit import Plan
+    from textgen.training.plan import Plan
 
 HELD_OUT = 0.1
 """The share that is held out where there is neither held-out text nor a --validation-split."""
@@ -72,11 +72,12 @@ def _carry_out(order: dict[str, Any], tell: Tell) -> None:
         )
 
     from textgen.model.backend import tf
-    from textgen.training import events, fit, planning  # only now: they import TensorFlow
+    from textgen.training import events, fit  # only now: they import TensorFlow
+    from textgen.training.plan import make_plan
 
     tf.config.threading.set_intra_op_parallelism_threads(order["threads"])
     tf.config.threading.set_inter_op_parallelism_threads(order["threads"])
-    plan = planning.plan(argparse.Namespace(data_dir=data_dir, resume=False, **given))
+    plan = make_plan(TrainRequest(data_dir, given))
     if not order["folder"]:
         tell({"plan": _described(plan)})
         return
@@ -98,13 +99,12 @@ def _lacks_validation(data_dir: Path, given: dict[str, Any]) -> bool:
 
 def _described(plan: Plan) -> dict[str, Any]:
     """A plan as built-in values: its settings, and what is known of the text."""
-    from textgen.training.fit import with_random_seed
+    from textgen.training.plan import with_random_seed
 
-    training, tokenizer = with_random_seed(plan.settings), plan.corpus.tokenizer
-    settings = tokenizer.settings.to_dict() | plan.model_config.to_dict() | training.to_dict()
+    settings = plan._replace(training=with_random_seed(plan.training)).setup.settings
     return {
         "settings": {name: value for name, value in settings.items() if value is not None},
-        "vocabulary_size": len(tokenizer.vocabulary),
+        "vocabulary_size": len(plan.corpus.tokenizer.vocabulary),
         "num_tokens": len(plan.corpus.training.ids),
         "texts": plan.corpus.hashes,
     }

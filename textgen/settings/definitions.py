@@ -55,7 +55,7 @@ class TokenizerSettings(Settings):
         super().__post_init__()
         if self.lowercase and self.pristine_input:
             raise TextgenError(
-                "--lowercase contradicts --pristine-input, which keeps the text as it is. Leave"
+                "`lowercase` contradicts `pristine_input`, which keeps the text as it is. Leave"
                 " one of them out"
             )
 
@@ -91,7 +91,7 @@ class ModelSettings(Settings):
         2
         >>> ModelSettings(rnn_size=0)
         Traceback (most recent call last):
-        textgen.support.errors.TextgenError: --rnn-size must be at least 1. Received: 0
+        textgen.support.errors.TextgenError: `rnn_size` must be at least 1. Received: 0
     """
 
     embedding_size: int = setting(
@@ -137,7 +137,7 @@ class ModelSettings(Settings):
         super().__post_init__()
         if self.residual and self.num_layers == 1:
             raise TextgenError(
-                "--residual needs a second layer, which reads a layer. Received: --num-layers 1"
+                "`residual` needs a second layer, which reads a layer. Received: `num_layers` 1"
             )
 
     def is_residual(self, layer: int) -> bool:
@@ -160,7 +160,7 @@ class TrainingSettings(Settings):
     The defaults come from measurements, which the README lists under "Why these settings".
 
     Example:
-        >>> TrainingSettings(**TrainingSettings.defaults(word_tokens=True)).seq_length
+        >>> TrainingSettings.from_given({}, TrainingSettings.word_defaults()).seq_length
         35
     """
 
@@ -281,22 +281,22 @@ class TrainingSettings(Settings):
         super().__post_init__()
         if self.word2vec and self.init_from:
             raise TextgenError(
-                f"--word2vec {self.word2vec} contradicts --init-from {self.init_from}, whose model"
+                f"`word2vec` {self.word2vec} contradicts `init_from` {self.init_from}, whose model"
                 " has token vectors. Leave one of them out"
             )
         if self.freeze_embeddings and not (self.word2vec or self.init_from):
             raise TextgenError(
-                "--freeze-embeddings would leave the token vectors random. Add --word2vec FILE"
+                "`freeze_embeddings` would leave the token vectors random. Add `word2vec` FILE"
             )
         if self.decay_rate is not None and self.schedule in ("cosine", "constant"):
             raise TextgenError(
-                f"--decay-rate {self.decay_rate} has no place in --schedule {self.schedule}. Leave"
+                f"`decay_rate` {self.decay_rate} has no place in `schedule` {self.schedule}. Leave"
                 " one of them out, or choose exponential or plateau"
             )
 
     @classmethod
-    def completed(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        """What an optimizer that was asked for sets besides."""
+    def implied_by(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns what an optimizer that was asked for sets besides."""
         return dict(OPTIMIZERS.get(given.get("optimizer", ""), {}))
 
     @property

@@ -1,4 +1,4 @@
-"""What a person sees while working: colours, headings, warnings, progress, exit codes.
+"""Prints for people: colours, headings, warnings, progress bars, and commands to run next.
 
 Everything here goes to standard error; standard output belongs to generated text alone.
 """
@@ -6,21 +6,23 @@ Everything here goes to standard error; standard output belongs to generated tex
 import enum
 import math
 import os
+import re
+import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from textgen.support.errors import TextgenError
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-REQUIREMENTS = Path(__file__).parents[2] / "requirements.txt"
-"""What textgen needs; only a clone has the file."""
-PACKAGES = {"yaml": "pyyaml"}
-"""What is installed under another name than it is imported by."""
+CLONE = Path(__file__).parents[2]
+"""The folder of the package; in a clone it has the scripts too."""
+SETTING = re.compile(r"`([a-z][a-z0-9_]*)(?:=([^`]*))?`")
+"""A setting in a message, alone or with its value."""
 
 
 def use_color(stream: TextIO) -> bool:
@@ -51,6 +53,8 @@ class Verbosity(enum.IntEnum):
 
 
 _verbosity = Verbosity.USUAL
+_flags: dict[str, str] | None = None
+"""The flag of each setting, by its name, within a command."""
 
 
 def level(quiet: bool, verbose: bool) -> Verbosity:
@@ -78,6 +82,70 @@ def verbosity(level: Verbosity) -> Iterator[None]:
         _verbosity = before
 
 
+@contextmanager
+def flags_for_settings() -> Iterator[None]:
+    """Print settings that stand in backticks as flags meanwhile, for that is how they are given.
+
+    Library code says "`rnn_size` must be at least 1" and "`rnn_size=64` does not fit"; on a command
+    line that reads "--rnn-size must be at least 1" and "--rnn-size 64 does not fit".
+    """
+    global _flags
+    before, _flags = _flags, {}
+    try:
+        yield
+    finally:
+        _flags = before
+
+
+def add_flags(flags: Mapping[str, str]) -> None:
+    """Let settings of these names be printed as these flags, within a command."""
+    if _flags is not None:
+        _flags.update(flags)
+
+
+def spelled(message: str) -> str:
+    """Returns a message with the names of settings as people give them here."""
+    return SETTING.sub(_flag, message) if _flags else message
+
+
+def _flag(match: re.Match[str]) -> str:
+    """Returns `--rnn-size`, `--rnn-size 64` or `--no-tie-weights` for a setting in a message."""
+    flag, value = (_flags or {}).get(match[1]), match[2]
+    if flag is None:
+        return match[0]
+    if value == "False":
+        return f"--no-{flag.removeprefix('--')}"
+    return flag if value in (None, "True") else f"{flag} {value}"
+
+
+def program(command: str = "") -> str:
+    """Returns how a command is begun: `python train.py` in a clone, else `textgen train`."""
+    if not (CLONE / "train.py").is_file():
+        return f"textgen {command}".rstrip()
+    if command and (CLONE / f"{command}.py").is_file():
+        return f"python {command}.py"
+    return f"python -m textgen {command}".rstrip()
+
+
+def command_line(command: str, *arguments: object, **flags: Any) -> str:
+    """Returns a command to paste: `python train.py --data-dir data/mine --resume`.
+
+    Args:
+        command: its name, such as `train`.
+        arguments: what stands before the flags.
+        flags: values by the names of flags; True is a flag alone, None and False none.
+    """
+    words = [program(command), *(shlex.quote(str(argument)) for argument in arguments)]
+    for name, value in flags.items():
+        if value is not None and value is not False:
+            shown = f"{value:g}" if isinstance(value, float) else str(value)
+            words += [
+                "--" + name.replace("_", "-"),
+                *([] if value is True else [shlex.quote(shown)]),
+            ]
+    return " ".join(words)
+
+
 def say(message: str, color: str | None = None) -> None:
     """Print a line to standard error, above the progress bar if there is one."""
     if _verbosity >= Verbosity.USUAL:
@@ -90,8 +158,19 @@ def detail(message: str) -> None:
         _print(message, "dim")
 
 
+def error(message: str) -> None:
+    """Print a mistake of the user as one red line."""
+    _print(f"error: {message}", "red")
+
+
+def interrupted() -> None:
+    """Print that Ctrl-C has ended the work."""
+    _print("\ninterrupted", "yellow")
+
+
 def _print(message: str, color: str | None = None) -> None:
     """Print a line to standard error, however little is to be said."""
+    message = spelled(message)
     _write(paint(message, color) if color else message, sys.stderr)
 
 
@@ -153,38 +232,3 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def run(main: Callable[[], None]) -> int:
-    """Call an entry point and turn what it raises into its exit code.
-
-    Returns 0 when done or when the reader of standard output went away, 2 after a
-    `TextgenError` (printed as one red line) or where a library is missing (which commands import
-    within `main` for that), 1 after a `WorkerLostError`, 130 after Ctrl-C. A bug keeps its
-    traceback.
-    """
-    try:
-        return _run(main)
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("textgen"):
-            raise
-        package = (error.name or "").split(".")[0]
-        wanted = "-r requirements.txt" if REQUIREMENTS.is_file() else PACKAGES.get(package, package)
-        print(f"error: {package} is not installed. Run: pip install {wanted}", file=sys.stderr)
-        return 2
-
-
-def _run(main: Callable[[], None]) -> int:
-    try:
-        main()
-        sys.stdout.flush()
-    except TextgenError as error:
-        _print(f"error: {error}", "red")
-        return error.exit_code
-    except KeyboardInterrupt:
-        _print("\ninterrupted", "yellow")
-        return 130
-    except BrokenPipeError:
-        # Python flushes stdout once more at exit; give it a place to flush to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0

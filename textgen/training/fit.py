@@ -3,40 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import secrets
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from textgen.model.checkpoint import Metadata
-from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.support import console
 from textgen.support.arrays import Array
 from textgen.support.files import explained
-from textgen.tokens.corpus import Corpus
 from textgen.training import closing, embeddings, sizing
 from textgen.training.history import Row
+from textgen.training.plan import Plan, with_random_seed
 from textgen.training.run import OnEpoch, Run
 from textgen.training.workers import Cluster
 from textgen.training.workspace import exclusive
 
 LINE_STARTS = 100
 """How many a model keeps, to start texts with."""
-
-
-class Plan(NamedTuple):
-    """What to train."""
-
-    corpus: Corpus
-    model_config: ModelSettings
-    settings: TrainingSettings
-    """How to train. Without a `random_seed` one is drawn."""
-    resume: bool = False
-    """Go on with the run in the data directory, whose settings these are, but for its length."""
-    weights: dict[str, Array] | None = None
-    """What a new run starts from, by path as `model.get_weights` gives them."""
 
 
 def fit(
@@ -63,16 +46,16 @@ def fit(
             `data_dir`, or the loss is no longer a number.
         KeyboardInterrupt: after Ctrl-C; what was learned is kept.
     """
-    settings, cluster = with_random_seed(plan.settings), cluster or Cluster()
+    training, cluster = with_random_seed(plan.training), cluster or Cluster()
     tokenizer, text = plan.corpus.tokenizer, plan.corpus.training
-    sizing.check_memory(plan.model_config, settings, len(tokenizer.vocabulary))
-    rng = np.random.default_rng(settings.random_seed)
+    sizing.check_memory(plan.model, training, len(tokenizer.vocabulary))
+    rng = np.random.default_rng(training.random_seed)
     line_starts = rng.permutation(text.line_starts)[:LINE_STARTS].tolist()
-    metadata = Metadata(plan.model_config, tokenizer, settings, {}, line_starts)
+    metadata = Metadata(plan.model, tokenizer, training, {}, line_starts)
     alone = exclusive(data_dir) if cluster.is_chief else contextlib.nullcontext()
     with explained(data_dir), alone:
         is_new = cluster.is_chief and not plan.resume
-        weights = _pretrained(metadata) if is_new and settings.word2vec else plan.weights
+        weights = _pretrained(metadata) if is_new and training.word2vec else plan.weights
         run = Run(data_dir, metadata, plan.corpus, cluster, on_epoch, keep_samples)
         best = run.train(plan.resume, weights)
     console.heading("The run is complete")
@@ -82,7 +65,7 @@ def fit(
 
 
 def _pretrained(metadata: Metadata) -> dict[str, Array]:
-    """The token vectors of --word2vec, by their path."""
+    """The token vectors of `word2vec`, by their path."""
     settings, vocabulary = metadata.training, metadata.tokenizer.vocabulary
     path, size = Path(settings.word2vec or ""), metadata.model.embedding_size
     rows, found = embeddings.load(path, vocabulary, size, settings.random_seed)
@@ -91,10 +74,3 @@ def _pretrained(metadata: Metadata) -> dict[str, Array]:
         f" ({found / len(vocabulary):.0%}); the others are drawn like them"
     )
     return {"embedding/embeddings": rows}
-
-
-def with_random_seed(settings: TrainingSettings) -> TrainingSettings:
-    """`settings` with a random seed: its own, or one drawn here."""
-    if settings.random_seed is not None:
-        return settings
-    return dataclasses.replace(settings, random_seed=secrets.randbits(32))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import os
@@ -46,20 +45,24 @@ class Layout:
         return json.dumps({"cluster": {"worker": list(self.workers)}, "task": task})
 
 
-def wanted(arguments: argparse.Namespace) -> Layout | None:
-    """The workers that the flags of train.py ask for, or None for this process alone.
+def from_flags(workers: str | None, index: int | None, distribute: bool) -> Layout | None:
+    """Returns the workers that are asked for, or None for this process alone.
+
+    Args:
+        workers: `HOST:PORT,HOST:PORT`, instead of TF_CONFIG.
+        index: which of them this process is.
+        distribute: take the workers of TF_CONFIG.
 
     Raises:
         TextgenError: if they, or TF_CONFIG, are wrong or say but half of it.
     """
-    workers, index = arguments.workers, arguments.worker_index
     if workers is not None or index is not None:
         if workers is None or index is None:
             raise TextgenError(
-                "--workers HOST:PORT,HOST:PORT and --worker-index I go together: add the other one"
+                "`workers` HOST:PORT,HOST:PORT and `worker_index` I go together: add the other one"
             )
-        return checked(tuple(workers.split(",")), index, "--workers")
-    return from_environment(os.environ) if arguments.distribute else None
+        return checked(tuple(workers.split(",")), index, "`workers`")
+    return from_environment(os.environ) if distribute else None
 
 
 def from_environment(environment: Mapping[str, str]) -> Layout:
@@ -67,8 +70,8 @@ def from_environment(environment: Mapping[str, str]) -> Layout:
     text = environment.get(VARIABLE)
     if not text:
         raise TextgenError(
-            f"--distribute reads the environment variable {VARIABLE}, which is not set. Set it, or"
-            " give --workers HOST:PORT,HOST:PORT --worker-index I"
+            f"`distribute` reads the environment variable {VARIABLE}, which is not set. Set it, or"
+            " give `workers` HOST:PORT,HOST:PORT and `worker_index` I"
         )
     try:
         values = json.loads(text)
@@ -111,7 +114,7 @@ def checked(workers: tuple[str, ...], index: int, source: str) -> Layout:
         raise TextgenError(f"{source} names {twice} twice; each worker needs a port of its own")
     if not 0 <= index < len(workers):
         raise TextgenError(
-            f"--worker-index is 0 to {len(workers) - 1} for {len(workers)} workers. Received:"
+            f"`worker_index` is 0 to {len(workers) - 1} for {len(workers)} workers. Received:"
             f" {index}"
         )
     return Layout(workers, index)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from textgen.model.backend import keras
-from textgen.model.checkpoint import Metadata
+from textgen.model.checkpoint import Metadata, Setup
 from textgen.model.keras_model import build_model, get_weights, is_finite, set_weights
 from textgen.support import console
 from textgen.support.arrays import Array
 from textgen.support.errors import TextgenError
 from textgen.tokens.corpus import Corpus
-from textgen.tokens.tokenizers import to_metadata
 from textgen.training import events, feed, summary
 from textgen.training.callbacks import CarriedLoss, Schedule, StateReset, UpdateRatios
 from textgen.training.clock import clock_for
@@ -183,8 +181,8 @@ class Run:
         except Interrupted:
             self._save_on_the_way()
             console.say(
-                f"saved at step {self.clock.step:,}. To go on: python train.py --data-dir"
-                f" {shlex.quote(str(self.data_dir))} --resume"
+                f"saved at step {self.clock.step:,}. To go on:"
+                f" {console.command_line('train', data_dir=self.data_dir, resume=True)}"
             )
             raise
 
@@ -263,12 +261,9 @@ class Run:
         """
         if not is_finite(self.model):
             raise DivergenceError(f"training diverged at step {self.clock.step:,} (weights)")
-        settings = {
-            "tokenizer": to_metadata(self.metadata.tokenizer),
-            "model": self.metadata.model.to_dict(),
-            "training": self.metadata.training.to_dict(),
-            "texts": self.corpus.hashes,
-        }
+        about = self.metadata
+        setup = Setup(about.model, about.tokenizer, about.training)
+        settings = setup.to_dict() | {"texts": self.corpus.hashes}
         keeper, factor = self.keeper, self.schedule.factor
         self.snapshots.save(
             Progress(

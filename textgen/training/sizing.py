@@ -6,7 +6,6 @@ import functools
 import math
 import os
 import time
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from textgen.model.network import weight_shapes
@@ -94,12 +93,8 @@ def choose(minutes: float, num_tokens: int, word_tokens: bool, gflops: float) ->
     return Choice(sizes | settings, reason)
 
 
-SIZE_FLAGS = frozenset(["embedding_size", "rnn_size", "num_layers"])
-
-
-def is_wanted(given: Mapping[str, Any]) -> bool:
-    """Whether the flags that were given leave the choice of the model's size to `choose`."""
-    return given.get("minutes") is not None and not SIZE_FLAGS & given.keys()
+SIZES = frozenset(["embedding_size", "rnn_size", "num_layers"])
+"""Settings that say how large a model is; where one is given, none is chosen."""
 
 
 SECONDS_PER_TOKEN = 4e-6
@@ -175,8 +170,8 @@ def check_memory(model: ModelSettings, settings: TrainingSettings, vocabulary_si
     if needed > present:
         raise TextgenError(
             f"this model and batch need about {needed / 2**30:,.1f} GiB of memory, and the machine"
-            f" has {present / 2**30:,.1f}. Lower --rnn-size, --num-layers, --batch-size,"
-            " --seq-length or --max-vocab"
+            f" has {present / 2**30:,.1f}. Lower `rnn_size`, `num_layers`, `batch_size`,"
+            " `seq_length` or `max_vocab`"
         )
 
 

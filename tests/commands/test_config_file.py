@@ -6,6 +6,7 @@ import pytest
 
 from tests.conftest import TINY_TRAINING, run_here
 from textgen.commands import train
+from textgen.commands.flags import given_settings
 from textgen.model import checkpoint
 from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
 from textgen.support.errors import TextgenError
@@ -13,6 +14,10 @@ from textgen.support.errors import TextgenError
 
 def parsed(path: Path, *flags: str):
     return train.parse(["--config", str(path), *flags])
+
+
+def settings_of(kind, arguments, defaults=None):
+    return kind.from_given(given_settings(arguments, kind), defaults or {})
 
 
 def written(folder: Path, text: str) -> Path:
@@ -28,9 +33,9 @@ def test_a_file_gives_flags_and_the_command_line_wins(tmp_path: Path) -> None:
         "quiet: true\nminutes: null\ndropout: 0.5\n",
     )
     arguments = parsed(path, "--dropout", "0.1")
-    model = ModelSettings.from_flags(arguments)
+    model = settings_of(ModelSettings, arguments)
     assert (model.rnn_size, model.num_layers, model.dropout) == (9, 3, 0.1)
-    training = TrainingSettings.from_flags(arguments)
+    training = settings_of(TrainingSettings, arguments)
     assert (training.learning_rate, training.live_sample, training.minutes) == (0.001, True, None)
     assert (arguments.data_dir, arguments.quiet, arguments.resume) == (Path("x"), True, False)
 
@@ -38,7 +43,7 @@ def test_a_file_gives_flags_and_the_command_line_wins(tmp_path: Path) -> None:
 def test_a_flag_that_says_no_or_zero_wins_too(tmp_path: Path) -> None:
     path = written(tmp_path, "word_tokens: true\ntie_weights: true\ndropout: 0.5\nserve: 1\n")
     arguments = parsed(path, "--no-tie-weights", "--dropout", "0", "--serve", "0")
-    model = ModelSettings.from_flags(arguments, word_tokens=True)
+    model = settings_of(ModelSettings, arguments, ModelSettings.word_defaults())
     assert (model.tie_weights, model.dropout, arguments.serve) == (False, 0.0, 0)
 
 
@@ -50,7 +55,7 @@ def test_the_length_of_the_run_is_what_the_command_line_says(
     tmp_path: Path, flags: tuple[str, ...], minutes: float | None, epochs: int
 ) -> None:
     arguments = parsed(written(tmp_path, "minutes: 5\nnum_epochs: 7\n"), *flags)
-    training = TrainingSettings.from_flags(arguments)
+    training = settings_of(TrainingSettings, arguments)
     assert (training.minutes, training.num_epochs) == (minutes, epochs)
 
 
@@ -100,9 +105,9 @@ def test_a_runs_own_record_has_all_its_settings_and_its_folder(
 ) -> None:
     arguments, metadata = parsed(trained_dir / name), checkpoint.load(trained_dir).metadata
     assert arguments.data_dir == trained_dir
-    assert ModelSettings.from_flags(arguments) == metadata.model
-    assert TrainingSettings.from_flags(arguments) == metadata.training == TINY_TRAINING
-    assert TokenizerSettings.from_flags(arguments) == metadata.tokenizer.settings
+    assert settings_of(ModelSettings, arguments) == metadata.model
+    assert settings_of(TrainingSettings, arguments) == metadata.training == TINY_TRAINING
+    assert settings_of(TokenizerSettings, arguments) == metadata.tokenizer.settings
 
 
 @pytest.mark.parametrize("text", ["input.txt", "input.txt.gz", "input/one.txt"])

@@ -1,0 +1,108 @@
+"""Flags made from settings, and parsers that raise TextgenError on mistakes."""
+
+import argparse
+import dataclasses
+import difflib
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from textgen.settings.fields import Settings, fields_of, kind_of
+from textgen.support import console
+from textgen.support.errors import TextgenError
+
+METAVARS = {int: "N", float: "X", str: "TEXT"}
+
+
+def add_settings(
+    parser: argparse.ArgumentParser, kind: type[Settings], without: frozenset[str] = frozenset()
+) -> None:
+    """Adds a flag per setting of `kind` to `parser`; only flags that are given leave a value."""
+    group: argparse._ActionsContainer = parser
+    for field in fields_of(kind):
+        if field.metadata["group"]:
+            group = parser.add_argument_group(field.metadata["group"])
+        if field.name not in without:
+            group.add_argument(
+                *flags_of(field), dest=field.name, default=argparse.SUPPRESS,
+                help=field.metadata["help"] + _shown_default(field), **_reading(field),
+            )  # fmt: skip
+
+
+def given_settings(arguments: argparse.Namespace, *kinds: type[Settings]) -> dict[str, Any]:
+    """Returns the settings of `kinds` that were given as flags, by name."""
+    names = frozenset().union(*(kind.names() for kind in kinds))
+    return {name: value for name, value in vars(arguments).items() if name in names}
+
+
+def flags_of(field: "dataclasses.Field[Any]") -> tuple[str, ...]:
+    """Returns the command-line names of a field, the documented one first."""
+    return field.metadata["flags"] or ("--" + field.name.replace("_", "-"),)
+
+
+def _shown_default(field: "dataclasses.Field[Any]") -> str:
+    words = field.metadata["words"]
+    if field.default in (None, ()) or field.default is words is False:
+        return ""
+    shown = [f"default: {field.default}"] if field.default is not False else []
+    shown += [f"word models: {words}"] if words != field.default else []
+    return f" ({'; '.join(shown)})".replace("True", "on")
+
+
+def _reading(field: "dataclasses.Field[Any]") -> dict[str, Any]:
+    """Returns how argparse reads a field; a flag for several values is repeated, or has commas."""
+    kind = kind_of(field)
+    if kind.item is bool:
+        switches_off = field.metadata["words"] is not field.default
+        return {"action": argparse.BooleanOptionalAction if switches_off else "store_true"}
+    if not kind.single:
+        return {"action": "append", "metavar": METAVARS[kind.item]}
+    choices = "|".join(field.metadata["choices"])
+    return {
+        "type": numbers if kind.several else kind.item,
+        "metavar": field.metadata["metavar"] or choices or METAVARS[kind.item],
+    }
+
+
+def numbers(text: str) -> float | tuple[float, ...]:
+    """Returns one number, or several that have commas between them. Raises ArgumentTypeError."""
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"invalid number value: {text!r}") from None
+    return numbers if len(numbers) > 1 else numbers[0]
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """An argparse parser that shows defaults in `--help` and raises `TextgenError` on mistakes."""
+
+    def __init__(self, **settings: Any) -> None:
+        settings.setdefault("formatter_class", _DefaultsFormatter)
+        super().__init__(**settings)
+
+    @property
+    def actions(self) -> dict[str, argparse.Action]:
+        """What was added, by name, in groups or not."""
+        return {action.dest: action for action in self._actions}
+
+    def read(self, argv: Sequence[str]) -> argparse.Namespace:
+        """Returns what was given; messages name these flags from now on."""
+        flags = {name: action.option_strings for name, action in self.actions.items()}
+        console.add_flags({name: options[0] for name, options in flags.items() if options})
+        return self.parse_args(argv)
+
+    def error(self, message: str) -> NoReturn:
+        raise TextgenError(f"{message}{self._nearest(message)} (see {self.prog} --help)")
+
+    def _nearest(self, message: str) -> str:
+        """The flag that may have been meant, where argparse knew none of that name."""
+        unknown = message.partition("unrecognized arguments: --")[2].replace("=", " ").split()
+        known = list(self._option_string_actions)
+        near = difflib.get_close_matches(f"--{unknown[0]}", known, n=1) if unknown else []
+        return f". Nearest: {near[0]}" if near else ""
+
+
+class _DefaultsFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default is None or action.default is False or action.default == []:
+            return action.help
+        return super()._get_help_string(action)

@@ -1,0 +1,42 @@
+"""A request to train: the settings that were given, by whoever asks and however."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
+from textgen.settings.fields import Settings
+from textgen.support.errors import TextgenError
+
+Kind = TypeVar("Kind", bound=Settings)
+
+TRAIN_SETTINGS: tuple[type[Settings], ...] = (TokenizerSettings, ModelSettings, TrainingSettings)
+"""The settings of a training, in the order in which data meets them."""
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """A data directory and the settings that somebody gave; the others are still to be chosen.
+
+    The command line, YAML files, the search, Ray and Python all make this.
+
+    Raises:
+        TextgenError: on a name that is no setting of a training, or a value out of range.
+    """
+
+    data_dir: Path
+    given: Mapping[str, Any] = field(default_factory=dict)
+    resume: bool = False
+    """Go on with the run in `data_dir`, if there is one."""
+
+    def __post_init__(self) -> None:
+        known = frozenset().union(*(kind.names() for kind in TRAIN_SETTINGS))
+        if unknown := sorted(self.given.keys() - known):
+            raise TextgenError(f"unknown setting {unknown[0]!r}; known: {', '.join(sorted(known))}")
+        for kind in TRAIN_SETTINGS:
+            self.settings(kind)
+
+    def settings(self, kind: type[Kind], defaults: Mapping[str, Any] | None = None) -> Kind:
+        """Returns the settings of one kind: those given, else `defaults`, else their own."""
+        return kind.from_given(self.given, defaults or {})

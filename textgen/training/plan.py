@@ -1,0 +1,163 @@
+"""Plans a training: a new run, an interrupted one, or one that starts from a model."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from textgen.model import checkpoint
+from textgen.model.checkpoint import Setup
+from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
+from textgen.settings.fields import hashable
+from textgen.settings.request import TrainRequest
+from textgen.support import console
+from textgen.support.arrays import Array
+from textgen.support.errors import TextgenError
+from textgen.tokens.corpus import Corpus, VocabularyRule, read_corpus
+from textgen.training import embeddings, events, finetuning, sizing
+from textgen.training.snapshots import stored_progress
+
+CHANGEABLE = frozenset([
+    "num_epochs", "minutes", "patience", "save_every", "live_sample", "learning_rate",
+    "print_every", "tensorboard",
+])  # fmt: skip
+"""Settings that may be others when a run is resumed."""
+DROPOUTS = frozenset(["dropout", "embedding_dropout", "recurrent_dropout"])
+"""Settings that may be others when a model is trained further: its weights are as before."""
+
+
+class Plan(NamedTuple):
+    """A training that can be begun: its texts, all its settings, and what it starts from."""
+
+    corpus: Corpus
+    model: ModelSettings
+    training: TrainingSettings
+    """How to train. Without a `random_seed` one is drawn."""
+    resume: bool = False
+    """Go on with the run in the data directory, whose settings these are, but for its length."""
+    weights: dict[str, Array] | None = None
+    """Arrays that a new run starts from, by path as `keras_model.get_weights` gives them."""
+
+    @property
+    def setup(self) -> Setup:
+        """The settings and the tokenizer together."""
+        return Setup(self.model, self.corpus.tokenizer, self.training)
+
+
+def make_plan(request: TrainRequest) -> Plan:
+    """Returns what to train, and says what was chosen.
+
+    Raises:
+        TextgenError: if settings contradict each other, the run to resume, or the model to start
+            from; or if there is no usable text.
+    """
+    if request.given.get("tensorboard"):
+        events.check_installed()  # now, not after reading a long text
+    if request.resume:
+        if progress := stored_progress(request.data_dir):
+            return _resumed(request, progress.run)
+        console.say(f"no interrupted run in {request.data_dir}: starting from the beginning")
+    return _from_model(request) if request.given.get("init_from") else _new(request)
+
+
+def with_random_seed(training: TrainingSettings) -> TrainingSettings:
+    """Returns settings with a random seed: their own, or one drawn here."""
+    if training.random_seed is not None:
+        return training
+    return dataclasses.replace(training, random_seed=secrets.randbits(32))
+
+
+def _new(request: TrainRequest) -> Plan:
+    tokenizer = request.settings(TokenizerSettings)
+    defaults = _word_defaults() if tokenizer.word_tokens else {}
+    training = request.settings(TrainingSettings, defaults)
+    if training.word2vec:
+        embeddings.check(Path(training.word2vec))  # now, not after reading a long text
+    corpus = read_corpus(request.data_dir, VocabularyRule(tokenizer), training.validation_split)
+    if not training.minutes or sizing.SIZES & request.given.keys():
+        return Plan(corpus, request.settings(ModelSettings, defaults), training)
+    tokens, speed = len(corpus.training.ids), sizing.measure_gflops()
+    chosen = sizing.choose(training.minutes, tokens, tokenizer.word_tokens, speed)
+    model = request.settings(ModelSettings, defaults | chosen.settings)
+    training = request.settings(TrainingSettings, defaults | chosen.settings)
+    values = model.to_dict() | training.to_dict()
+    shown = " ".join(f"`{name}={values[name]}`" for name in chosen.settings)
+    console.say(f"chosen for {console.counted(training.minutes or 0, 'minute')}: {shown}")
+    console.say(f"because {chosen.reason}")
+    return Plan(corpus, model, training)
+
+
+def _word_defaults() -> dict[str, Any]:
+    return ModelSettings.word_defaults() | TrainingSettings.word_defaults()
+
+
+def _from_model(request: TrainRequest) -> Plan:
+    """A new run that starts from the model in the folder `init_from`."""
+    folder = Path(request.given["init_from"])
+    origin, old_weights = checkpoint.load(folder)
+    tokenizer, sizes = origin.tokenizer, origin.model.to_dict()
+    fixed = tokenizer.settings.to_dict() | sizes
+    _refuse_others(request.given, fixed, DROPOUTS, f"the model in {folder} has", "init_from")
+    defaults = _word_defaults() if tokenizer.settings.word_tokens else {}
+    model = request.settings(ModelSettings, defaults | sizes)
+    training = with_random_seed(request.settings(TrainingSettings, defaults))
+    rule = VocabularyRule(tokenizer.settings, tokenizer, grows=True)
+    corpus = read_corpus(request.data_dir, rule, training.validation_split)
+    added = len(corpus.tokenizer.vocabulary) - len(tokenizer.vocabulary)
+    rng = np.random.default_rng(training.random_seed)
+    weights = finetuning.with_new_tokens(old_weights, added, model, rng)
+    console.say(f"starting from the model in {folder}; {added:,} new tokens")
+    return Plan(corpus, model, training, weights=weights)
+
+
+def _resumed(request: TrainRequest, run: dict[str, Any]) -> Plan:
+    """The run as it was begun, but for what may change.
+
+    `num_epochs` alone, where the run was measured in minutes, measures it in epochs.
+    """
+    setup = Setup.from_dict(run)
+    fixed = setup.tokenizer.settings.to_dict() | run["model"] | run["training"]
+    _refuse_others(request.given, fixed, CHANGEABLE, "the interrupted run has", "resume")
+    changes = {name: request.given[name] for name in CHANGEABLE & request.given.keys()}
+    if "num_epochs" in changes:
+        changes = {"minutes": None} | changes
+    training = TrainingSettings.from_dict(run["training"] | changes)
+    corpus = read_known(request.data_dir, setup)
+    for name, value in corpus.hashes.items():
+        if value != run["texts"][name]:
+            raise TextgenError(
+                f"{request.data_dir / name} is not what it was when the interrupted run began."
+                " Put the old text back, or start a new run without `resume`"
+            )
+    return Plan(corpus, setup.model, training, resume=True)
+
+
+def read_known(data_dir: Path, setup: Setup) -> Corpus:
+    """Returns the texts of `data_dir` as a run reads them whose settings are known."""
+    rule = VocabularyRule(setup.tokenizer.settings, setup.tokenizer)
+    return read_corpus(data_dir, rule, setup.training.validation_split)
+
+
+def _refuse_others(
+    given: Mapping[str, Any], fixed: Mapping[str, Any], free: frozenset[str], who: str, by: str
+) -> None:
+    """Refuses settings that differ from those that are `fixed`, except those that are `free`.
+
+    Args:
+        given: the settings that were given.
+        fixed: those of the run or the model, all of them.
+        free: names that may differ.
+        who: what they are fixed by, for the message.
+        by: the setting that asked for that.
+    """
+    for name, value in given.items():
+        if name in fixed.keys() - free and hashable(value) != hashable(fixed[name]):
+            raise TextgenError(
+                f"`{name}={value}` does not fit: {who} {fixed[name]}. Leave `{name}` out, or start"
+                f" a new run without `{by}`"
+            )
