@@ -13,7 +13,7 @@ from textgen.support.errors import TextgenError
 
 
 def parsed(path: Path, *flags: str):
-    return train.parse(["--config", str(path), *flags])
+    return train.parse(["--config", str(path), *flags])[1]
 
 
 def settings_of(kind, arguments, defaults=None):
@@ -72,11 +72,11 @@ def test_a_value_is_read_as_on_the_command_line(tmp_path: Path) -> None:
         ("rnn-size: big", "rnn_size cannot be 'big'"),
         ("rnn-size: 1.5", "rnn_size cannot be 1.5"),
         ("rnn-size: true", "rnn_size cannot be True"),
-        ("optimizer: [sgd]", "--optimizer must be one of adamw"),
+        ("optimizer: [sgd]", "`optimizer` must be one of adamw"),
         ("serve: [1]", "serve cannot be [1]"),
         ("worker-index: 0.5", "worker_index cannot be 0.5"),
         ("quiet: 3", "quiet is true or false. Received: 3"),
-        ("- 1", "must hold lines like `rnn-size: 256`"),
+        ("- 1", "must hold lines like rnn-size: 256"),
         ("a: [", "cannot be read as YAML: "),
         ("x: !!python/object/apply:os.getcwd []", "cannot be read as YAML: "),
     ],

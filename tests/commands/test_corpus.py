@@ -102,7 +102,7 @@ def test_a_training_that_suits_the_text_is_advised(
 
 @pytest.mark.parametrize("recipe", known.KNOWN.values())
 def test_advised_flags_are_flags_of_train(recipe: known.Recipe) -> None:
-    assert train.parse([recipe.flags]).data_dir
+    assert train.parse([recipe.flags])[0].data_dir
 
 
 def test_a_file_of_a_known_name_goes_first(

@@ -130,5 +130,7 @@ def test_settings_in_messages_are_printed_as_their_flags(
 
 def test_numbers_have_commas_between_them() -> None:
     assert (numbers("1"), numbers("0.5,2")) == (1.0, (0.5, 2.0))
-    with pytest.raises(TextgenError, match="argument --diversity: invalid number value: 'x'"):
+    with pytest.raises(
+        TextgenError, match="argument --diversity/--temperature: invalid number value: 'x'"
+    ):
         parsed("--diversity", "x")

@@ -37,7 +37,7 @@ def test_a_chief_of_its_own_kind_is_worker_0() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({}, "which is not set. Set it, or give --workers"),
+        ({}, "which is not set. Set it, or give `workers`"),
         ({"TF_CONFIG": "{"}, "must be JSON like"),
         ({"TF_CONFIG": "[]"}, "must be JSON like"),
         ({"TF_CONFIG": '{"cluster": {"worker": ["a:1"]}}'}, "must be JSON like .*'task'"),

@@ -28,10 +28,7 @@ NOT_IN_FILES = ("help", "config")
 
 def main(argv: Sequence[str]) -> None:
     """Trains as the flags `argv` ask for. Raises TextgenError."""
-    arguments = parse(argv)
-    request = TrainRequest(
-        arguments.data_dir, given_settings(arguments, *TRAIN_SETTINGS), arguments.resume
-    )
+    request, arguments = parse(argv)
     level = console.level(arguments.quiet, arguments.verbose)
     workers = layout.from_flags(arguments.workers, arguments.worker_index, arguments.distribute)
     with console.verbosity(level), shown_live(arguments):
@@ -44,8 +41,24 @@ def main(argv: Sequence[str]) -> None:
             agreement.train(request, workers, keep_samples)
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Returns the flags of a command line, and those of its --config file."""
+def parse(argv: Sequence[str]) -> tuple[TrainRequest, argparse.Namespace]:
+    """Returns what a command line and its --config file ask for, and all flags.
+
+    Raises:
+        TextgenError: on flags that are wrong or contradict each other.
+    """
+    flags = parser()
+    arguments = with_file(flags, flags.read(argv))
+    arguments.data_dir = Path(arguments.data_dir or DEFAULT_FOLDER)
+    if arguments.serve is not None:
+        console.add_flags({"port": "--serve"})
+        ServerSettings.check("port", arguments.serve)
+    given = given_settings(arguments, *TRAIN_SETTINGS)
+    return TrainRequest(arguments.data_dir, given, arguments.resume), arguments
+
+
+def parser() -> ArgumentParser:
+    """Returns the flags of the command."""
     parser = ArgumentParser(
         prog=console.program("train"),
         description="Train a text generator on FOLDER/input.txt and keep the model in FOLDER.",
@@ -78,12 +91,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     for kind in TRAIN_SETTINGS:
         add_settings(parser, kind)
     _add_worker_flags(parser)
-    arguments = with_file(parser, parser.read(argv))
-    arguments.data_dir = Path(arguments.data_dir or DEFAULT_FOLDER)
-    if arguments.serve is not None:
-        console.add_flags({"port": "--serve"})
-        ServerSettings.check("port", arguments.serve)
-    return arguments
+    return parser
 
 
 def _add_worker_flags(parser: ArgumentParser) -> None:
