@@ -3,7 +3,8 @@
 import numpy as np
 
 from textgen.generation.generator import Generator
-from textgen.model.network import Network, weight_shapes
+from textgen.model.architecture import weight_shapes
+from textgen.model.network import Network
 from textgen.settings.definitions import ModelSettings, TokenizerSettings
 from textgen.tokens.tokenizers import Tokenizer, build_tokenizer
 

@@ -9,7 +9,8 @@ import textgen
 from tests.networks import biased_generator, random_generator
 from textgen.generation.generator import Generator
 from textgen.generation.sampling import log_softmax
-from textgen.model.network import Network, weight_shapes
+from textgen.model.architecture import weight_shapes
+from textgen.model.network import Network
 from textgen.settings.definitions import ModelSettings, SamplingSettings, TokenizerSettings
 from textgen.support.errors import TextgenError
 from textgen.tokens.tokenizers import build_tokenizer

@@ -1,9 +1,19 @@
+import dataclasses
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from textgen.model.keras_model import build_model, build_twin, get_weights, reset_state, set_weights
-from textgen.model.network import weight_shapes
-from textgen.settings.definitions import ModelSettings
+from textgen.model.architecture import weight_shapes
+from textgen.model.backend import keras
+from textgen.model.keras_model import (
+    build_model,
+    build_model_to_save,
+    get_weights,
+    reset_state,
+    set_weights,
+)
+from textgen.settings.definitions import CELL_NAMES, ModelSettings
 
 CONFIG = ModelSettings(embedding_size=3, rnn_size=4, num_layers=2, dropout=0.5)
 TOKENS = np.array([[1, 2, 3, 4], [4, 3, 2, 1]], np.int32)
@@ -37,13 +47,23 @@ def test_a_random_seed_repeats_weights_and_dropout() -> None:
 
 def test_tied_weights_are_one_array_and_are_written_as_two() -> None:
     settings = ModelSettings(embedding_size=4, rnn_size=4, num_layers=1, tie_weights=True)
-    model, untied = build_model(settings, 7, batch_size=2), build_twin(settings, 7)
+    model, untied = build_model(settings, 7, batch_size=2), build_model_to_save(settings, 7)
     assert model.count_params() == untied.count_params() - 7 * 4
     weights = get_weights(model)
     assert {path: array.shape for path, array in weights.items()} == weight_shapes(settings, 7)
     np.testing.assert_array_equal(weights["logits/kernel"], weights["embedding/embeddings"].T)
     set_weights(untied, weights)
     np.testing.assert_allclose(untied(TOKENS[:1])[0], model(TOKENS)[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("cell", CELL_NAMES)
+def test_the_saved_model_opens_in_keras_and_gives_the_same(cell: str, tmp_path: Path) -> None:
+    settings = dataclasses.replace(CONFIG, cell=cell, residual=True, layer_norm=True)
+    model, to_save = build_model(settings, 7, batch_size=2), build_model_to_save(settings, 7)
+    set_weights(to_save, get_weights(model))
+    to_save.save(tmp_path / "model.h5")
+    opened = keras.models.load_model(tmp_path / "model.h5", compile=False)
+    np.testing.assert_allclose(opened(TOKENS[:1])[0], model(TOKENS)[0], atol=1e-5)
 
 
 def test_dropout_leaves_out_the_same_units_at_all_steps() -> None:
@@ -60,9 +80,9 @@ def test_the_forget_gate_starts_open(layer: str) -> None:
 
 
 def test_weights_move_to_a_model_of_another_batch_size() -> None:
-    trained, twin = build_model(CONFIG, 7, batch_size=2), build_model(CONFIG, 7, batch_size=1)
-    set_weights(twin, get_weights(trained))
-    np.testing.assert_allclose(twin(TOKENS[:1])[0], trained(TOKENS)[0], atol=1e-6)
+    trained, copy = build_model(CONFIG, 7, batch_size=2), build_model(CONFIG, 7, batch_size=1)
+    set_weights(copy, get_weights(trained))
+    np.testing.assert_allclose(copy(TOKENS[:1])[0], trained(TOKENS)[0], atol=1e-6)
 
 
 def test_recurrent_dropout_drops_and_leaves_the_layer_to_keras() -> None:

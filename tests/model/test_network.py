@@ -1,4 +1,6 @@
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from tests.networks import SMALL, random_network, random_weights
 from textgen.model import checkpoint, network
 from textgen.model.keras_model import build_model, set_weights
 from textgen.model.network import Network, Stepper
-from textgen.settings.definitions import ModelSettings
+from textgen.settings.definitions import CELL_NAMES, ModelSettings
 from textgen.support.errors import TextgenError
 
 
@@ -86,24 +88,21 @@ def test_weights_that_are_no_numbers_are_refused(path: str, value: float) -> Non
         Network(SMALL, weights)
 
 
-STRUCTURES = {
-    "lstm": ModelSettings(embedding_size=3, rnn_size=8, num_layers=3),
-    "gru": ModelSettings(embedding_size=3, rnn_size=8, num_layers=2, cell="gru"),
-    "rnn, one-hot": ModelSettings(embedding_size=0, rnn_size=7, num_layers=2, cell="rnn"),
-    "everything": ModelSettings(
-        embedding_size=3, rnn_size=4, num_layers=4, residual=True, layer_norm=True
-    ),
-    "gru with everything": ModelSettings(
-        embedding_size=6, rnn_size=6, num_layers=2, residual=True, layer_norm=True, cell="gru",
-        tie_weights=True,
-    ),
-}  # fmt: skip
+STRUCTURES: dict[str, dict[str, Any]] = {
+    "plain": {"num_layers": 3},
+    "one-hot": {"embedding_size": 0, "rnn_size": 7, "num_layers": 1},
+    "residual": {"num_layers": 4, "residual": True},
+    "normalized": {"layer_norm": True},
+    "everything": {"rnn_size": 3, "residual": True, "layer_norm": True, "tie_weights": True},
+}
+"""Beside `SMALL`."""
 
 
-@pytest.mark.parametrize("name", STRUCTURES)
-def test_every_structure_equals_keras(name: str) -> None:
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("cell", CELL_NAMES)
+def test_every_cell_in_every_structure_equals_keras(cell: str, structure: str) -> None:
     """On random weights, text read at once and token by token, from and to a carried state."""
-    settings = STRUCTURES[name]
+    settings = dataclasses.replace(SMALL, cell=cell, **STRUCTURES[structure])
     weights = random_weights(settings, 7, scale=0.5)
     if settings.is_tied:
         weights["logits/kernel"] = weights["embedding/embeddings"].T

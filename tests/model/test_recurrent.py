@@ -8,6 +8,7 @@ import pytest
 
 from textgen.model import recurrent
 from textgen.model.backend import keras, tf
+from textgen.settings.definitions import CELL_NAMES
 
 B, T, D, H = 4, 7, 3, 5
 CELLS: dict[str, tuple[type, type, dict[str, Any]]] = {
@@ -15,10 +16,13 @@ CELLS: dict[str, tuple[type, type, dict[str, Any]]] = {
     "lstm without bias": (recurrent.LSTM, keras.layers.LSTM, {"use_bias": False}),
     "gru": (recurrent.GRU, keras.layers.GRU, {}),
     "gru without bias": (recurrent.GRU, keras.layers.GRU, {"use_bias": False}),
-    "gru, reset before": (recurrent.GRU, keras.layers.GRU, {"reset_after": False}),
     "rnn": (recurrent.SimpleRNN, keras.layers.SimpleRNN, {}),
 }
 each_cell = pytest.mark.parametrize("cell", CELLS)
+
+
+def test_every_choice_of_the_setting_has_its_layers_and_no_other() -> None:
+    assert set(recurrent.LAYERS) == set(CELL_NAMES)
 
 
 MODES = {"eager": None, "graph": False, "xla": True}
@@ -143,6 +147,12 @@ def test_other_options_take_the_way_of_keras(cell: str, options: dict[str, objec
     x, mask = random(B, T, D), tf.constant([[True] * (T - 2) + [False] * 2] * B)
     assert not fast.is_fast()
     assert_same([fast(x), fast(x, mask=mask)], [stock(x), stock(x, mask=mask)])
+
+
+def test_a_gru_with_reset_before_the_product_takes_the_way_of_keras() -> None:
+    fast, stock = pair("gru", return_sequences=True, reset_after=False)
+    assert not fast.is_fast()
+    assert_same([fast(random(B, T, D))], [stock(random(B, T, D))])
 
 
 @each_cell

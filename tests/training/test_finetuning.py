@@ -6,7 +6,8 @@ import pytest
 from tests.conftest import VERSES
 from textgen.generation.generator import Generator
 from textgen.model import checkpoint
-from textgen.model.network import Network, weight_shapes
+from textgen.model.architecture import weight_shapes
+from textgen.model.network import Network
 from textgen.settings.definitions import CELL_NAMES, ModelSettings
 from textgen.tokens.tokenizers import count, extended
 from textgen.training import finetuning

@@ -21,8 +21,8 @@ import numpy as np
 
 from textgen.commands.flags import ArgumentParser
 from textgen.model import checkpoint, safe_pickle
+from textgen.model.architecture import weight_shapes
 from textgen.model.checkpoint import Metadata
-from textgen.model.network import weight_shapes
 from textgen.model.safe_pickle import Record
 from textgen.model.weights_file import WeightsFile
 from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Self
 import h5py
 
 from textgen.model import safe_pickle
-from textgen.model.network import weight_shapes
+from textgen.model.architecture import weight_shapes
 from textgen.model.weights_file import WeightsFile
 from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.support import console
@@ -115,7 +115,7 @@ class Checkpoint(NamedTuple):
 
     metadata: Metadata
     weights: dict[str, Array]
-    """The arrays of `textgen.model.network.weight_shapes`."""
+    """The arrays of `textgen.model.architecture.weight_shapes`."""
 
 
 def save(directory: Path, metadata: Metadata, write_model: Callable[[Path], object]) -> None:

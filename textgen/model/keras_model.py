@@ -1,4 +1,4 @@
-"""The network that is trained: stateful, in Keras."""
+"""The network in Keras: the stateful one that is trained, and the one that is saved."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from textgen.model import recurrent
+from textgen.model.architecture import NORM_EPSILON, LayerDescription, describe_layers
 from textgen.model.backend import keras
-from textgen.model.network import NORM_EPSILON
+from textgen.model.recurrent import LAYERS
 from textgen.settings.definitions import ModelSettings
 
 
@@ -21,14 +21,14 @@ def build_model(
     vocabulary_size: int,
     batch_size: int,
     random_seed: int | None = None,
-    layers: Any = recurrent,
+    to_save: bool = False,
 ) -> keras.Model:
-    """Build `Embedding -> Dropout -> (cell -> Dropout) x num_layers -> Dense`.
+    """Builds `Embedding -> Dropout -> (cell -> Dropout) x num_layers -> Dense`.
 
-    Dropout leaves out the same units at all steps of a sequence (Gal & Ghahramani 2016). What a
-    cell gives is normalized if `settings.layer_norm` (Ba et al. 2016, here between the layers, so
-    that the cells stay what they are), and what it read is added if `settings.residual` (He et al.
-    2016), after its dropout.
+    Dropout leaves out the same units at all steps of a sequence (Gal & Ghahramani 2016). A cell's
+    output is normalized if `settings.layer_norm` (Ba et al. 2016, here between the layers, so that
+    the cells stay what they are), and its input is added if `settings.residual` (He et al. 2016),
+    after its dropout.
 
     The model maps token ids (B, T), int32, any T, to logits (B, T, V), and carries its recurrent
     state from call to call until `reset_state`. Initial values are Keras' own: orthogonal
@@ -39,7 +39,7 @@ def build_model(
         vocabulary_size: V.
         batch_size: B, fixed for the life of the model.
         random_seed: makes initial weights and dropout repeatable.
-        layers: the module of the recurrent layers: `textgen.model.recurrent` or `keras.layers`.
+        to_save: take the recurrent layers that `model.h5` holds instead of those that train fast.
 
     Example:
         >>> model = build_model(ModelSettings(rnn_size=8), vocabulary_size=5, batch_size=2)
@@ -53,8 +53,10 @@ def build_model(
         settings.embedding_dropout, noise_shape=(None, 1, None), seed=seeds(),
         name="embedding_dropout",
     )(embedding(tokens))  # fmt: skip
-    for number in range(1, settings.num_layers + 1):
-        hidden = _layer(settings, number, hidden, seeds, layers)
+    kinds = LAYERS[settings.cell]
+    kind = kinds.saved if to_save else kinds.trained
+    for layer in describe_layers(settings):
+        hidden = _recurrent_layer(settings, layer, kind, hidden, seeds)
     if settings.is_tied:
         output: keras.layers.Layer = TiedDense(embedding, name="logits")
     else:
@@ -66,7 +68,12 @@ def build_model(
 
 
 class Seeds:
-    """One random seed after another; those of recurrent dropout stand apart from the rest."""
+    """Random seeds, one after another at each call; those of recurrent dropout stand apart.
+
+    Args:
+        random_seed: makes them repeatable.
+        num_layers: how many recurrent layers need some.
+    """
 
     def __init__(self, random_seed: int | None, num_layers: int) -> None:
         state = np.random.SeedSequence(random_seed).generate_state(5 + 5 * num_layers)
@@ -80,7 +87,7 @@ class Seeds:
 def _embedding(
     settings: ModelSettings, vocabulary_size: int, seeds: Seeds
 ) -> keras.layers.Embedding:
-    """Token vectors to be learned, or one-hot ones, which are the rows of the identity matrix."""
+    """Returns token vectors to be learned, or one-hot ones: the rows of the identity matrix."""
     initial = keras.initializers.RandomUniform(seed=seeds())
     return keras.layers.Embedding(
         vocabulary_size, settings.embedding_size or vocabulary_size, name="embedding",
@@ -89,25 +96,24 @@ def _embedding(
     )  # fmt: skip
 
 
-def _layer(settings: ModelSettings, number: int, inputs: Any, seeds: Seeds, layers: Any) -> Any:
-    """Recurrent layer `number`, from 1, and what stands around it."""
-    kind = getattr(layers, {"lstm": "LSTM", "gru": "GRU", "rnn": "SimpleRNN"}[settings.cell])
+def _recurrent_layer(
+    settings: ModelSettings, layer: LayerDescription, kind: Any, inputs: Any, seeds: Seeds
+) -> Any:
+    """Applies a recurrent layer of class `kind` and what follows it: (B, T, D) -> (B, T, H)."""
     hidden = kind(
-        settings.rnn_size, return_sequences=True, stateful=True,
-        name=f"{settings.cell}_{number}",
+        settings.rnn_size, return_sequences=True, stateful=True, name=layer.name,
         kernel_initializer=keras.initializers.GlorotUniform(seed=seeds()),
         recurrent_initializer=keras.initializers.Orthogonal(seed=seeds()),
-        recurrent_dropout=settings.recurrent_dropout, seed=seeds.recurrent_dropout[number - 1],
+        recurrent_dropout=settings.recurrent_dropout,
+        seed=seeds.recurrent_dropout[layer.number - 1],
     )(inputs)  # fmt: skip
-    if settings.layer_norm:
-        hidden = keras.layers.LayerNormalization(epsilon=NORM_EPSILON, name=f"norm_{number}")(
-            hidden
-        )
+    if layer.norm_name:
+        hidden = keras.layers.LayerNormalization(epsilon=NORM_EPSILON, name=layer.norm_name)(hidden)
     hidden = keras.layers.Dropout(
-        settings.dropout, noise_shape=(None, 1, None), seed=seeds(), name=f"dropout_{number}"
+        settings.dropout, noise_shape=(None, 1, None), seed=seeds(), name=f"dropout_{layer.number}"
     )(hidden)
-    if settings.is_residual(number - 1):
-        hidden = keras.layers.Add(name=f"residual_{number}")([hidden, inputs])
+    if layer.is_residual:
+        hidden = keras.layers.Add(name=f"residual_{layer.number}")([hidden, inputs])
     return hidden
 
 
@@ -130,14 +136,18 @@ class TiedDense(keras.layers.Layer):
         return keras.ops.matmul(inputs, keras.ops.transpose(self.embedding.embeddings)) + self.bias
 
 
-def build_twin(settings: ModelSettings, vocabulary_size: int) -> keras.Model:
-    """Build the model that `model.h5` holds: stock Keras layers alone, untied, one row."""
+def build_model_to_save(settings: ModelSettings, vocabulary_size: int) -> keras.Model:
+    """Builds the model that `model.h5` holds: of one row, untied, of layers that others know.
+
+    They are Keras' own, so that plain `keras.models.load_model` opens the file, but for cells that
+    Keras lacks: see `textgen.model.recurrent.LAYERS`.
+    """
     untied = dataclasses.replace(settings, tie_weights=False)
-    return build_model(untied, vocabulary_size, batch_size=1, layers=keras.layers)
+    return build_model(untied, vocabulary_size, batch_size=1, to_save=True)
 
 
 def reset_state(model: keras.Model) -> None:
-    """Set the recurrent state of every layer to zero."""
+    """Sets the recurrent state of every layer to zero."""
     for layer in model.layers:
         if getattr(layer, "stateful", False):
             layer.reset_state()
@@ -145,7 +155,7 @@ def reset_state(model: keras.Model) -> None:
 
 @contextlib.contextmanager
 def fresh_state(model: keras.Model) -> Iterator[None]:
-    """Zero recurrent state within the block; after it, the state from before."""
+    """Sets the recurrent state to zero within the block, and after it to that from before."""
     states = [state for layer in model.layers for state in getattr(layer, "states", None) or []]
     kept = [state.numpy() for state in states]
     reset_state(model)
@@ -157,7 +167,7 @@ def fresh_state(model: keras.Model) -> Iterator[None]:
 
 
 def get_weights(model: keras.Model) -> dict[str, npt.NDArray[Any]]:
-    """Every array of `textgen.model.network.weight_shapes` by path, `lstm_1/lstm_cell/kernel`."""
+    """Returns every array of `textgen.model.architecture.weight_shapes`, by path."""
     weights = {variable.path: variable.value.numpy() for variable in model.weights}
     if "logits/kernel" not in weights:  # tied
         weights["logits/kernel"] = weights["embedding/embeddings"].T
@@ -165,11 +175,11 @@ def get_weights(model: keras.Model) -> dict[str, npt.NDArray[Any]]:
 
 
 def set_weights(model: keras.Model, weights: dict[str, npt.NDArray[Any]]) -> None:
-    """Give every trained variable the array of its path."""
+    """Gives every variable the array of its path."""
     for variable in model.weights:
         variable.assign(weights[variable.path])
 
 
 def is_finite(model: keras.Model) -> bool:
-    """Whether every weight is a number."""
+    """Tells whether no weight is NaN or infinite."""
     return all(np.isfinite(variable.value.numpy()).all() for variable in model.weights)

@@ -21,7 +21,7 @@ et al. 2014 (https://arxiv.org/abs/1406.1078). Gates in Keras' order: LSTM i f c
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from textgen.model.backend import keras, tf
 
@@ -64,8 +64,8 @@ def summed_product(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
     return tf.matmul(*rows, transpose_a=True)
 
 
-def before(first: tf.Tensor, states: tf.Tensor) -> tf.Tensor:
-    """Returns what each step started from, (T, B, H): `first`, then `states` without the last."""
+def states_before(first: tf.Tensor, states: tf.Tensor) -> tf.Tensor:
+    """Returns the state before each step, (T, B, H): `first`, then `states` without the last."""
     return tf.concat([first[None], states[:-1]], 0)
 
 
@@ -108,7 +108,7 @@ def lstm(z: tf.Tensor, h0: tf.Tensor, c0: tf.Tensor, u: tf.Tensor) -> Any:
         slopes = tf.concat(
             [
                 2 * i * (1 - i) * g,
-                2 * f * (1 - f) * before(c0, cs),
+                2 * f * (1 - f) * states_before(c0, cs),
                 i * (1 - g * g),
                 2 * o * (1 - o) * tanh_c,
             ],
@@ -126,7 +126,7 @@ def lstm(z: tf.Tensor, h0: tf.Tensor, c0: tf.Tensor, u: tf.Tensor) -> Any:
         (dz,), (dh0, dc) = scan(
             step_back, [dhs, o * (1 - tanh_c * tanh_c), f_next], [slopes], [dh, dc], reverse=True
         )
-        return [dz, dh0, dc * f[0], summed_product(before(h0, hs), dz)]
+        return [dz, dh0, dc * f[0], summed_product(states_before(h0, hs), dz)]
 
     return (hs, h, c), gradient
 
@@ -163,7 +163,7 @@ def gru(z: tf.Tensor, h0: tf.Tensor, u: tf.Tensor, bias: tf.Tensor) -> Any:
 
     def gradient(dhs: tf.Tensor, dh: tf.Tensor) -> Tensors:
         update, reset, g = tf.split(activated, 3, axis=2)
-        h_before, u_transposed = before(h0, hs), tf.transpose(u)
+        h_before, u_transposed = states_before(h0, hs), tf.transpose(u)
         g_slope = (1 - update) * (1 - g * g)
         # dv = slopes * (dh, dh, dh)
         slopes = tf.concat(
@@ -184,58 +184,6 @@ def gru(z: tf.Tensor, h0: tf.Tensor, u: tf.Tensor, bias: tf.Tensor) -> Any:
         (dv, dhs), (dh0,) = scan(step_back, [update], [slopes, dhs], [dh], reverse=True)
         dz = tf.concat([dv[..., : 2 * size], dhs * g_slope], 2)
         return [dz, dh0, summed_product(h_before, dv), tf.reduce_sum(dv, (0, 1))]
-
-    return (hs, h), gradient
-
-
-@tf.custom_gradient  # type: ignore[untyped-decorator]
-def gru_reset_before(z: tf.Tensor, h0: tf.Tensor, u: tf.Tensor) -> Any:
-    """GRU with the reset gate before the product (`reset_after=False`) over time.
-
-        z, r = sigmoid(z_zr[t] + h @ u_zr);  g = tanh(z_h[t] + (r h) @ u_h);  h' = z h + (1 - z) g
-
-    Args and returns as for `gru`, without `bias`.
-    """
-    size = u.shape[0]
-    u_gates, u_g = u[:, : 2 * size], u[:, 2 * size :]
-
-    def step(inputs: Tensors, state: Tensors) -> tuple[Tensors, Tensors]:
-        (h,) = state
-        gates = tf.sigmoid(inputs[0][:, : 2 * size] + h @ u_gates)
-        update, reset = tf.split(gates, 2, axis=1)
-        g = tf.tanh(inputs[0][:, 2 * size :] + (reset * h) @ u_g)
-        h = update * h + (1 - update) * g
-        return [h], [tf.concat([gates, g], 1), h]
-
-    (activated, hs), (h,) = scan(step, [], [z, tf.zeros_like(z[..., :size])], [h0])
-
-    def gradient(dhs: tf.Tensor, dh: tf.Tensor) -> Tensors:
-        update, reset, g = tf.split(activated, 3, axis=2)
-        h_before = before(h0, hs)
-        # dz_z = dh * slope;  dz_h = dh * slope;  dz_r = (dz_h @ u_h^T) * slope
-        slopes = tf.concat(
-            [
-                (h_before - g) * update * (1 - update),
-                h_before * reset * (1 - reset),
-                (1 - update) * (1 - g * g),
-            ],
-            2,
-        )
-
-        def step_back(inputs: Tensors, state: Tensors) -> tuple[Tensors, Tensors]:
-            dh_out, update, reset, slopes = inputs
-            dh = state[0] + dh_out
-            slope_z, slope_r, slope_g = tf.split(slopes, 3, axis=1)
-            dg = dh * slope_g
-            dreset_h = tf.matmul(dg, u_g, transpose_b=True)
-            dgates = tf.concat([dh * slope_z, dreset_h * slope_r], 1)
-            dh = dh * update + dreset_h * reset + tf.matmul(dgates, u_gates, transpose_b=True)
-            return [dh], [tf.concat([dgates, dg], 1)]
-
-        (dz,), (dh0,) = scan(step_back, [dhs, update, reset], [slopes], [dh], reverse=True)
-        du_gates = summed_product(h_before, dz[..., : 2 * size])
-        du_g = summed_product(reset * h_before, dz[..., 2 * size :])
-        return [dz, dh0, tf.concat([du_gates, du_g], 1)]
 
     return (hs, h), gradient
 
@@ -262,13 +210,13 @@ def simple_rnn(z: tf.Tensor, h0: tf.Tensor, u: tf.Tensor) -> Any:
             return [dz @ u_transposed], [dz]
 
         (dz,), (dh0,) = scan(step_back, [dhs], [1 - hs * hs], [dh], reverse=True)
-        return [dz, dh0, summed_product(before(h0, hs), dz)]
+        return [dz, dh0, summed_product(states_before(h0, hs), dz)]
 
     return (hs, h), gradient
 
 
 class _FastLayer:
-    """What the layers share: whether the fast path applies, and what surrounds the loop."""
+    """A mixin for a Keras layer: runs its own loop over time where options and machine allow."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -343,12 +291,13 @@ class LSTM(_FastLayer, keras.layers.LSTM):
 
 
 class GRU(_FastLayer, keras.layers.GRU):
-    """`keras.layers.GRU`, faster on CPUs under XLA; see the module's head."""
+    """`keras.layers.GRU`, faster on CPUs under XLA with `reset_after`; see the module's head."""
+
+    def is_fast(self) -> bool:
+        return self.reset_after and super().is_fast()
 
     def run(self, x: tf.Tensor, state: Tensors) -> Tensors:
         kernel, u, bias = weights_of(self.cell)
-        if not self.reset_after:
-            return list(gru_reset_before(project(x, kernel, bias), *state, u))
         input_bias, bias = (
             (None, tf.zeros(u.shape[1:], u.dtype)) if bias is None else tf.unstack(bias)
         )
@@ -368,3 +317,24 @@ def weights_of(cell: keras.layers.Layer) -> tuple[tf.Tensor, tf.Tensor, tf.Tenso
     weights = [cell.kernel, cell.recurrent_kernel, cell.bias]
     kernel, u, bias = (None if w is None else tf.cast(w, cell.compute_dtype) for w in weights)
     return kernel, u, bias
+
+
+class CellLayers(NamedTuple):
+    """The classes of a cell's Keras layers, which have the same arguments and weights."""
+
+    trained: type[keras.layers.RNN]
+    saved: type[keras.layers.RNN]
+    """The layer in `model.h5`."""
+
+
+LAYERS = {
+    "lstm": CellLayers(LSTM, keras.layers.LSTM),
+    "gru": CellLayers(GRU, keras.layers.GRU),
+    "rnn": CellLayers(SimpleRNN, keras.layers.SimpleRNN),
+}
+"""By `ModelSettings.cell`; the other half of `textgen.model.cells.CELLS`.
+
+A cell that Keras lacks is one class for both, written with `keras.ops` and registered with
+`@keras.saving.register_keras_serializable("textgen")`. Then whoever opens its `model.h5` with plain
+Keras imports this module first; textgen itself reads arrays only, and needs nothing of the kind.
+"""

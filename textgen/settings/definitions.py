@@ -61,6 +61,7 @@ class TokenizerSettings(Settings):
 
 
 CELL_NAMES = ("lstm", "gru", "rnn")
+"""The cells of `textgen.model.cells`."""
 OPTIMIZERS = {
     "adamw": {},
     "adam": {"weight_decay": 0.0},
@@ -139,13 +140,6 @@ class ModelSettings(Settings):
             raise TextgenError(
                 "`residual` needs a second layer, which reads a layer. Received: `num_layers` 1"
             )
-
-    def is_residual(self, layer: int) -> bool:
-        """Whether what `layer` (0 is the first) reads is added to what it gives.
-
-        The first layer has no share in it: it reads token vectors, which are no layer's work.
-        """
-        return self.residual and layer > 0
 
     @property
     def is_tied(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from textgen.model.cells import CELLS
+from textgen.model.architecture import describe_layers
 from textgen.settings.definitions import ModelSettings
 from textgen.support.arrays import Array
 
@@ -28,7 +28,7 @@ def with_new_tokens(
         embedding = extended(weights["embedding/embeddings"], count, rng)
     else:  # one-hot: what a token means is its row of the first layer's kernel
         embedding = np.eye(len(weights["embedding/embeddings"]) + count, dtype=np.float32)
-        path = f"{CELLS[model.cell].path(1)}/kernel"
+        path = f"{describe_layers(model)[0].cell_path}/kernel"
         new[path] = extended(weights[path], count, rng)
     kernel = embedding.T if model.is_tied else extended(weights["logits/kernel"].T, count, rng).T
     bias = extended(weights["logits/bias"][:, None], count, rng)[:, 0]

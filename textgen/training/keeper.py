@@ -11,7 +11,7 @@ from typing import Any
 from textgen.model import checkpoint
 from textgen.model.backend import keras
 from textgen.model.checkpoint import Metadata
-from textgen.model.keras_model import build_twin, get_weights, is_finite, set_weights
+from textgen.model.keras_model import build_model_to_save, get_weights, is_finite, set_weights
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.support.files import write_atomic
@@ -43,7 +43,7 @@ class Keeper(keras.callbacks.Callback):
         self.writes = writes
         self.history: list[Row] = []
         self.best: Row = {}
-        self._twin = build_twin(metadata.model, len(metadata.tokenizer.vocabulary))
+        self._twin = build_model_to_save(metadata.model, len(metadata.tokenizer.vocabulary))
         self._drawn = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:

@@ -8,7 +8,7 @@ import os
 import time
 from typing import Any, NamedTuple
 
-from textgen.model.network import weight_shapes
+from textgen.model.architecture import weight_shapes
 from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.support import console
 from textgen.support.errors import TextgenError

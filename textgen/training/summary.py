@@ -2,8 +2,8 @@
 
 import math
 
+from textgen.model.architecture import weight_shapes
 from textgen.model.checkpoint import Metadata
-from textgen.model.network import weight_shapes
 from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.support import console
 from textgen.training import sizing
