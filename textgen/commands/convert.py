@@ -1,4 +1,4 @@
-"""`python -m textgen convert`: make a model of keras-text-generation one that textgen reads.
+"""`textgen convert`: makes a model of keras-text-generation one that textgen reads.
 
 That project (github.com/mattdangerw/keras-text-generation, 2017) leaves a `model.pkl` with a
 pickled `MetaModel`, which holds a `Vectorizer`, and a `model.h5` as Keras 2 saves it. Nothing in
@@ -11,7 +11,6 @@ models have no unknown token and skip what they do not know; the converted model
 
 import json
 import reprlib
-import shlex
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +24,6 @@ from textgen.model.architecture import weight_shapes
 from textgen.model.checkpoint import Metadata
 from textgen.model.safe_pickle import Record
 from textgen.model.weights_file import WeightsFile
-from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
 from textgen.support import console
 from textgen.support.arrays import Array
 from textgen.support.errors import TextgenError
@@ -55,7 +53,7 @@ class Layer(NamedTuple):
 
 
 def main(argv: Sequence[str]) -> None:
-    """Run the command with the arguments `argv`. Raises TextgenError."""
+    """Runs the command with the arguments `argv`. Raises TextgenError."""
     parser = ArgumentParser(
         prog=console.program("convert"),
         description="Convert the model of keras-text-generation in DIR (model.h5 and model.pkl)."
@@ -66,12 +64,12 @@ def main(argv: Sequence[str]) -> None:
     metadata, weights = read(directory)
     _keep_original(directory)
     _write(directory, metadata, weights)
-    folder = shlex.quote(str(directory))
-    console.say(f"converted. More text: python sample.py --data-dir {folder}", "green")
+    more_text = console.command_line("sample", data_dir=directory)
+    console.say(f"converted. More text: {more_text}", "green")
 
 
 def read(directory: Path) -> tuple[Metadata, dict[str, Array]]:
-    """The model of keras-text-generation in `directory`, as textgen's metadata and weights.
+    """Returns the model of keras-text-generation in `directory` as textgen's metadata and weights.
 
     How it was trained is not in its files: the training settings are the defaults, the results
     none.
@@ -79,40 +77,32 @@ def read(directory: Path) -> tuple[Metadata, dict[str, Array]]:
     Raises:
         TextgenError: if there is none, it is damaged, or textgen would not compute the same.
     """
-    vectorizer, seeds = _objects(directory / "model.pkl")
-    tokens = _tokens(vectorizer, directory / "model.pkl")
-    settings = _tokenizer_config(vectorizer, directory / "model.pkl")
-    unknown = KINDS[settings.word_tokens].unknown_token
-    if unknown in tokens:
-        raise _cannot(
-            directory / "model.pkl", f"textgen keeps its token {unknown!r} for what is unknown"
-        )
+    vectorizer, seeds = _read_objects(directory / "model.pkl")
     with WeightsFile(directory / "model.h5") as file:
-        layers = _layers(file)
-        model = _model_config(layers, file.path)
-        weights = _weights(file, model, layers, len(tokens))
-    values = {
-        "model": model.to_dict(),
-        "tokenizer": {"config": settings.to_dict(), "vocabulary": [unknown, *tokens]},
-        "training": TrainingSettings().to_dict(),
-        "results": {},
-        "line_starts": seeds,
-    }
-    try:
-        return Metadata.from_dict(values), weights
-    except TextgenError as error:
-        raise _cannot(directory / "model.pkl", str(error)) from error
+        layers = _read_layers(file)
+        values = {
+            "model": _model_settings(layers, file.path),
+            "tokenizer": _tokenizer(vectorizer, directory / "model.pkl"),
+            "training": {},
+            "results": {},
+            "line_starts": seeds,
+        }
+        try:
+            metadata = Metadata.from_dict(values)
+        except TextgenError as error:
+            raise _cannot(directory, str(error)) from error
+        return metadata, _read_weights(file, metadata, layers)
 
 
-def _objects(path: Path) -> tuple[dict[str, Any], Any]:
-    """The attributes of the `Vectorizer`, and the seeds."""
+def _read_objects(path: Path) -> tuple[dict[str, Any], Any]:
+    """Returns the attributes of the `Vectorizer`, and the seeds."""
     if not path.is_file():
         raise TextgenError(f"{path} is missing: give a folder with model.h5 and model.pkl")
     data = checkpoint.read_bytes(path)
     if not checkpoint.is_ancestors(data):
         raise TextgenError(
             f"{path} is not a MetaModel of keras-text-generation: there is nothing to convert."
-            " sample.py reads models of textgen as they are"
+            " Models of textgen are read as they are"
         )
     if not data.startswith(b"\x80"):
         raise _cannot(path, "it was written by Python 2, whose texts are bytes")
@@ -126,43 +116,34 @@ def _objects(path: Path) -> tuple[dict[str, Any], Any]:
     return vectorizer.attributes, model.attributes.get("seeds")
 
 
-def _tokens(vectorizer: dict[str, Any], path: Path) -> list[str]:
-    """The ancestor's vocabulary; index = its token id."""
+def _tokenizer(vectorizer: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Returns the tokenizer as metadata have it, not checked; the unknown token comes first."""
+    names = ("word_tokens", "_pristine_input", "_pristine_output")
+    settings = {name.removeprefix("_"): vectorizer.get(name) for name in names}
+    if settings["word_tokens"] and not settings["pristine_input"]:
+        raise _cannot(path, "its words were made by a tokenizer that textgen does not have")
     tokens = vectorizer.get("_indices_token")
     if not isinstance(tokens, dict) or list(tokens) != list(range(len(tokens))):
         raise _cannot(path, "its vocabulary is not numbered from 0")
-    return list(tokens.values())
+    unknown = KINDS[bool(settings["word_tokens"])].unknown_token
+    if unknown in tokens.values():
+        raise _cannot(path, f"textgen keeps its token {unknown!r} for what is unknown")
+    return {"config": settings, "vocabulary": [unknown, *tokens.values()]}
 
 
-def _tokenizer_config(vectorizer: dict[str, Any], path: Path) -> TokenizerSettings:
-    """How the ancestor makes tokens, if textgen can do the same."""
-    names = ("word_tokens", "_pristine_input", "_pristine_output")
+def _read_layers(file: WeightsFile) -> list[Layer]:
+    """Returns the layers of the Keras model, from its description in JSON."""
     try:
-        settings = TokenizerSettings.from_dict(
-            {name.removeprefix("_"): vectorizer.get(name) for name in names}
-        )
-    except TextgenError as error:
-        raise _cannot(path, str(error)) from error
-    if settings.word_tokens and not settings.pristine_input:
-        raise _cannot(path, "its words were made by a tokenizer that textgen does not have")
-    return settings
-
-
-def _layers(file: WeightsFile) -> list[Layer]:
-    """The layers of the Keras model, from its description in JSON."""
-    try:
-        model = json.loads(file.text("model_config") or "")
-        settings = model["config"]
-        described = (
-            settings if isinstance(settings, list) else settings["layers"]
-        )  # a list before 2.2.3
-        return [_layer(layer) for layer in described]
+        layers = json.loads(file.text("model_config") or "")["config"]
+        if not isinstance(layers, list):  # since Keras 2.2.3
+            layers = layers["layers"]
+        return [_layer(layer) for layer in layers]
     except (ValueError, RecursionError, KeyError, TypeError) as error:
         raise _cannot(file.path, "it does not describe a sequence of Keras layers") from error
 
 
 def _layer(described: dict[str, Any]) -> Layer:
-    """A layer as Keras describes it. Raises KeyError or TypeError if it does not."""
+    """Returns a layer that Keras describes. Raises KeyError or TypeError if it does not."""
     kind, settings = described["class_name"], described["config"]
     name = settings["name"]
     if kind == "TimeDistributed":
@@ -173,8 +154,8 @@ def _layer(described: dict[str, Any]) -> Layer:
     return Layer(name, kind, settings)
 
 
-def _model_config(layers: list[Layer], path: Path) -> ModelSettings:
-    """The sizes of the network, if it is one that textgen computes in the same way."""
+def _model_settings(layers: list[Layer], path: Path) -> dict[str, Any]:
+    """Returns the sizes of the network, not checked, if textgen computes it in the same way."""
     weighted = [layer for layer in layers if layer.kind not in WITHOUT_WEIGHTS]
     kinds = [layer.kind for layer in weighted]
     if len(kinds) < 3 or kinds != ["Embedding", *["LSTM"] * (len(kinds) - 2), "Dense"]:
@@ -187,38 +168,32 @@ def _model_config(layers: list[Layer], path: Path) -> ModelSettings:
                 found = reprlib.repr(layer.settings.get(name))
                 raise _cannot(path, f"its {layer.kind} has {name}={found} instead of {value}")
     rates = [layer.settings.get("rate") for layer in layers if layer.kind == "Dropout"]
-    values = {
+    return {
         "embedding_size": weighted[0].settings.get("output_dim"),
         "rnn_size": weighted[1].settings.get("units"),
         "num_layers": len(kinds) - 2,
         "dropout": rates[0] if rates else 0.0,
     }
-    try:
-        return ModelSettings.from_dict(values)
-    except TextgenError as error:
-        raise _cannot(path, str(error)) from error
 
 
-def _weights(
-    file: WeightsFile, model: ModelSettings, layers: list[Layer], num_tokens: int
-) -> dict[str, Array]:
-    """The weights by textgen's names, with the unknown token put in front of the others."""
-    weighted = [layer.name for layer in layers if layer.kind not in WITHOUT_WEIGHTS]
-    shapes = weight_shapes(model, num_tokens)
-    ours = list(dict.fromkeys(name.split("/")[0] for name in shapes))
-    groups = {our: _group(file, name) for our, name in zip(ours, weighted, strict=True)}
-    places = {name: f"{groups[name.split('/')[0]]}/{name.split('/')[-1]}:0" for name in shapes}
-    arrays = file.arrays({places[name]: shape for name, shape in shapes.items()})
-    weights = {name: arrays[place] for name, place in places.items()}
+def _read_weights(file: WeightsFile, metadata: Metadata, layers: list[Layer]) -> dict[str, Array]:
+    """Returns the weights by textgen's paths, with the unknown token put before the others."""
+    names = [layer.name for layer in layers if layer.kind not in WITHOUT_WEIGHTS]
+    shapes = weight_shapes(metadata.model, len(metadata.tokenizer.vocabulary) - 1)
+    ours = list(dict.fromkeys(path.split("/")[0] for path in shapes))  # layers, in order
+    groups = {our: _group(file, name) for our, name in zip(ours, names, strict=True)}
+    places = {path: f"{groups[path.split('/')[0]]}/{path.split('/')[-1]}:0" for path in shapes}
+    arrays = file.arrays({places[path]: shape for path, shape in shapes.items()})
+    weights = {path: arrays[place] for path, place in places.items()}
     rows, columns = ((1, 0), (0, 0)), ((0, 0), (1, 0))
-    weights["embedding/embeddings"] = np.pad(weights["embedding/embeddings"], rows)
-    weights["logits/kernel"] = np.pad(weights["logits/kernel"], columns)
+    weights["embedding/embeddings"] = np.pad(weights["embedding/embeddings"], rows)  # (V, D)
+    weights["logits/kernel"] = np.pad(weights["logits/kernel"], columns)  # (H, V)
     weights["logits/bias"] = np.pad(weights["logits/bias"], (1, 0), constant_values=NEVER)
     return weights
 
 
 def _group(file: WeightsFile, layer: str) -> str:
-    """The group with the arrays of `layer`; versions of Keras put it at different depths."""
+    """Returns the group of the arrays of `layer`, which Keras has put at different depths."""
     path = f"model_weights/{layer}"
     for _ in range(4):
         inside = file.children(path)
@@ -229,6 +204,7 @@ def _group(file: WeightsFile, layer: str) -> str:
 
 
 def _keep_original(directory: Path) -> None:
+    """Copies the pair to `original`, which must not exist."""
     kept = directory / "original"
     try:
         kept.mkdir()
@@ -242,12 +218,10 @@ def _keep_original(directory: Path) -> None:
 
 
 def _write(directory: Path, metadata: Metadata, weights: dict[str, Array]) -> None:
-    from textgen.model.keras_model import (  # here, because Keras takes seconds
-        build_model,
-        set_weights,
-    )
+    # Here, because Keras takes seconds.
+    from textgen.model.keras_model import build_model_to_save, set_weights
 
-    model = build_model(metadata.model, len(metadata.tokenizer.vocabulary), batch_size=1)
+    model = build_model_to_save(metadata.model, len(metadata.tokenizer.vocabulary))
     set_weights(model, weights)
     checkpoint.save(directory, metadata, model.save)
 

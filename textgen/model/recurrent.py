@@ -71,7 +71,7 @@ def states_before(first: tf.Tensor, states: tf.Tensor) -> tf.Tensor:
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]
 def lstm(z: tf.Tensor, h0: tf.Tensor, c0: tf.Tensor, u: tf.Tensor) -> Any:
-    """LSTM over time.
+    """Runs an LSTM over time.
 
         i, f, g, o = gates(z[t] + h @ u);  c' = f c + i g;  h' = o tanh(c')
 
@@ -133,7 +133,7 @@ def lstm(z: tf.Tensor, h0: tf.Tensor, c0: tf.Tensor, u: tf.Tensor) -> Any:
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]
 def gru(z: tf.Tensor, h0: tf.Tensor, u: tf.Tensor, bias: tf.Tensor) -> Any:
-    """GRU with the reset gate after the product (`reset_after=True`) over time.
+    """Runs a GRU with the reset gate after the product (`reset_after=True`) over time.
 
         v = h @ u + bias;  z, r = sigmoid(z_zr[t] + v_zr);  g = tanh(z_h[t] + r v_h)
         h' = z h + (1 - z) g
@@ -190,7 +190,7 @@ def gru(z: tf.Tensor, h0: tf.Tensor, u: tf.Tensor, bias: tf.Tensor) -> Any:
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]
 def simple_rnn(z: tf.Tensor, h0: tf.Tensor, u: tf.Tensor) -> Any:
-    """Elman network over time: h' = tanh(z[t] + h @ u).
+    """Runs an Elman network over time: h' = tanh(z[t] + h @ u).
 
     Args and returns as for `gru`, with z (T, B, H), u (H, H), and no `bias`.
     """
