@@ -207,8 +207,8 @@ def test_metadata_with_a_missing_part_is_refused(pair: Path) -> None:
     ("part", "value", "problem"),
     [
         ("model", None, "settings come by name. Received: None"),
-        ("model", {"num_layers": 10**12}, "--num-layers must be at most 100"),
-        ("model", {"rnn_size": "x" * 10**6}, "--rnn-size takes a value of type int"),
+        ("model", {"num_layers": 10**12}, "`num_layers` must be at most 100"),
+        ("model", {"rnn_size": "x" * 10**6}, "`rnn_size` takes a value of type int"),
         ("model", {"x" * 10**6: 1}, "unknown setting"),
         ("model", {"rnn_size": 2**62}, "model.h5 is damaged: it cannot hold the"),
         ("model", {"rnn_size": 5}, "model.h5 is damaged: it has no plain float32 array"),
