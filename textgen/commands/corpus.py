@@ -1,15 +1,21 @@
 """`python -m textgen corpus`: make a data directory from a known corpus or from text files."""
 
+from __future__ import annotations
+
 import argparse
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from textgen.commands.flags import ArgumentParser
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.text import known
 from textgen.text.splitting import check_share
+
+if TYPE_CHECKING:
+    from textgen.text.preparation import Report
 
 FILE_OPTIONS = (
     "unwrap", "strip_gutenberg", "dedupe", "shuffle_documents", "random_seed", "validation_split",
@@ -28,18 +34,38 @@ def main(argv: Sequence[str]) -> None:
         _refuse_file_options(options, parser)
         directory = options.out or Path("data") / options.texts[0]
         _refuse_existing(directory, options.overwrite, known.HELD_OUT)
-        recipe = known.KNOWN[options.texts[0]]
-        console.heading(f"Making {directory} from {recipe.summary}")
-        recipe.write(directory, options.source)
-        flags = recipe.flags
+        corpus = known.KNOWN[options.texts[0]]
+        console.heading(f"Making {directory} from {corpus.summary}")
+        corpus.write(directory, options.source)
+        flags = " ".join(f"--{name.replace('_', '-')}" for name in corpus.settings)
     else:
         _check_file_options(options)
         directory = options.out
         console.heading(f"Making {directory}")
-        from textgen.text import making  # a mistake is told before NumPy is imported
+        from textgen.text import preparation  # a mistake is told before NumPy is imported
 
-        making.make(directory, options)
+        chosen = preparation.CorpusSettings(
+            **{name: getattr(options, name) for name in FILE_OPTIONS}
+        )
+        _print_report(preparation.prepare(directory, options.texts, chosen))
     console.say(f"next: {_training(directory, flags)}", "green")
+
+
+def _print_report(report: Report) -> None:
+    """Prints measures of the text that was made."""
+    from textgen.text.preparation import MOST_KINDS
+
+    def kinds(number: int) -> str:
+        return f"over {MOST_KINDS:,}" if number >= MOST_KINDS else f"{number:,}"
+
+    share = report.num_foreign / max(1, report.num_characters)
+    words = ", ".join(f"{kinds(n)} among the first {words:,}" for words, n in report.word_kinds)
+    console.say(
+        f"size: {report.num_bytes / 1e6:,.1f} MB, {report.num_characters:,} characters in"
+        f" {report.num_lines:,} lines, the longest of {report.longest_line:,} characters"
+    )
+    console.say(f"not ASCII: {share:.2%} of the characters")
+    console.say(f"different words: {words}")
 
 
 def _training(directory: Path, flags: str) -> str:
