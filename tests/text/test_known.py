@@ -33,7 +33,7 @@ def test_find_or_make_reads_both_files(tmp_path: Path, capsys: pytest.CaptureFix
     assert texts_of(tmp_path, 0.0) == ("one\n", "two\n")
     assert capsys.readouterr().err == ""
     assert texts_of(tmp_path, 0.5) == ("one\n", "two\n")
-    assert "validation split 0.5 is not used" in capsys.readouterr().err
+    assert "`validation_split=0.5` is not used" in capsys.readouterr().err
 
 
 def test_find_or_make_splits_only_when_asked(tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ Whole texts and texts in blocks, cut anywhere, decode alike.
 import codecs
 import io
 import itertools
-import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from textgen.support import console
 from textgen.support.errors import TextgenError
 
 BYTE_ORDER_MARKS = (
@@ -145,7 +145,7 @@ def not_utf8_error(path: Path, data: bytes, start: int = 0) -> TextgenError:
     encoding = detect_encoding(data, str(path), start)
     return TextgenError(
         f"{path} is not UTF-8 ({_first_bad_byte(data, start)}; it looks like {encoding}):"
-        f" `python -m textgen corpus {shlex.quote(str(path))} --out DIR` converts it"
+        f" `{console.command_line('corpus', path, out='DIR')}` converts it"
     )
 
 

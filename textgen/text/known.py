@@ -100,7 +100,7 @@ def _shakespeare_from_web() -> str:
     except TextgenError as error:
         raise TextgenError(
             f"{error}; or get that file by hand and run"
-            " `python -m textgen corpus tinyshakespeare --source FILE`"
+            f" `{console.command_line('corpus', 'tinyshakespeare', source='FILE')}`"
         ) from error
 
 
@@ -204,7 +204,7 @@ def _book(name: str, source: str | None) -> str:
             raise
         raise TextgenError(
             f"{error}; or get {' and '.join(BOOKS)} by hand and run"
-            " `python -m textgen corpus twain --source FOLDER`"
+            f" `{console.command_line('corpus', 'twain', source='FOLDER')}`"
         ) from error
     if title not in text.upper():
         raise TextgenError(f"{place} is not the book {title.title()}: check the source")

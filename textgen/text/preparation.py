@@ -12,13 +12,13 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import filelock
 import numpy as np
 
+from textgen.settings.definitions import CorpusSettings
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.support.files import explained, make_folder
@@ -37,28 +37,6 @@ LONGEST_WORD = 1 << 16
 """Characters after which a report takes a word to end."""
 
 
-@dataclass(frozen=True)
-class CorpusSettings:
-    """How text files become a data directory.
-
-    Args:
-        unwrap: whether each hard-wrapped paragraph becomes one line.
-        strip_gutenberg: whether Project Gutenberg's header and licence go.
-        dedupe: "lines" or "paragraphs", of which each stays only where it comes first.
-        shuffle_documents: the line at which documents end that are put in random order ("": they
-            end at blank lines); None leaves the order.
-        random_seed: decides that order.
-        validation_split: the share held out as validation text; 0 for none.
-    """
-
-    unwrap: bool = False
-    strip_gutenberg: bool = False
-    dedupe: str | None = None
-    shuffle_documents: str | None = None
-    random_seed: int = 0
-    validation_split: float = 0.1
-
-
 def prepare(directory: Path, files: Sequence[str], settings: CorpusSettings) -> Report:
     """Makes a data directory of text files, joined in their order; returns measures of the text.
 
@@ -75,7 +53,7 @@ def prepare(directory: Path, files: Sequence[str], settings: CorpusSettings) -> 
             raise TextgenError(f"no text in {', '.join(files)}: give a file with text")
         if settings.dedupe:
             text = _drop_duplicates(text, settings.dedupe)
-        if settings.shuffle_documents is not None:
+        if settings.shuffle_documents:
             text = _shuffle(text, settings.shuffle_documents, settings.random_seed)
         report = measure(_chunks(text))
         _write_parts(directory, text, settings.validation_split)
@@ -207,8 +185,11 @@ def _drop_duplicates(text: Path, unit: str) -> Path:
 
 
 def _shuffle(text: Path, line: str, random_seed: int) -> Path:
-    """Writes the documents of the text in random order in place of it; returns where."""
-    chunks = _chunks(text)
+    """Writes the documents of the text in random order in place of it; returns where.
+
+    They end at lines that are `line`; a newline stands for a blank one.
+    """
+    chunks, line = _chunks(text), line.rstrip("\n")
     found = documents.split_at_lines(chunks, line) if line else documents.split_paragraphs(chunks)
     rng = np.random.default_rng(random_seed)
     result = text.with_name("shuffled.txt")
@@ -245,7 +226,7 @@ class Report(NamedTuple):
     num_foreign: int
     """Characters that are not ASCII."""
     word_kinds: list[tuple[int, int]]
-    """The first 1,000, 10,000, ... and all words, and how many of them are distinct."""
+    """The first 1,000, 10,000, ... and all words, and how many are distinct (to `MOST_KINDS`)."""
 
 
 def measure(chunks: Iterable[str]) -> Report:
@@ -286,16 +267,20 @@ class _WordCounter:
     def finish(self) -> list[tuple[int, int]]:
         """Returns numbers of words, all of them last, and of the distinct ones among them."""
         self._add(self._begun.split())
-        return [*self._points, (self._count, len(self._kinds))]
+        self._note()
+        return self._points
 
     def _add(self, words: list[str]) -> None:
         while self._count + len(words) >= self._mark:
             before = self._mark - self._count
             self._remember(words[:before])
             words = words[before:]
-            self._points.append((self._count, len(self._kinds)))
+            self._note()
             self._mark *= 10
         self._remember(words)
+
+    def _note(self) -> None:
+        self._points.append((self._count, min(len(self._kinds), MOST_KINDS)))
 
     def _remember(self, words: list[str]) -> None:
         self._count += len(words)

@@ -123,8 +123,9 @@ def _refuse_unrepeatable(path: Path) -> None:
         raise TextgenError(f"{path} is a folder: give a text file")
     if not stat.S_ISREG(path.stat().st_mode):
         raise TextgenError(
-            f"{path} is not a file that can be read twice: `python -m textgen corpus {path} --out"
-            " DIR` makes a data directory of what comes out of it"
+            f"{path} is not a file that can be read twice:"
+            f" `{console.command_line('corpus', path, out='DIR')}` makes a data directory of what"
+            " comes out of it"
         )
 
 

@@ -226,7 +226,7 @@ def find_texts(data_dir: Path, validation_split: float) -> Streams:
     if held_out is not None:
         if validation_split:
             shown = held_out.paths[0]
-            console.say(f"validation split {validation_split} is not used: {shown} is there")
+            console.say(f"`validation_split={validation_split}` is not used: {shown} is there")
         return Streams(Stream(source), Stream(held_out))
     if not validation_split:
         return Streams(Stream(source), None)
@@ -238,8 +238,8 @@ def _no_text(data_dir: Path) -> TextgenError:
     """Returns the error for a data directory that has no text."""
     if data_dir.is_file():
         return TextgenError(
-            f"{data_dir} is a file, not a folder: `python -m textgen corpus {data_dir} --out DIR`"
-            " makes a data directory of it"
+            f"{data_dir} is a file, not a folder:"
+            f" `{console.command_line('corpus', data_dir, out='DIR')}` makes a data directory of it"
         )
     missing = "has no input.txt" if data_dir.is_dir() else "does not exist"
     return TextgenError(
