@@ -229,6 +229,12 @@ def test_a_report_by_hand() -> None:
         assert report.word_kinds == [(9, 7)]
 
 
+def test_a_word_without_end_is_counted_in_bounded_memory() -> None:
+    report = measure(["a b", *["x" * 100_000] * 3, " b"])
+    assert report.longest_line == report.num_characters == 300_005
+    assert report.word_kinds == [(5, 4)]  # a, bxx..., two that are only x, b
+
+
 def test_the_curve_has_a_point_at_each_power_of_ten() -> None:
     report = measure(f"{number} the " for number in range(6_000))
     assert report.word_kinds == [(1_000, 501), (10_000, 5_001), (12_000, 6_001)]

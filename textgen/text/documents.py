@@ -17,7 +17,7 @@ from textgen.text.cleaning import split_chunks
 BUCKETS = 64
 """Files that digests are dealt out to."""
 BUCKET_BYTES = 1 << 26
-"""What a bucket of documents holds, about: as much is in memory."""
+"""Bytes in a bucket of documents, about: as much is in memory."""
 RECORD = np.dtype([("digest", "S16"), ("number", "<u8")])
 
 

@@ -38,6 +38,7 @@ def split(text: str, validation_split: float) -> Parts:
     Raises TextgenError when `validation_split` is not between 0 and 1 (both excluded) or when
     the text is too short to give both parts something.
     """
+    check_share(validation_split)
     slices = split_places(text, validation_split)
     training = "".join(text[piece.start : piece.cut] for piece in slices)
     validation = "".join(text[piece.cut : piece.end] for piece in slices)
@@ -62,8 +63,7 @@ class Slice(NamedTuple):
 
 
 def split_places(text: Searchable, validation_split: float) -> list[Slice]:
-    """Returns where `split` cuts `text`. Raises TextgenError for a share that is none."""
-    check_share(validation_split)
+    """Returns where `split` cuts `text`."""
     reach, slices = _reach(len(text), validation_split), []
     start = held_out = 0
     for end in _slice_ends(text, validation_split):

@@ -13,7 +13,7 @@ from textgen.treebank.words import CLITICS, CONTRACTIONS, GLUE, UNSPACED, fold, 
 
 
 class Kind(Enum):
-    """What a token asks for on its left and on its right."""
+    """The white space that a token asks for on its left and on its right."""
 
     WORD = auto()  # a space on both sides
     OPEN = auto()  # no space after it: ( “ $
@@ -31,7 +31,7 @@ class Kind(Enum):
 
 
 class Edge(Enum):
-    """What the last token leaves on its right."""
+    """The white space that the last token leaves on its right."""
 
     START = auto()  # a line starts
     OPENED = auto()  # no space, and a toggle opens
