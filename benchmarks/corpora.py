@@ -34,7 +34,7 @@ PREPARE = (
     "from textgen.settings.definitions import TokenizerSettings\n"
     "if __name__ == '__main__':\n"
     "    rule = corpus.VocabularyRule(TokenizerSettings(word_tokens=sys.argv[2] == 'words'))\n"
-    "    text = known.find_texts(Path(sys.argv[1]), 0.0).training\n"
+    "    text = known.find_or_make_texts(Path(sys.argv[1]), 0.0).training\n"
     "    start = time.perf_counter()\n"
     "    made = corpus.tokenized(Path(sys.argv[1]), 'input', text, rule)\n"
     "    print(json.dumps([time.perf_counter() - start, len(made.ids)]))\n"

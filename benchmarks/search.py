@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="default: a folder that is removed")
     parser.add_argument("--space", type=Path, help="the space file of the search")
     arguments, flags = parser.parse_known_args()
-    known.find_texts(arguments.folder, 0.0)
+    known.find_or_make_texts(arguments.folder, 0.0)
     with tempfile.TemporaryDirectory() as temporary:
         work = arguments.work or Path(temporary)
         compare(arguments, flags, work)

@@ -103,7 +103,7 @@ def main() -> None:
 def report(directory: Path, minutes: float) -> None:
     """Print the perplexities on the validation text of `directory`, and a sample."""
     settings = TokenizerSettings(word_tokens=True)
-    streams = known.find_texts(directory, 0)
+    streams = known.find_or_make_texts(directory, 0)
     training, validation = ("".join(stream.chunks()) if stream else "" for stream in streams)
     tokenizer = build_tokenizer(training, settings)
     ids, held_out = (tokenizer.encode(text).tolist() for text in (training, validation))

@@ -56,7 +56,7 @@ def main(folder: Path, stop_at: int) -> None:
     ):  # fmt: skip
         setattr(place, name, hanging(getattr(place, name), stop_at))
     rule = corpus.VocabularyRule(TokenizerSettings(word_tokens=True))
-    corpus.tokenized(folder, "input", known.find_texts(folder, 0.0).training, rule)
+    corpus.tokenized(folder, "input", known.find_or_make_texts(folder, 0.0).training, rule)
     print(count)
 
 

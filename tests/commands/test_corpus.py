@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from tests.text.conftest import read, run
-from textgen.commands import train
+from textgen.settings.request import TrainRequest
 from textgen.support.errors import TextgenError
 from textgen.text import known
+from textgen.text.splitting import Parts
 
 
 @pytest.fixture
@@ -15,11 +16,11 @@ def twain(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
     """Replace the recipe of twain; the list collects the sources it is called with."""
     sources: list[str | None] = []
 
-    def make(source: str | None) -> known.Texts:
+    def make(source: str | None) -> Parts:
         sources.append(source)
-        return known.Texts("training\n", "validation\n")
+        return Parts("training\n", "validation\n")
 
-    monkeypatch.setitem(known.KNOWN, "twain", known.Recipe("a stand-in", make))
+    monkeypatch.setitem(known.KNOWN, "twain", known.KnownCorpus("a stand-in", make))
     return sources
 
 
@@ -51,12 +52,14 @@ def test_a_validation_text_that_stays_is_mentioned(
         (["FILE"], "where to\\? Add --out DIR"),
         (["FILE", "--out", "FILE"], "mine.txt is a file, not a folder: give another --out"),
         (["FILE", "--out", "new", "--source", "x"], "--source x goes with a known corpus"),
-        (["FILE", "--out", "new", "--validation-split", "1"], "`validation_split` 1.0 is not"),
+        (["FILE", "--out", "new", "--validation-split", "1"], "`validation_split` must be below 1"),
+        (["FILE", "--out", "new", "--random-seed", "-1"], "`random_seed` must be at least 0"),
+        (["FILE", "--out", "new", "--dedupe", "words"], "`dedupe` must be one of lines, para"),
         (["FILE", "--out", "new", "--validation-split", "x"], "invalid float value: 'x'"),
         ([".", "--out", "new"], r"\. is a folder: give a text file"),
         (["twain", "tinyshakespeare"], "twain is a known corpus: name it alone, received 2"),
-        (["twain", "--unwrap"], "--unwrap is for files: the corpus twain"),
-        (["twain", "--validation-split", "0.2"], "--validation-split is for files"),
+        (["twain", "--unwrap"], "`unwrap` is for files: the corpus twain"),
+        (["twain", "--validation-split", "0.2"], "`validation_split` is for files"),
         ([], "required: NAME"),
         (["FILE", "--nonsense"], "unrecognized arguments: --nonsense"),
     ],
@@ -92,17 +95,17 @@ def test_a_training_that_suits_the_text_is_advised(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     size: int, minutes: int,
 ) -> None:  # fmt: skip
-    recipe = known.Recipe("x", lambda _: known.Texts("a" * size, "b"), "--word-tokens")
-    monkeypatch.setitem(known.KNOWN, "twain", recipe)
+    corpus = known.KnownCorpus("x", lambda _: Parts("a" * size, "b"), {"word_tokens": True})
+    monkeypatch.setitem(known.KNOWN, "twain", corpus)
     out = tmp_path / "my book"
     run("twain", "--out", out)
     flags = f"--data-dir '{out}' --word-tokens --minutes {minutes} --live-sample"
     assert capsys.readouterr().err.endswith(f"next: python train.py {flags}\n")
 
 
-@pytest.mark.parametrize("recipe", known.KNOWN.values())
-def test_advised_flags_are_flags_of_train(recipe: known.Recipe) -> None:
-    assert train.parse([recipe.flags])[0].data_dir
+@pytest.mark.parametrize("corpus", known.KNOWN.values())
+def test_advised_settings_are_settings_of_a_training(corpus: known.KnownCorpus) -> None:
+    assert TrainRequest(Path("data"), corpus.settings).given == corpus.settings
 
 
 def test_a_file_of_a_known_name_goes_first(

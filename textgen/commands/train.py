@@ -171,5 +171,6 @@ def _value(parser: ArgumentParser, path: Path, name: str, value: Any) -> Any:
 
 
 def _home(folder: Path) -> Path:
-    has_text = [sources.find(place, "input") is not None for place in (folder, folder.parent)]
+    places = (folder, folder.parent)
+    has_text = [sources.find_source(place, "input") is not None for place in places]
     return folder.parent if has_text == [False, True] else folder

@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
         TextgenError: if there is no text, no storage, or nothing to search.
         KeyboardInterrupt: after Ctrl-C; what was found is kept.
     """
-    known.find_texts(arguments.data_dir, 0.0)  # says at once where there is no text
+    known.find_or_make_texts(arguments.data_dir, 0.0)  # says at once where there is no text
     request = Request.of(arguments)
     if arguments.show_space:
         plan = _plan(arguments.data_dir, request.with_budget, Children())

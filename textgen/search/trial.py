@@ -94,7 +94,7 @@ def _carry_out(order: dict[str, Any], tell: Tell) -> None:
 def _lacks_validation(data_dir: Path, given: dict[str, Any]) -> bool:
     """Whether nothing would be held out. Makes a known corpus; raises TextgenError without text."""
     share = given.get("validation_split", 0.0)
-    return not share and known.find_texts(data_dir, 0.0).validation is None
+    return not share and known.find_or_make_texts(data_dir, 0.0).validation is None
 
 
 def _described(plan: Plan) -> dict[str, Any]:

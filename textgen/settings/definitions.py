@@ -358,3 +358,25 @@ class SamplingSettings(Settings):
         None, "search for the likeliest text, keeping N candidates, instead of drawing", minimum=1
     )
     random_seed: int | None = setting(None, "number that makes the text repeatable", minimum=0)
+
+
+@dataclass(frozen=True)
+class CorpusSettings(Settings):
+    """How text files become a data directory."""
+
+    unwrap: bool = setting(False, "make each hard-wrapped paragraph one line", group="text files")
+    strip_gutenberg: bool = setting(False, "drop Project Gutenberg's header and licence")
+    dedupe: str | None = setting(
+        None, "leave out lines, or paragraphs, that were there before",
+        choices=("lines", "paragraphs"),
+    )  # fmt: skip
+    shuffle_documents: str | None = setting(
+        None,
+        "put the documents in random order; they end at lines that are LINE, such as"
+        " '<|endoftext|>' (without LINE: at blank lines)",
+        metavar="LINE", alone="\n",
+    )  # fmt: skip
+    random_seed: int = setting(0, "another number gives another order of the documents", minimum=0)
+    validation_split: float = setting(
+        0.1, "the share held out for validate.txt; 0 for none", metavar="SHARE", minimum=0, below=1
+    )

@@ -27,6 +27,7 @@ def setting(
     choices: tuple[str, ...] = (),
     flags: tuple[str, ...] = (),
     metavar: str = "",
+    alone: Any = None,
     group: str = "",
 ) -> Any:
     """A dataclass field with its help text and range.
@@ -40,11 +41,13 @@ def setting(
         choices: the words that are allowed, where only some are.
         flags: command-line names, where they are not just the field's name.
         metavar: what `--help` calls the value, where its type does not say enough.
+        alone: the value when the flag is given without one, if that may be.
         group: the heading in `--help` of this flag and of those after it, up to the next heading.
     """
     bounds = {"at least": minimum, "above": above, "at most": maximum, "below": below}
     metadata = {
         "help": help, "choices": choices, "flags": flags, "metavar": metavar, "group": group,
+        "alone": alone,
         "words": default if words is None else words,
         "bounds": {relation: bound for relation, bound in bounds.items() if bound is not None},
     }  # fmt: skip

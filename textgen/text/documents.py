@@ -1,4 +1,4 @@
-"""Larger changes of a text that lies on disk, in bounded memory: dropping duplicates, shuffling."""
+"""Larger changes of a text that lies on disk, in bounded memory: drops duplicates, shuffles."""
 
 from __future__ import annotations
 
@@ -12,30 +12,29 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from textgen.text.decoding import parts
+from textgen.text.cleaning import split_chunks
 
 BUCKETS = 64
+"""Files that digests are dealt out to."""
 BUCKET_BYTES = 1 << 26
-"""What a bucket of documents holds, about: as much is in memory."""
-BLOCK = 1 << 16
-"""Units that are looked at together."""
-RECORD = np.dtype([("high", "<u8"), ("low", "<u8"), ("number", "<u8")])
+"""Bytes in a bucket of documents, about: as much is in memory."""
+RECORD = np.dtype([("digest", "S16"), ("number", "<u8")])
 
 
-def lines(chunks: Iterable[str]) -> Iterator[str]:
-    """The lines of a text, without their ends."""
-    return parts(chunks, "\n")
+def split_lines(chunks: Iterable[str]) -> Iterator[str]:
+    """Yields the lines of a text, without their ends."""
+    return split_chunks(chunks, "\n")
 
 
-def paragraphs(chunks: Iterable[str]) -> Iterator[str]:
-    """What stands between blank lines."""
-    return (part for unit in parts(chunks, "\n\n") if (part := unit.strip("\n")))
+def split_paragraphs(chunks: Iterable[str]) -> Iterator[str]:
+    """Yields what stands between blank lines."""
+    return (part for unit in split_chunks(chunks, "\n\n") if (part := unit.strip("\n")))
 
 
-def ended_by(chunks: Iterable[str], line: str) -> Iterator[str]:
-    """What stands between lines that are `line`."""
+def split_at_lines(chunks: Iterable[str], line: str) -> Iterator[str]:
+    """Yields what stands between lines that are `line`."""
     held: list[str] = []
-    for found in lines(chunks):
+    for found in split_lines(chunks):
         if found == line:
             yield "\n".join(held)
             held = []
@@ -45,15 +44,15 @@ def ended_by(chunks: Iterable[str], line: str) -> Iterator[str]:
         yield "\n".join(held)
 
 
-UNITS = {"lines": (lines, "\n"), "paragraphs": (paragraphs, "\n\n")}
-"""What may come only once: how it is found in a text, and what is between."""
+UNITS = {"lines": (split_lines, "\n"), "paragraphs": (split_paragraphs, "\n\n")}
+"""Units that may come only once: how to find them in a text, and what to put between them."""
 
 
-def without_duplicates(first: Iterable[str], again: Iterable[str], folder: Path) -> Iterator[str]:
-    """Yield each unit the first time it comes; blank ones always.
+def drop_duplicates(first: Iterable[str], again: Iterable[str], folder: Path) -> Iterator[str]:
+    """Yields each unit the first time it comes; blank ones always.
 
-    Units are told apart by 128 bits of BLAKE2. Their hashes go to files by their first bits, so
-    that equal ones meet in one that fits into memory.
+    Units are told apart by 128 bits of BLAKE2. These go to files by their first bits, so that
+    equal ones meet in a file that fits into memory (24 bytes a unit, shared by `BUCKETS` files).
 
     Args:
         first: the units of a text.
@@ -61,78 +60,54 @@ def without_duplicates(first: Iterable[str], again: Iterable[str], folder: Path)
         folder: for temporary files.
     """
     with tempfile.TemporaryFile(dir=folder) as file:
-        repeated = _repeated(first, folder, file)
+        repeated = _find_repeated(first, folder, file)
         for number, unit in enumerate(again):
             if not repeated[number]:
                 yield unit
 
 
-def _repeated(found: Iterable[str], folder: Path, file: Any) -> npt.NDArray[np.bool_]:
-    """Whether each unit was there before; a map of `file`."""
+def _find_repeated(units: Iterable[str], folder: Path, file: Any) -> npt.NDArray[np.bool_]:
+    """Returns whether each unit was there before, (num_units,), as a map of `file`."""
     with ExitStack() as stack:
         buckets = [stack.enter_context(tempfile.TemporaryFile(dir=folder)) for _ in range(BUCKETS)]
         count = 0
-        for block in _blocks(found):
-            records = _records(block, count)
-            count += len(block)
-            for bucket, target in enumerate(buckets):
-                target.write(records[records["high"] % BUCKETS == bucket].tobytes())
+        for number, unit in enumerate(units):
+            count += 1
+            if unit.strip():
+                data = unit.encode("utf-8", "surrogatepass")
+                digest = hashlib.blake2b(data, digest_size=16).digest()
+                buckets[digest[0] % BUCKETS].write(digest + number.to_bytes(8, "little"))
         file.truncate(max(count, 1))
         repeated = np.memmap(file, np.bool_, "r+", shape=(max(count, 1),))
-        for source in buckets:
-            source.seek(0)
-            repeated[_later_ones(np.frombuffer(source.read(), RECORD))] = True
+        for bucket in buckets:
+            bucket.seek(0)
+            records = np.frombuffer(bucket.read(), RECORD)
+            _, firsts = np.unique(records["digest"], return_index=True)
+            repeated[np.delete(records["number"], firsts)] = True
     return repeated
 
 
-def _blocks(found: Iterable[str]) -> Iterator[list[str]]:
-    block: list[str] = []
-    for unit in found:
-        block.append(unit)
-        if len(block) == BLOCK:
-            yield block
-            block = []
-    if block:
-        yield block
-
-
-def _records(block: list[str], start: int) -> npt.NDArray[Any]:
-    """Hash and number of the units that are not blank."""
-    records = np.zeros(len(block), RECORD)
-    data = b"".join(
-        hashlib.blake2b(unit.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        for unit in block
-    )
-    halves = np.frombuffer(data, "<u8").reshape(-1, 2)
-    records["high"], records["low"] = halves[:, 0], halves[:, 1]
-    records["number"] = np.arange(start, start + len(block))
-    return records[[bool(unit.strip()) for unit in block]]
-
-
-def _later_ones(records: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The numbers of units that have the hash of an earlier one."""
-    ordered = records[np.lexsort((records["number"], records["low"], records["high"]))]
-    same = (ordered["high"][1:] == ordered["high"][:-1]) & (
-        ordered["low"][1:] == ordered["low"][:-1]
-    )
-    return np.asarray(ordered["number"][1:][same])
-
-
-def shuffled(
-    found: Iterable[str], num_bytes: int, folder: Path, rng: np.random.Generator
+def shuffle(
+    documents: Iterable[str], num_bytes: int, folder: Path, rng: np.random.Generator
 ) -> Iterator[str]:
-    r"""Yield documents (that have no \0) in random order, every order as likely as any other.
+    r"""Yields documents in random order, every order as likely as any other.
 
     They are dealt out at random to files small enough to be shuffled in memory one by one.
+
+    Args:
+        documents: texts that have no \0.
+        num_bytes: what they take in UTF-8, about.
+        folder: for temporary files.
+        rng: decides the order.
     """
     with ExitStack() as stack:
         count = num_bytes // BUCKET_BYTES + 1
         buckets = [stack.enter_context(tempfile.TemporaryFile(dir=folder)) for _ in range(count)]
-        for document in found:
+        for document in documents:
             bucket = buckets[int(rng.integers(count))]
             bucket.write(document.encode("utf-8", "surrogatepass") + b"\0")
         for bucket in buckets:
             bucket.seek(0)
-            documents = bucket.read().split(b"\0")[:-1]
-            for number in rng.permutation(len(documents)):
-                yield documents[number].decode("utf-8", "surrogatepass")
+            dealt = bucket.read().split(b"\0")[:-1]
+            for number in rng.permutation(len(dealt)):
+                yield dealt[number].decode("utf-8", "surrogatepass")

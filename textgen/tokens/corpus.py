@@ -117,7 +117,7 @@ def read_corpus(data_dir: Path, rule: VocabularyRule, validation_split: float) -
     Raises:
         TextgenError: if the texts cannot be used.
     """
-    texts = known.find_texts(data_dir, validation_split)
+    texts = known.find_or_make_texts(data_dir, validation_split)
     training = tokenized(data_dir, "input", texts.training, rule)
     if texts.validation is None:
         return Corpus(training, None)

@@ -3,7 +3,7 @@ r"""Penn Treebank tokens: text -> words and punctuation -> the same text again.
     tokenize("I can't go.")                     ['I', 'ca', "n't", 'go', '.']
     detokenize(['I', 'ca', "n't", 'go', '.'])   "I can't go."
 
-`detokenize(tokenize(text)) == text` for every string. A spacing rule (`_treebank_rule.step`) says
+`detokenize(tokenize(text)) == text` for every string. A spacing rule (`spacing.step`) says
 which white space stands before a token, given the tokens before it. `detokenize` writes by that
 rule, and `tokenize` runs it too: where the text departs from it, a spacing token goes before the
 token, either the exact run of white space or GLUE where there is none.
@@ -20,7 +20,7 @@ then a line of nothing but white space with its "\n". `number_from` takes the st
 along, and with it every cut that `last_cut` finds: after any line, and within long ones.
 
 The tokens are those of nltk's `TreebankWordTokenizer` (the rules of Robert MacIntyre's sed script,
-with nltk's table of contractions) but for these:
+and its contractions; tests and benchmarks measure ours against nltk's) but for these:
 
 - Nothing is replaced: double quotes stay as they are, so that they can be written again.
 - A sentence ends in mid-line too: `end. Then` gives `end` `.`, whatever follows. Abbreviations and
@@ -91,7 +91,7 @@ def number_from(text: str, state: State) -> tuple[list[int], list[str], State]:
 
 
 def last_cut(text: str) -> int:
-    """The last place to cut `text` for `number_from`; 0 where there is none.
+    """Returns the last place to cut `text` for `number_from`; 0 where there is none.
 
     That is after a newline, or where there is none, before a single space between words.
     """
@@ -170,7 +170,7 @@ class _Memory:
         return self._writers.setdefault(state, _Writer(self, state)) if writer is None else writer
 
     def number(self, token: str) -> int:
-        """Where a token is in `kinds`."""
+        """Returns where a token is in `kinds`."""
         with self._lock:
             number = self._numbers.setdefault(token, len(self.kinds))
             if number == len(self.kinds):
@@ -199,7 +199,7 @@ class _Writer(dict[str, tuple[str, "_Writer"]]):
         return self.memory.keep(self, shape, (gap, self.memory.writer(state)))
 
     def reader(self, gap: str) -> "_Reader":
-        """The reader of what follows some white space in the text."""
+        """Returns the reader of what follows some white space in the text."""
         reader = self.readers.get(gap)
         return self.memory.keep(self.readers, gap, _Reader(self, gap)) if reader is None else reader
 
@@ -238,7 +238,10 @@ class _Reader(dict[str, tuple[tuple[int, ...], "_Reader"]]):
         return self.writer.memory.keep(self, chunk, (tuple(numbers), reader))
 
     def read(self, chunk: str) -> tuple[list[int], "_Reader"]:
-        """The tokens of a chunk without white space, but for a spaced ellipsis."""
+        """Returns the numbers of the tokens of a chunk, and the reader of what follows it.
+
+        The chunk has no white space, but for a spaced ellipsis.
+        """
         tokens: list[str] = []
         writer, gap = self.writer, self.gap
         for token in split_chunk(chunk, writer.quoting):
@@ -258,7 +261,7 @@ class _Reader(dict[str, tuple[tuple[int, ...], "_Reader"]]):
         return [*numbers, number], reader.writer["\n"][1].reader("")
 
     def end(self) -> tuple[list[int], "_Reader"]:
-        """The end of a line, before which a space was put that the text does not have."""
+        """Ends a line, before which a space was put that the text does not have."""
         trailing = self.gap[:-1]
         if not trailing:
             return [], self
@@ -294,7 +297,7 @@ def _read(text: str, reader: _Reader, numbers: list[int]) -> _Reader:
 def _read_uneven_line(
     first: str, chunks: Iterator[str], reader: _Reader
 ) -> tuple[tuple[int, ...], _Reader]:
-    """The tokens of the rest of a line, its newline too, and the reader of what follows."""
+    """Returns the tokens of the rest of a line, its newline too, and the reader of what follows."""
     line, ended = [first], False
     for chunk in chunks:
         if ended := chunk == "\n":
@@ -307,7 +310,7 @@ def _read_uneven_line(
 
 
 def _read_uneven(text: str, reader: _Reader, numbers: list[int]) -> _Reader:
-    """Likewise of chunks with any white space between them, and of a space after them."""
+    """Appends the tokens of chunks with any white space between them, and of a space after them."""
     text = reader.gap + text
     body = text.rstrip()
     for gap, chunk in _GAP_AND_CHUNK.findall(body):

@@ -7,14 +7,13 @@ A token enters the rule as its shape: a typical token that stands for all that i
 
 import re
 from enum import Enum, auto
-from functools import cache
 from typing import NamedTuple
 
-from textgen.treebank.words import CLITICS, GLUE, UNSPACED, contractions, fold, may_own
+from textgen.treebank.words import CLITICS, CONTRACTIONS, GLUE, UNSPACED, fold, may_own
 
 
 class Kind(Enum):
-    """What a token asks for on its left and on its right."""
+    """The white space that a token asks for on its left and on its right."""
 
     WORD = auto()  # a space on both sides
     OPEN = auto()  # no space after it: ( “ $
@@ -32,7 +31,7 @@ class Kind(Enum):
 
 
 class Edge(Enum):
-    """What the last token leaves on its right."""
+    """The white space that the last token leaves on its right."""
 
     START = auto()  # a line starts
     OPENED = auto()  # no space, and a toggle opens
@@ -99,6 +98,13 @@ _KINDS = {
     "–": Kind.EN_DASH,
     "一": Kind.UNSPACED,
 }
+_HALVES = frozenset(half for halves in CONTRACTIONS.values() for half in halves)
+# What joins a token without a space: {"can": {"not"}, "'t": {"is", "was"}, ...}, and in Markdown
+# [words](address) and notes[1][2].
+_PARTNERS = {
+    first: {second for other, second in CONTRACTIONS.values() if other == first}
+    for first, _ in CONTRACTIONS.values()
+} | {"]": {"(", "["}}
 _SHAPES = {
     "...": re.compile(r"\.\.+|…+"),
     "--": re.compile(r"--+|[—―⸺]+"),
@@ -133,23 +139,23 @@ _HABIT_AFTER = {
 
 
 def is_spacing(token: str) -> bool:
-    """Whether a token only marks unusual white space, or its absence. A newline does not."""
+    """Returns whether a token marks unusual white space or its absence; a newline does not."""
     return token == GLUE or (token.isspace() and "\n" not in token)
 
 
 def written(token: str) -> str:
-    """The text of a token by itself: nothing for glue, one less for a run of glue characters."""
+    """Returns the text of a token by itself: none of glue, and of a run of it one sign less."""
     return token if token.strip(GLUE) else token[1:]
 
 
 def shape(token: str) -> str:
-    """A typical token that the rule treats like this one, out of a small number of them."""
+    """Returns a typical token that the rule treats like this one, out of a small number of them."""
     if token.isspace() or token == GLUE:
         return _shape_of_space(token)
     if token in _KINDS:
         return token
     folded = fold(token)
-    if folded in CLITICS or folded in _halves():
+    if folded in CLITICS or folded in _HALVES:
         return folded
     plain = _OWNER if may_own(token) else _WORD
     if token.isascii() and token.isalpha():
@@ -163,20 +169,6 @@ def _shape_of_space(token: str) -> str:
     return token if token in (GLUE, *SENTENCE_GAPS, *HABITUAL_GAPS) else _OTHER_GAP
 
 
-@cache
-def _partners() -> dict[str, set[str]]:
-    """What joins what went before: {"can": {"not"}, "'t": {"is", "was"}, ..., "]": {"(", "["}}."""
-    partners = {"]": {"(", "["}}  # Markdown's [words](address), and notes[1][2]
-    for first, second in contractions().values():
-        partners.setdefault(first, set()).add(second)
-    return partners
-
-
-@cache
-def _halves() -> frozenset[str]:
-    return frozenset(half for halves in contractions().values() for half in halves)
-
-
 def step(state: State, token: str) -> tuple[str, State]:
     """Returns the white space before a token, given by its shape, and the state after it."""
     if token.isspace() or token == GLUE:
@@ -186,7 +178,7 @@ def step(state: State, token: str) -> tuple[str, State]:
     habits = _learn(state, kind, habit)
     return _gap(state, token, kind, habit), State(
         edge=_edge(state, token, kind),
-        partner=token if token in _partners() else "",
+        partner=token if token in _PARTNERS else "",
         open=_open(state, token, kind),
         habits=habits,
     )
@@ -205,7 +197,7 @@ def _after_space(state: State, token: str) -> State:
 
 
 def _direct(state: State, token: str, kind: Kind) -> Kind:
-    """Settles what a token does here that can do several things."""
+    """Decides what a token does here that can do several things."""
     if kind is Kind.HASH:
         return Kind.WORD if state.edge is Edge.START else Kind.OPEN
     if kind is not Kind.TOGGLE:
@@ -224,7 +216,7 @@ def _opens(state: State, toggle: str) -> bool:
 
 
 def _habit(state: State, kind: Kind) -> str | None:
-    """Names the habit that sets the space between the last token and this kind, if one does."""
+    """Returns the habit that sets the space between the last token and this kind, if one does."""
     if state.edge in _NO_SPACE:
         return None
     if kind in (Kind.WORD, Kind.OPEN, Kind.GUILLEMET):
@@ -233,7 +225,7 @@ def _habit(state: State, kind: Kind) -> str | None:
 
 
 def _learn(state: State, kind: Kind, habit: str | None) -> Habits:
-    """The habits, changed if a spacing token has just set the space that is one's to set.
+    """Returns the habits, changed if a spacing token has just set the space that is one's to set.
 
     What follows a dash teaches nothing: `word-- word` is a slip, not a way of writing.
     """
@@ -250,7 +242,7 @@ def _gap(state: State, token: str, kind: Kind, habit: str | None) -> str:
         return str(getattr(state.habits, habit))
     if kind in (Kind.CLOSE, Kind.PERIOD, Kind.UNSPACED):
         return ""
-    return "" if token in _partners().get(state.partner, ()) else " "
+    return "" if token in _PARTNERS.get(state.partner, ()) else " "
 
 
 def _edge(state: State, token: str, kind: Kind) -> Edge:
@@ -270,7 +262,7 @@ def _edge(state: State, token: str, kind: Kind) -> Edge:
 
 
 def _open(state: State, token: str, kind: Kind) -> frozenset[str]:
-    """The quotes and emphasis that are open after a token."""
+    """Returns the quotes and emphasis that are open after a token."""
     opened = state.open
     if state.edge is Edge.BULLET and state.forced == "":
         opened |= {"*"}  # what looked like a bullet touches its word: emphasis

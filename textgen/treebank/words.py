@@ -3,10 +3,7 @@
 Only the words are decided here, never the spaces: joined, the tokens of a chunk are the chunk.
 """
 
-import ast
 import re
-from functools import cache
-from pathlib import Path
 
 # Characters that a token of several characters never holds, unless a pattern below says so.
 BRACKETS = "()[]{}<>"
@@ -91,44 +88,30 @@ _NO_OWNERS = _words(
 _CURTAILED = re.compile(r"(?i:\w\w+in|[aio]|an|th|wi|ha|ol|mo|tha|fo|ole|de|las|mos|jes)['’]")
 _CLITIC = re.compile(r"(?is)(.+?)(n['’]t|['’](?:[smd]|ll|re|ve))")
 CLITICS = frozenset(["n't", "'s", "'m", "'d", "'ll", "'re", "'ve"])
+# Words that the Treebank splits in two, and the halves. Source: Robert MacIntyre's tokenizer.sed,
+# as nltk has it in `nltk.tokenize.destructive.MacIntyreContractions`; a test compares the two.
+# (Importing nltk would cost generation 0.2 s of its start, and 1 s where scipy is installed.)
+CONTRACTIONS = {
+    first + second: (first, second)
+    for first, second in (
+        ("can", "not"), ("d", "'ye"), ("gim", "me"), ("gon", "na"), ("got", "ta"), ("lem", "me"),
+        ("more", "'n"), ("wan", "na"), ("'t", "is"), ("'t", "was"),
+    )
+}  # fmt: skip
 
 
 def fold(token: str) -> str:
-    """The form of a token that the rules look up: lower case, straight apostrophe."""
+    """Returns the form of a token that the rules look up: lower case, straight apostrophe."""
     return token.lower().replace("’", "'")
 
 
 def may_own(word: str) -> bool:
-    """Whether an apostrophe by itself can make a word a genitive: the dogs' bowls."""
+    """Returns whether an apostrophe by itself can make a word a genitive: the dogs' bowls."""
     return word[-1:] in ("s", "S") and fold(word) not in _NO_OWNERS
 
 
-_TABLES = ("CONTRACTIONS2", "CONTRACTIONS3")  # of two halves; the third has words of three
-
-
-@cache
-def contractions() -> dict[str, tuple[str, str]]:
-    """Words that the Treebank splits without a space: {"cannot": ("can", "not"), ...}.
-
-    Source: Robert MacIntyre's tables as nltk has them. They are read from its file, because
-    importing nltk takes 0.2 s, and 1 s where scipy is installed.
-    """
-    from importlib.metadata import distribution  # late, as it takes 0.02 s
-
-    file = distribution("nltk").locate_file("nltk/tokenize/destructive.py")
-    source = Path(str(file)).read_text(encoding="utf-8")
-    classes = {node.name: node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)}
-    tables = [
-        ast.literal_eval(node.value)
-        for node in classes["MacIntyreContractions"].body
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in _TABLES
-    ]
-    halves = [re.findall(r"\(([\w']+)\)", pattern) for table in tables for pattern in table]
-    return {first + second: (first, second) for first, second in halves}
-
-
 def split_chunk(chunk: str, quoting: bool) -> tuple[str, ...]:
-    """The tokens of a chunk.
+    """Returns the tokens of a chunk.
 
     Args:
         chunk: text without white space, but for a spaced ellipsis.
@@ -179,14 +162,14 @@ def _opens_quotation(word: str, quoting: bool) -> bool:
 
 
 def _closes_quotation(word: str, quoting: bool) -> bool:
-    """Whether the last apostrophe is a token: it closes a quotation, or a plural owns (dogs')."""
+    """Returns whether the last apostrophe is a token: of a quotation, or of a genitive (dogs')."""
     if quoting:
         return not _CURTAILED.fullmatch(word)
     return may_own(word[:-1])
 
 
 def _split_contraction(word: str) -> tuple[str, ...]:
-    if halves := contractions().get(fold(word)):
+    if halves := CONTRACTIONS.get(fold(word)):
         return word[: len(halves[0])], word[len(halves[0]) :]
     clitic = _CLITIC.fullmatch(word) if "'" in word or "’" in word else None
     return clitic.groups() if clitic else (word,)

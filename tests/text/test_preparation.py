@@ -13,7 +13,8 @@ import pytest
 from tests.processes import beside
 from tests.text.conftest import PARAGRAPHS, read, run
 from textgen.support.errors import TextgenError
-from textgen.text import writing
+from textgen.text import preparation, sources
+from textgen.text.preparation import measure
 
 
 def test_a_file_becomes_a_data_directory(
@@ -174,14 +175,66 @@ def test_a_disk_that_fills_after_the_first_text_leaves_no_new_folder(
     text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """validate.txt is written before input.txt, and goes with the folder that was made for it."""
-    written = writing.write
+    written = sources.write_text
 
     def full(path: Path, chunks: Iterable[str]) -> Path:
         if path.name.startswith(".input."):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return written(path, chunks)
 
-    monkeypatch.setattr(writing, "write", full)
+    monkeypatch.setattr(sources, "write_text", full)
     with pytest.raises(TextgenError, match="No space left"):
         run(text_file, "--out", tmp_path / "new" / "out")
     assert not (tmp_path / "new").exists()
+
+
+# --- files in any encoding ---
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252"])
+@pytest.mark.parametrize("size", [1, 2, 7, 1 << 20])
+def test_any_encoding_is_read_in_chunks_of_any_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, size: int
+) -> None:
+    monkeypatch.setattr(preparation, "CHUNK", size)
+    path, text = tmp_path / "a.txt", "Une crème brûlée\r\n“délicieuse”\r"
+    path.write_bytes(text.encode(encoding))
+    found = preparation.detect_file_encoding(path)
+    assert "".join(preparation.decode_file(path, found)) == "Une crème brûlée\n“délicieuse”\n"
+
+
+def test_a_bad_byte_beyond_the_head_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparation, "HEAD", 8)
+    monkeypatch.setattr(preparation, "CHUNK", 5)
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"a cafe\n a caf\xe9 in Rome")
+    assert preparation.detect_file_encoding(path) == "utf-8"
+    with pytest.raises(TextgenError, match="byte 0xe9 at offset 13"):
+        list(preparation.decode_file(path, "utf-8"))
+
+
+# --- the report ---
+
+
+def test_a_report_by_hand() -> None:
+    text = "to be or\nnot to be: Żółw\n\nto end"
+    for size in (1, 3, 100):
+        chunks = [text[start : start + size] for start in range(0, len(text), size)]
+        report = measure(chunks)
+        assert (report.num_characters, report.num_lines, report.longest_line) == (32, 3, 15)
+        assert report.num_bytes == 32 + 3
+        assert report.num_foreign == 3
+        assert report.word_kinds == [(9, 7)]
+
+
+def test_a_word_without_end_is_counted_in_bounded_memory() -> None:
+    report = measure(["a b", *["x" * 100_000] * 3, " b"])
+    assert report.longest_line == report.num_characters == 300_005
+    assert report.word_kinds == [(5, 4)]  # a, bxx..., two that are only x, b
+
+
+def test_the_curve_has_a_point_at_each_power_of_ten() -> None:
+    report = measure(f"{number} the " for number in range(6_000))
+    assert report.word_kinds == [(1_000, 501), (10_000, 5_001), (12_000, 6_001)]
