@@ -13,6 +13,7 @@ from textgen.settings.definitions import (
 )
 from textgen.support import console
 from textgen.support.errors import TextgenError
+from textgen.tokens.words import WordTokenizer
 
 ALL = (ModelSettings, SamplingSettings, TokenizerSettings, TrainingSettings)
 
@@ -33,19 +34,19 @@ def test_flags_without_arguments_give_the_defaults(settings) -> None:
 
 def test_word_models_have_defaults_of_their_own() -> None:
     flags = parsed("--rnn-size", "7")
-    assert ModelSettings.from_given(flags, ModelSettings.word_defaults()) == ModelSettings(
+    assert ModelSettings.from_given(flags, WordTokenizer.defaults) == ModelSettings(
         256, 7, 1, 0.5, 0.3, True
     )
-    training = TrainingSettings.from_given(flags, TrainingSettings.word_defaults())
+    training = TrainingSettings.from_given(flags, WordTokenizer.defaults)
     assert (training.batch_size, training.seq_length) == (16, 35)
-    untied = ModelSettings.from_given(parsed("--no-tie-weights"), ModelSettings.word_defaults())
+    untied = ModelSettings.from_given(parsed("--no-tie-weights"), WordTokenizer.defaults)
     assert not untied.tie_weights
 
 
 def test_flags_set_fields() -> None:
     flags = parsed("--rnn-size", "7", "--word-tokens", "--minutes", "1.5", "--temperature", "0.2")
     assert ModelSettings.from_given(flags) == ModelSettings(rnn_size=7)
-    assert TokenizerSettings.from_given(flags) == TokenizerSettings(word_tokens=True)
+    assert TokenizerSettings.from_given(flags) == TokenizerSettings("word")
     assert TrainingSettings.from_given(flags) == TrainingSettings(minutes=1.5)
     assert SamplingSettings.from_given(flags) == SamplingSettings(temperature=0.2)
 

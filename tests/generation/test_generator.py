@@ -12,7 +12,7 @@ from textgen.generation.sampling import log_softmax
 from textgen.model.network import Network, weight_shapes
 from textgen.settings.definitions import ModelSettings, SamplingSettings, TokenizerSettings
 from textgen.support.errors import TextgenError
-from textgen.tokens.tokenizers import build_tokenizer
+from textgen.tokens import build_tokenizer
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ from textgen.settings.definitions import ModelSettings, TokenizerSettings, Train
 from textgen.support import console
 from textgen.support.arrays import Array
 from textgen.support.errors import TextgenError
-from textgen.tokens.tokenizers import KINDS
+from textgen.tokens import tokenizer_class
 
 NEVER = -100.0
 """Bias of the unknown token's logit: its share of the probability is lost in rounding."""
@@ -82,7 +82,7 @@ def read(directory: Path) -> tuple[Metadata, dict[str, Array]]:
     vectorizer, seeds = _objects(directory / "model.pkl")
     tokens = _tokens(vectorizer, directory / "model.pkl")
     settings = _tokenizer_config(vectorizer, directory / "model.pkl")
-    unknown = KINDS[settings.word_tokens].unknown_token
+    unknown = tokenizer_class(settings).unknown_token
     if unknown in tokens:
         raise _cannot(
             directory / "model.pkl", f"textgen keeps its token {unknown!r} for what is unknown"
@@ -143,7 +143,7 @@ def _tokenizer_config(vectorizer: dict[str, Any], path: Path) -> TokenizerSettin
         )
     except TextgenError as error:
         raise _cannot(path, str(error)) from error
-    if settings.word_tokens and not settings.pristine_input:
+    if vectorizer["word_tokens"] and not settings.pristine_input:
         raise _cannot(path, "its words were made by a tokenizer that textgen does not have")
     return settings
 

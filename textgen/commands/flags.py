@@ -6,22 +6,37 @@ import difflib
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from textgen.settings.definitions import DEFAULT_TOKENS
 from textgen.settings.fields import Settings, fields_of, kind_of
 from textgen.support import console
 from textgen.support.errors import TextgenError
+from textgen.tokens import TOKENIZERS
 
 METAVARS = {int: "N", float: "X", str: "TEXT"}
+OTHERS = [kind for name, kind in TOKENIZERS.items() if name != DEFAULT_TOKENS]
+"""The tokenizers that are asked for by a flag."""
 
 
 def add_settings(
     parser: argparse.ArgumentParser, kind: type[Settings], without: frozenset[str] = frozenset()
 ) -> None:
-    """Adds a flag per setting of `kind` to `parser`; only flags that are given leave a value."""
+    """Adds a flag per setting of `kind` to `parser`; only flags that are given leave a value.
+
+    `tokens` has a flag for each tokenizer instead, but for that of characters: `--word-tokens`.
+    """
     group: argparse._ActionsContainer = parser
     for field in fields_of(kind):
         if field.metadata["group"]:
             group = parser.add_argument_group(field.metadata["group"])
-        if field.name not in without:
+        if field.name in without:
+            continue
+        if field.name == "tokens":
+            for tokenizer in OTHERS:
+                flag = f"--{tokenizer.name}-tokens"
+                group.add_argument(
+                    flag, action="store_true", default=argparse.SUPPRESS, help=tokenizer.help
+                )
+        else:
             group.add_argument(
                 *flags_of(field), dest=field.name, default=argparse.SUPPRESS,
                 help=field.metadata["help"] + _shown_default(field), **_reading(field),
@@ -31,6 +46,8 @@ def add_settings(
 def given_settings(arguments: argparse.Namespace, *kinds: type[Settings]) -> dict[str, Any]:
     """Returns the settings of `kinds` that were given as flags, by name."""
     names = frozenset().union(*(kind.names() for kind in kinds))
+    if "tokens" in names:
+        names |= {f"{tokenizer.name}_tokens" for tokenizer in OTHERS}
     return {name: value for name, value in vars(arguments).items() if name in names}
 
 
@@ -40,19 +57,21 @@ def flags_of(field: "dataclasses.Field[Any]") -> tuple[str, ...]:
 
 
 def _shown_default(field: "dataclasses.Field[Any]") -> str:
-    words = field.metadata["words"]
-    if field.default in (None, ()) or field.default is words is False:
-        return ""
-    shown = [f"default: {field.default}"] if field.default is not False else []
-    shown += [f"word models: {words}"] if words != field.default else []
-    return f" ({'; '.join(shown)})".replace("True", "on")
+    has_none = field.default in (None, ()) or field.default is False
+    shown = [] if has_none else [f"default: {field.default}"]
+    shown += [
+        f"{tokenizer.unit} models: {tokenizer.defaults[field.name]}"
+        for tokenizer in OTHERS
+        if field.name in tokenizer.defaults
+    ]
+    return f" ({'; '.join(shown)})".replace("True", "on") if shown else ""
 
 
 def _reading(field: "dataclasses.Field[Any]") -> dict[str, Any]:
     """Returns how argparse reads a field; a flag for several values is repeated, or has commas."""
     kind = kind_of(field)
     if kind.item is bool:
-        switches_off = field.metadata["words"] is not field.default
+        switches_off = any(field.name in tokenizer.defaults for tokenizer in OTHERS)
         return {"action": argparse.BooleanOptionalAction if switches_off else "store_true"}
     if not kind.single:
         return {"action": "append", "metavar": METAVARS[kind.item]}

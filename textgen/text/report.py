@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from textgen.settings.definitions import TokenizerSettings
-from textgen.tokens.reading import SIZE, cut
+from textgen.tokens.reading import cut
 
 MOST_KINDS = 1_000_000
 """Distinct words that are told apart: about 100 MB."""
 FIRST_MARK = 1_000
-_WORDS = TokenizerSettings(word_tokens=True, pristine_input=True)
+_WORDS = TokenizerSettings("word", pristine_input=True)
 
 
 class Report:
@@ -26,7 +26,7 @@ class Report:
 
     def read(self, chunks: Iterable[str]) -> Report:
         """Measure a text, cut anywhere."""
-        for text in cut(chunks, _WORDS, SIZE[True]):
+        for text in cut(chunks, _WORDS):
             data = text.encode("utf-8", "surrogatepass")
             self.num_bytes += len(data)
             self.characters += len(text)
