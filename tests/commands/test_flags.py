@@ -1,10 +1,14 @@
 """Flags that are made from settings."""
 
-import dataclasses
-
 import pytest
 
-from textgen.commands.flags import ArgumentParser, add_settings, given_settings, numbers
+from textgen.commands.flags import (
+    ArgumentParser,
+    add_settings,
+    flag_fields,
+    given_settings,
+    numbers,
+)
 from textgen.settings.definitions import (
     ModelSettings,
     SamplingSettings,
@@ -51,6 +55,15 @@ def test_flags_set_fields() -> None:
     assert SamplingSettings.from_given(flags) == SamplingSettings(temperature=0.2)
 
 
+def test_each_tokenizer_but_the_default_has_a_flag() -> None:
+    parser = ArgumentParser()
+    add_settings(parser, TokenizerSettings)
+    said = " ".join(parser.format_help().split())
+    assert "how text becomes tokens: --word-tokens model words instead of characters" in said
+    assert "--character-tokens" not in said
+    assert "--tokens" not in said
+
+
 @pytest.mark.parametrize("flags", [["--rnn-size", "many"], ["--no-such-flag"], ["--rnn-size"]])
 def test_wrong_command_lines_raise_one_line(flags: list[str]) -> None:
     with pytest.raises(TextgenError, match=r"^[^\n]*\(see program --help\)$"):
@@ -76,7 +89,7 @@ def test_help_has_headings_made_of_the_fields() -> None:
 
 def test_a_heading_without_flags_is_not_shown() -> None:
     parser = ArgumentParser()
-    fields = frozenset(field.name for field in dataclasses.fields(TokenizerSettings))
+    fields = frozenset(field.name for field in flag_fields(TokenizerSettings))
     add_settings(parser, TokenizerSettings, without=fields - {"lowercase"})
     assert "how text becomes tokens:\n  --lowercase" in parser.format_help()
     parser = ArgumentParser()

@@ -17,8 +17,10 @@ from tests.conftest import VERSES, write_texts
 from tests.networks import random_generator
 from tests.stoppable_tokenization import in_pieces_of
 from textgen import tokens
+from textgen.commands.flags import ArgumentParser, add_settings, given_settings
 from textgen.generation.generator import Generator
 from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
+from textgen.settings.request import TRAIN_SETTINGS, TrainRequest
 from textgen.support.arrays import Ids
 from textgen.support.errors import TextgenError
 from textgen.tokens import TOKENIZERS, build_tokenizer, reading, tokenizer_from_dict
@@ -191,6 +193,21 @@ def test_the_token_file_of_a_new_tokenizer(
     assert corpus.tokenizer.decode(corpus.training.ids) == VERSES * 4
     again = read_corpus(tmp_path, VocabularyRule(chunks, corpus.tokenizer), 0.0)
     assert again.training.content_hash == corpus.training.content_hash
+
+
+def test_a_new_tokenizer_has_a_flag_with_its_defaults_in_the_help(
+    chunks: TokenizerSettings,
+) -> None:
+    parser = ArgumentParser(prog="program")
+    for kind in TRAIN_SETTINGS:
+        add_settings(parser, kind)
+    said = " ".join(parser.format_help().split())
+    assert "--chunk-tokens model chunks of words" in said
+    assert "(default: 128; word models: 256; chunk models: 96)" in said
+    given = given_settings(parser.read(["--chunk-tokens"]), *TRAIN_SETTINGS)
+    assert TrainRequest(Path("x"), given).settings(TokenizerSettings) == chunks
+    with pytest.raises(TextgenError, match=r"are of one kind\. Received: word, chunk"):
+        TrainRequest(Path("x"), {"word_tokens": True, **given})
 
 
 def test_a_model_of_a_new_tokenizer_writes(chunks: TokenizerSettings) -> None:
