@@ -33,7 +33,7 @@ PREPARE = (
     "from textgen.text import known; from textgen.tokens import corpus\n"
     "from textgen.settings.definitions import TokenizerSettings\n"
     "if __name__ == '__main__':\n"
-    "    rule = corpus.VocabularyRule(TokenizerSettings(word_tokens=sys.argv[2] == 'words'))\n"
+    "    rule = corpus.VocabularyRule(TokenizerSettings(sys.argv[2]))\n"
     "    text = known.find_or_make_texts(Path(sys.argv[1]), 0.0).training\n"
     "    start = time.perf_counter()\n"
     "    made = corpus.tokenized(Path(sys.argv[1]), 'input', text, rule)\n"
@@ -105,9 +105,9 @@ def measure(megabytes: int, texts: list[str], place: Path) -> Row:
     with tempfile.TemporaryDirectory(prefix="textgen-corpora-", dir=place) as name:
         folder = Path(name)
         write_text(folder / "input.txt", texts, megabytes)
-        words = prepare(folder, "words")
+        words = prepare(folder, "word")
         shutil.rmtree(folder / ".textgen")
-        characters = prepare(folder, "characters")
+        characters = prepare(folder, "character")
         starts = [train(folder) for _ in range(4)]  # the first reads the text: its case is kept
     second_start = statistics.median(seconds for seconds, _ in starts[1:])
     memory = max(peak for _, peak in starts)

@@ -28,7 +28,8 @@ from textgen.settings.definitions import (
     TokenizerSettings,
     TrainingSettings,
 )
-from textgen.tokens.tokenizers import Tokenizer, build_tokenizer
+from textgen.tokens import build_tokenizer
+from textgen.tokens.tokenizer import Tokenizer
 
 ROUNDS = 5
 CHARACTERS = string.ascii_letters + string.punctuation[:12] + " \n"
@@ -215,7 +216,7 @@ def words(number: int) -> Tokenizer:
     rng = np.random.default_rng(1)
     letters = list(string.ascii_lowercase)
     text = " ".join({"".join(rng.choice(letters, 8)) for _ in range(number)})
-    return build_tokenizer(text, TokenizerSettings(word_tokens=True))
+    return build_tokenizer(text, TokenizerSettings("word"))
 
 
 def saved_model(settings: ModelSettings) -> textgen.Generator:

@@ -15,11 +15,12 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from textgen.tokens import build_tokenizer
+
 from textgen.generation.generator import Generator
 from textgen.model import checkpoint
 from textgen.settings.definitions import TokenizerSettings
 from textgen.text import known
-from textgen.tokens.tokenizers import build_tokenizer
 
 Gram = tuple[int, ...]
 
@@ -102,7 +103,7 @@ def main() -> None:
 
 def report(directory: Path, minutes: float) -> None:
     """Print the perplexities on the validation text of `directory`, and a sample."""
-    settings = TokenizerSettings(word_tokens=True)
+    settings = TokenizerSettings("word")
     streams = known.find_or_make_texts(directory, 0)
     training, validation = ("".join(stream.chunks()) if stream else "" for stream in streams)
     tokenizer = build_tokenizer(training, settings)

@@ -6,7 +6,8 @@ from textgen.generation.generator import Generator
 from textgen.model.architecture import weight_shapes
 from textgen.model.network import Network
 from textgen.settings.definitions import ModelSettings, TokenizerSettings
-from textgen.tokens.tokenizers import Tokenizer, build_tokenizer
+from textgen.tokens import build_tokenizer
+from textgen.tokens.tokenizer import Tokenizer
 
 SMALL = ModelSettings(embedding_size=3, rnn_size=8, num_layers=2)
 
@@ -31,7 +32,7 @@ def random_generator(tokenizer: Tokenizer | None = None) -> Generator:
 
 
 def word_tokenizer() -> Tokenizer:
-    return build_tokenizer(WORDS, TokenizerSettings(word_tokens=True))
+    return build_tokenizer(WORDS, TokenizerSettings("word"))
 
 
 def biased_generator(probabilities: dict[str, float]) -> Generator:

@@ -55,7 +55,7 @@ def main(folder: Path, stop_at: int) -> None:
         (corpus._Draft, "add"), (np, "ascontiguousarray"), (os, "fsync"), (Path, "replace"),
     ):  # fmt: skip
         setattr(place, name, hanging(getattr(place, name), stop_at))
-    rule = corpus.VocabularyRule(TokenizerSettings(word_tokens=True))
+    rule = corpus.VocabularyRule(TokenizerSettings("word"))
     corpus.tokenized(folder, "input", known.find_or_make_texts(folder, 0.0).training, rule)
     print(count)
 

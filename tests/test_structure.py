@@ -3,7 +3,7 @@
 import pytest
 
 from tests.conftest import ROOT, run_python
-from textgen.commands.flags import flags_of
+from textgen.commands.flags import flag_fields, flags_of
 from textgen.settings.definitions import (
     ModelSettings,
     SamplingSettings,
@@ -34,10 +34,8 @@ def test_tensorflow_stays_out_of_generation(module: str) -> None:
     [TokenizerSettings, ModelSettings, TrainingSettings, SamplingSettings, ServerSettings],
 )
 def test_the_readme_names_every_flag_with_its_default(settings: type[Settings]) -> None:
-    import dataclasses
-
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for field in dataclasses.fields(settings):  # type: ignore[arg-type]
+    for field in flag_fields(settings):
         row = next((r for r in readme.splitlines() if r.startswith(f"| `{flags_of(field)[0]}")), "")
         assert row, f"the README has no row for {flags_of(field)[0]}"
         if field.default not in (None, False, ()):

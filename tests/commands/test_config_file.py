@@ -10,6 +10,7 @@ from textgen.commands.flags import given_settings
 from textgen.model import checkpoint
 from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
 from textgen.support.errors import TextgenError
+from textgen.tokens.words import WordTokenizer
 
 
 def parsed(path: Path, *flags: str):
@@ -43,7 +44,7 @@ def test_a_file_gives_flags_and_the_command_line_wins(tmp_path: Path) -> None:
 def test_a_flag_that_says_no_or_zero_wins_too(tmp_path: Path) -> None:
     path = written(tmp_path, "word_tokens: true\ntie_weights: true\ndropout: 0.5\nserve: 1\n")
     arguments = parsed(path, "--no-tie-weights", "--dropout", "0", "--serve", "0")
-    model = settings_of(ModelSettings, arguments, ModelSettings.word_defaults())
+    model = settings_of(ModelSettings, arguments, WordTokenizer.defaults)
     assert (model.tie_weights, model.dropout, arguments.serve) == (False, 0.0, 0)
 
 

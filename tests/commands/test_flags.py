@@ -1,10 +1,14 @@
 """Flags that are made from settings."""
 
-import dataclasses
-
 import pytest
 
-from textgen.commands.flags import ArgumentParser, add_settings, given_settings, numbers
+from textgen.commands.flags import (
+    ArgumentParser,
+    add_settings,
+    flag_fields,
+    given_settings,
+    numbers,
+)
 from textgen.settings.definitions import (
     ModelSettings,
     SamplingSettings,
@@ -13,6 +17,7 @@ from textgen.settings.definitions import (
 )
 from textgen.support import console
 from textgen.support.errors import TextgenError
+from textgen.tokens.words import WordTokenizer
 
 ALL = (ModelSettings, SamplingSettings, TokenizerSettings, TrainingSettings)
 
@@ -33,21 +38,30 @@ def test_flags_without_arguments_give_the_defaults(settings) -> None:
 
 def test_word_models_have_defaults_of_their_own() -> None:
     flags = parsed("--rnn-size", "7")
-    assert ModelSettings.from_given(flags, ModelSettings.word_defaults()) == ModelSettings(
+    assert ModelSettings.from_given(flags, WordTokenizer.defaults) == ModelSettings(
         256, 7, 1, 0.5, 0.3, True
     )
-    training = TrainingSettings.from_given(flags, TrainingSettings.word_defaults())
+    training = TrainingSettings.from_given(flags, WordTokenizer.defaults)
     assert (training.batch_size, training.seq_length) == (16, 35)
-    untied = ModelSettings.from_given(parsed("--no-tie-weights"), ModelSettings.word_defaults())
+    untied = ModelSettings.from_given(parsed("--no-tie-weights"), WordTokenizer.defaults)
     assert not untied.tie_weights
 
 
 def test_flags_set_fields() -> None:
     flags = parsed("--rnn-size", "7", "--word-tokens", "--minutes", "1.5", "--temperature", "0.2")
     assert ModelSettings.from_given(flags) == ModelSettings(rnn_size=7)
-    assert TokenizerSettings.from_given(flags) == TokenizerSettings(word_tokens=True)
+    assert TokenizerSettings.from_given(flags) == TokenizerSettings("word")
     assert TrainingSettings.from_given(flags) == TrainingSettings(minutes=1.5)
     assert SamplingSettings.from_given(flags) == SamplingSettings(temperature=0.2)
+
+
+def test_each_tokenizer_but_the_default_has_a_flag() -> None:
+    parser = ArgumentParser()
+    add_settings(parser, TokenizerSettings)
+    said = " ".join(parser.format_help().split())
+    assert "how text becomes tokens: --word-tokens model words instead of characters" in said
+    assert "--character-tokens" not in said
+    assert "--tokens" not in said
 
 
 @pytest.mark.parametrize("flags", [["--rnn-size", "many"], ["--no-such-flag"], ["--rnn-size"]])
@@ -75,7 +89,7 @@ def test_help_has_headings_made_of_the_fields() -> None:
 
 def test_a_heading_without_flags_is_not_shown() -> None:
     parser = ArgumentParser()
-    fields = frozenset(field.name for field in dataclasses.fields(TokenizerSettings))
+    fields = frozenset(field.name for field in flag_fields(TokenizerSettings))
     add_settings(parser, TokenizerSettings, without=fields - {"lowercase"})
     assert "how text becomes tokens:\n  --lowercase" in parser.format_help()
     parser = ArgumentParser()

@@ -7,11 +7,12 @@ from textgen.generation.controls import Forced, boundaries, rules_of
 from textgen.generation.sampling import Rules
 from textgen.settings.definitions import SamplingSettings, TokenizerSettings
 from textgen.support.errors import TextgenError
-from textgen.tokens.tokenizers import CharTokenizer, WordTokenizer
+from textgen.tokens.characters import CharacterTokenizer
+from textgen.tokens.words import WordTokenizer
 
-CHARACTERS = CharTokenizer(["\ufffd", *"ab \n"], TokenizerSettings())
+CHARACTERS = CharacterTokenizer(["\ufffd", *"ab \n"], TokenizerSettings())
 A, B, SPACE, NEWLINE = 1, 2, 3, 4
-PRISTINE = TokenizerSettings(word_tokens=True, pristine_input=True)
+PRISTINE = TokenizerSettings("word", pristine_input=True)
 
 
 def test_the_unknown_token_is_always_banned() -> None:
@@ -43,11 +44,6 @@ def test_boundaries_of_words_are_the_ends_of_sentences() -> None:
     tokenizer = word_tokenizer()
     ends = {tokenizer.vocabulary[i] for i in boundaries(tokenizer)}
     assert ends == {".", "!", "?", "\n"}
-
-
-def test_a_quote_may_close_a_sentence() -> None:
-    tokenizer = WordTokenizer(["<unk>", "so.”", "so", "so?)", "“"], PRISTINE)
-    assert boundaries(tokenizer) == {1, 3}
 
 
 def forced_ids(texts: list[str], drawn: list[int], length: int) -> list[int]:

@@ -13,7 +13,7 @@ from textgen.model.architecture import weight_shapes
 from textgen.model.network import Network
 from textgen.settings.definitions import ModelSettings, SamplingSettings, TokenizerSettings
 from textgen.support.errors import TextgenError
-from textgen.tokens.tokenizers import build_tokenizer
+from textgen.tokens import build_tokenizer
 
 
 @pytest.fixture(scope="module")

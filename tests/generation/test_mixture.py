@@ -5,7 +5,7 @@ from tests.networks import biased_generator, random_generator, word_tokenizer
 from textgen.generation.generator import Generator
 from textgen.settings.definitions import TokenizerSettings
 from textgen.support.errors import TextgenError
-from textgen.tokens.tokenizers import build_tokenizer
+from textgen.tokens import build_tokenizer
 
 
 def probabilities(model: Generator, seed: str = "a") -> dict[str, float]:

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from tests.networks import word_tokenizer
 from textgen.generation.writer import Writer
 from textgen.settings.definitions import TokenizerSettings
-from textgen.tokens.tokenizers import CharTokenizer
+from textgen.tokens.characters import CharacterTokenizer
 
-CHARACTERS = CharTokenizer(["\ufffd", *"ab.\n"], TokenizerSettings(pristine_input=True))
+CHARACTERS = CharacterTokenizer(["\ufffd", *"ab.\n"], TokenizerSettings(pristine_input=True))
 
 
 def written(text: str, length: int = -1, **ends: Any) -> tuple[list[str], Writer]:

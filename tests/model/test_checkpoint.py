@@ -17,7 +17,7 @@ from textgen.model.checkpoint import Metadata
 from textgen.model.keras_model import build_model, get_weights
 from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
 from textgen.support.errors import TextgenError
-from textgen.tokens.tokenizers import build_tokenizer, to_metadata
+from textgen.tokens import build_tokenizer
 
 CONFIG = ModelSettings(embedding_size=3, rnn_size=4, num_layers=1)
 
@@ -75,7 +75,7 @@ def test_what_is_on_the_disk(pair: Path) -> None:
     assert values == {
         "model": CONFIG.to_dict(), "training": TrainingSettings().to_dict(),
         "results": {"loss": 1.5},
-        "tokenizer": to_metadata(metadata().tokenizer), "line_starts": ["ab"],
+        "tokenizer": metadata().tokenizer.to_dict(), "line_starts": ["ab"],
     }  # fmt: skip
 
 

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from textgen.search import space
 from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.support.errors import TextgenError
+from textgen.tokens.words import WordTokenizer
 
 CHARACTERS = ModelSettings().to_dict() | TrainingSettings().to_dict()
-WORDS = ModelSettings.word_defaults() | TrainingSettings.word_defaults()
+WORDS = {**CHARACTERS, **WordTokenizer.defaults}
 
 
 def written(folder: Path, text: str) -> Path:

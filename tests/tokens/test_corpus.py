@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.conftest import VERSES, run_here
 from tests.processes import beside
@@ -18,11 +20,10 @@ from textgen.commands import train
 from textgen.settings.definitions import TokenizerSettings
 from textgen.support.errors import TextgenError
 from textgen.text import splitting
-from textgen.tokens import corpus, reading
-from textgen.tokens.corpus import Corpus, VocabularyRule, read_corpus
-from textgen.tokens.tokenizers import build_tokenizer
+from textgen.tokens import build_tokenizer, corpus, reading
+from textgen.tokens.corpus import Corpus, Counter, VocabularyRule, read_corpus
 
-WORDS = TokenizerSettings(word_tokens=True)
+WORDS = TokenizerSettings("word")
 
 
 @pytest.fixture
@@ -36,13 +37,13 @@ def folder(tmp_path: Path) -> Path:
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that were read to make tokens of them."""
     made: list[str] = []
-    make = corpus._made
+    make = corpus._make
 
     def noted(text: Any, path: Path, rule: VocabularyRule) -> Any:
         made.append(path.stem)
         return make(text, path, rule)
 
-    monkeypatch.setattr(corpus, "_made", noted)
+    monkeypatch.setattr(corpus, "_make", noted)
     return made
 
 
@@ -50,13 +51,13 @@ def read(folder: Path, settings: TokenizerSettings = WORDS, split: float = 0.0) 
     return read_corpus(folder, VocabularyRule(settings), split)
 
 
-@pytest.mark.parametrize("word_tokens", [False, True])
+@pytest.mark.parametrize("tokens", ["character", "word"])
 @pytest.mark.parametrize("size", [100, 10**6])
 def test_ids_are_those_of_the_whole_text(
-    folder: Path, word_tokens: bool, size: int, monkeypatch: pytest.MonkeyPatch
+    folder: Path, tokens: str, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "read", in_pieces_of(size))
-    settings = TokenizerSettings(word_tokens=word_tokens)
+    settings = TokenizerSettings(tokens)
     corpus, tokenizer = read(folder, settings), build_tokenizer(VERSES * 3, settings)
     assert corpus.tokenizer.vocabulary == tokenizer.vocabulary
     np.testing.assert_array_equal(corpus.training.ids, tokenizer.encode(VERSES * 3))
@@ -134,7 +135,7 @@ def test_a_change_of_the_rights_alone_is_none(folder: Path, passes: list[str]) -
 def test_other_settings_or_another_share_are_noticed(folder: Path, passes: list[str]) -> None:
     (folder / "validate.txt").unlink()
     read(folder)
-    for count, options in enumerate(({"settings": TokenizerSettings(True, lowercase=True)},
+    for count, options in enumerate(({"settings": TokenizerSettings("word", lowercase=True)},
                                      {"split": 0.2}, {"split": 0.3}), 2):  # fmt: skip
         read(folder, **options)
         assert passes.count("input") == count
@@ -161,7 +162,7 @@ def test_rare_words_beyond_what_is_counted_become_unknown(
     monkeypatch.setattr(reading, "read", in_pieces_of(100))
     text = "".join(f"the word{number} of\n" for number in range(200))
     (tmp_path / "input.txt").write_text(text)
-    found = read(tmp_path, TokenizerSettings(True, min_count=2))
+    found = read(tmp_path, TokenizerSettings("word", min_count=2))
     assert set(found.tokenizer.vocabulary) == {"<unk>", "the", "of", "\n"}
     assert found.training.num_unknown == 200
     assert "more than 30 distinct words" in capsys.readouterr().err
@@ -242,3 +243,31 @@ def test_train_says_in_one_line_that_the_disk_is_full(
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "Free some space" in done.stderr
+
+
+def test_counts_are_exact_as_long_as_they_are_few() -> None:
+    counter = Counter()
+    for text in ("banana", "bandana"):
+        counts = collections.Counter(text)
+        counter.add(list(counts), list(counts.values()))
+    assert counter.counts == {"b": 2, "a": 6, "n": 4, "d": 1}
+
+
+def test_the_rarest_are_forgotten_and_that_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    counter = Counter(most=4)
+    counter.add(["the", "of", "once", "twice"], [9, 7, 1, 2])
+    assert capsys.readouterr().err == ""
+    counter.add(["never"], [1])
+    assert counter.counts == {"the": 9, "of": 7}
+    assert "more than 4 distinct words" in capsys.readouterr().err
+
+
+@given(st.lists(st.dictionaries(st.sampled_from("abcdefgh"), st.integers(1, 5)), max_size=20))
+def test_no_count_is_too_high_or_lower_than_said(pieces: list[dict[str, int]]) -> None:
+    counter, exact = Counter(most=4), collections.Counter[str]()
+    for piece in pieces:
+        counter.add(list(piece), list(piece.values()))
+        exact.update(piece)
+        assert len(counter.counts) <= 4
+    for kind, number in exact.items():
+        assert number - counter.lost <= counter.counts.get(kind, 0) <= number

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from tests.conftest import ROOT, VERSES
 from textgen.settings.definitions import TokenizerSettings
 from textgen.support.errors import TextgenError
-from textgen.tokens import reading
-from textgen.tokens.tokenizers import read_piece
+from textgen.tokens import reading, tokenizer_class
+from textgen.tokens.words import WordTokenizer
 
 CONFIGS = [
     TokenizerSettings(),
     TokenizerSettings(pristine_input=True),
-    TokenizerSettings(word_tokens=True),
-    TokenizerSettings(word_tokens=True, lowercase=True),
-    TokenizerSettings(word_tokens=True, pristine_input=True),
+    TokenizerSettings("word"),
+    TokenizerSettings("word", lowercase=True),
+    TokenizerSettings("word", pristine_input=True),
 ]
 PARTS = [
     "It's",
@@ -40,13 +40,14 @@ PARTS = [
 TEXT = st.lists(st.sampled_from(PARTS)).map("".join) | st.text()
 
 
-def tokens(read: Iterable[tuple[str, reading.Piece]]) -> list[str]:
-    return [piece.kinds[place] for _, piece in read for place in piece.places]
+def tokens(read: Iterable[tuple[str, reading.Parts]]) -> list[str]:
+    return [parts.kinds[place] for _, parts in read for place in parts.places]
 
 
 def whole(text: str, settings: TokenizerSettings) -> list[str]:
-    piece, _ = read_piece(text, settings)
-    return [piece.kinds[place] for place in piece.places]
+    kind = tokenizer_class(settings)
+    parts, _ = kind.split(text, settings, kind.start)
+    return [parts.kinds[place] for place in parts.places]
 
 
 @settings(deadline=None)
@@ -76,18 +77,18 @@ def test_several_processes_give_the_tokens_of_one(
 
 
 def test_wrong_guesses_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = TokenizerSettings(word_tokens=True)
-    read = reading._read_guessing("", QUOTED[17:], settings)
-    before = reading.read_piece(QUOTED[:17], settings)[1]
-    assert read.begun != before, "this text is to be one that a bad guess reads wrongly"
+    settings = TokenizerSettings("word")
+    guess = reading._split_guessing("", QUOTED[17:], WordTokenizer, settings)
+    _, before = WordTokenizer.split(QUOTED[:17], settings, WordTokenizer.start)
+    assert guess.begun != before, "this text is to be one that a bad guess reads wrongly"
 
 
 def test_a_process_that_dies_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "LEAST", 2)
-    monkeypatch.setattr(reading, "_read_guessing", deadly)
+    monkeypatch.setattr(reading, "_split_guessing", deadly)
     large = VERSES * 200  # more than a pipe holds: others are being sent when the process dies
     with pytest.raises(TextgenError, match="a process that helped to read the text has ended"):
-        tokens(reading.read([large] * 20, TokenizerSettings(word_tokens=True), cores=2, size=100))
+        tokens(reading.read([large] * 20, TokenizerSettings("word"), cores=2, size=100))
 
 
 def deadly(*arguments: object) -> None:

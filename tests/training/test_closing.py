@@ -5,7 +5,7 @@ import pytest
 
 from textgen.model.checkpoint import Metadata
 from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
-from textgen.tokens.tokenizers import build_tokenizer
+from textgen.tokens import build_tokenizer
 from textgen.training import closing
 from textgen.training.history import Row
 
@@ -18,7 +18,7 @@ def rows(*losses: tuple[float, float | None]) -> list[Row]:
 
 
 def metadata(dropout: float = 0.0, **training: object) -> Metadata:
-    tokenizer = build_tokenizer("a b", TokenizerSettings(word_tokens=True))
+    tokenizer = build_tokenizer("a b", TokenizerSettings("word"))
     settings = TrainingSettings(**training)
     return Metadata(replace(ModelSettings(), dropout=dropout), tokenizer, settings, {})
 

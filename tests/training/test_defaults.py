@@ -9,11 +9,12 @@ import pytest
 from tests.conftest import VERSES, train_on
 from textgen.model import checkpoint
 from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
+from textgen.tokens import tokenizer_class
 
-RATE = {False: 0.004, True: 0.003}
+RATE = {"character": 0.004, "word": 0.003}
 """The default when these figures were taken."""
 EXPECTED = {
-    False: {
+    "character": {
         "embedding/embeddings": 53.523,
         "logits/bias": 0.199,
         "logits/kernel": 409.273,
@@ -24,7 +25,7 @@ EXPECTED = {
         "lstm_2/lstm_cell/kernel": 3178.183,
         "lstm_2/lstm_cell/recurrent_kernel": 2315.99,
     },
-    True: {
+    "word": {
         "embedding/embeddings": 571.497,
         "logits/bias": 0.389,
         "logits/kernel": 571.497,
@@ -33,24 +34,23 @@ EXPECTED = {
         "lstm_1/lstm_cell/recurrent_kernel": 6548.012,
     },
 }
-"""By `word_tokens`: the sum of each array's absolute values, as it was before there was a choice
+"""By `tokens`: the sum of each array's absolute values, as it was before there was a choice
 of cells, optimizers and schedules."""
 
 
-@pytest.mark.parametrize("word_tokens", [False, True], ids=["characters", "words"])
-def test_default_settings_give_the_weights_they_always_gave(
-    tmp_path: Path, word_tokens: bool
-) -> None:
+@pytest.mark.parametrize("tokens", ["character", "word"])
+def test_default_settings_give_the_weights_they_always_gave(tmp_path: Path, tokens: str) -> None:
     (tmp_path / "input.txt").write_text(VERSES * 4, encoding="utf-8")
-    tokenizer = TokenizerSettings(word_tokens=word_tokens)
-    model = ModelSettings(**ModelSettings.word_defaults() if word_tokens else {})
-    defaults = TrainingSettings(**TrainingSettings.word_defaults() if word_tokens else {})
+    tokenizer = TokenizerSettings(tokens)
+    chosen = tokenizer_class(tokenizer).defaults
+    model = ModelSettings.from_given({}, chosen)
+    defaults = TrainingSettings.from_given({}, chosen)
     train_on(
         tmp_path,
         model,
         tokenizer,
-        replace(defaults, num_epochs=2, random_seed=1, learning_rate=RATE[word_tokens]),
+        replace(defaults, num_epochs=2, random_seed=1, learning_rate=RATE[tokens]),
     )
     weights = checkpoint.load(tmp_path / "latest").weights
     sums = {path: float(np.abs(array).sum()) for path, array in weights.items()}
-    assert sums == pytest.approx(EXPECTED[word_tokens], rel=1e-4, abs=2e-3)
+    assert sums == pytest.approx(EXPECTED[tokens], rel=1e-4, abs=2e-3)

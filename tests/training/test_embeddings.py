@@ -122,7 +122,7 @@ def test_frozen_vectors_are_those_of_the_file_after_training(
         batch_size=4, seq_length=5, seq_step=5, num_epochs=1, random_seed=1, word2vec=str(path),
         freeze_embeddings=True,
     )  # fmt: skip
-    train_on(tmp_path, model, TokenizerSettings(word_tokens=True), settings)
+    train_on(tmp_path, model, TokenizerSettings("word"), settings)
     metadata, weights = checkpoint.load(tmp_path)
     rows = dict(zip(metadata.tokenizer.vocabulary, weights["embedding/embeddings"], strict=True))
     assert (rows["river"].tolist(), rows["The"].tolist()) == ([1, 2], [0, 1])

@@ -1,3 +1,4 @@
+import collections
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,6 @@ from textgen.model import checkpoint
 from textgen.model.architecture import weight_shapes
 from textgen.model.network import Network
 from textgen.settings.definitions import CELL_NAMES, ModelSettings
-from textgen.tokens.tokenizers import count, extended
 from textgen.training import finetuning
 
 
@@ -25,7 +25,7 @@ def test_new_rows_are_near_the_mean_of_the_old_ones() -> None:
 
 def test_an_extended_model_predicts_old_tokens_as_before(trained_dir: Path) -> None:
     origin, weights = checkpoint.load(trained_dir)
-    tokenizer = extended(origin.tokenizer, count("żółw " + VERSES, origin.tokenizer.settings))
+    tokenizer = origin.tokenizer.extended(collections.Counter("żółw " + VERSES))
     old, new = origin.tokenizer.vocabulary, tokenizer.vocabulary
     assert new[: len(old)] == old
     assert set(new[len(old) :]) == set("żółw") - set(old)

@@ -1,6 +1,6 @@
 import math
 
-from textgen.training.history import csv_text, in_field_units, in_units, judged
+from textgen.training.history import csv_text, judged
 
 
 def test_columns_begin_with_the_documented_ones_and_gaps_stay_empty() -> None:
@@ -10,14 +10,6 @@ def test_columns_begin_with_the_documented_ones_and_gaps_stay_empty() -> None:
         "1,,,2.5,,,,",
         "2,,,2.0,,,,0.5",
     ]
-
-
-def test_units_by_hand() -> None:
-    assert in_units(math.log(8), "character") == ("bits_per_character", 3.0)
-    assert in_units(0.0, "word") == ("perplexity", 1.0)
-    assert in_units(1000.0, "word") == ("perplexity", math.inf), "a run that is about to diverge"
-    assert in_field_units(math.log(4), "character") == "2.000 bits per character"
-    assert in_field_units(math.log(80), "word") == "perplexity 80.0"
 
 
 def test_models_are_judged_by_validation_where_there_is_one() -> None:

@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import TINY_MODEL, TINY_TRAINING
 from textgen.model.checkpoint import Metadata
 from textgen.settings.definitions import TokenizerSettings
-from textgen.tokens.tokenizers import build_tokenizer
+from textgen.tokens import build_tokenizer
 from textgen.training.clock import RunClock
 from textgen.training.keeper import DivergenceError, Keeper, Patience
 

@@ -6,14 +6,44 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import VERSES
+from textgen.settings.definitions import TokenizerSettings
 from textgen.settings.request import TrainRequest
 from textgen.support.errors import TextgenError
-from textgen.training import fit
+from textgen.training import fit, sizing
 from textgen.training.plan import Plan, make_plan
 
 
 def planned(folder: Path, resume: bool = False, **given: object) -> Plan:
     return make_plan(TrainRequest(folder, given, resume))
+
+
+def test_a_new_run_has_the_defaults_of_its_tokens(tmp_path: Path) -> None:
+    (tmp_path / "input.txt").write_text(VERSES)
+    plan = planned(tmp_path, word_tokens=True, num_layers=3)
+    assert plan.corpus.tokenizer.settings == TokenizerSettings("word")
+    assert (plan.model.rnn_size, plan.model.num_layers, plan.model.tie_weights) == (256, 3, True)
+    assert planned(tmp_path, word_tokens=False).model.rnn_size == 128
+    with pytest.raises(TextgenError, match="`tokens` must be one of character, word"):
+        planned(tmp_path, wrod_tokens=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "size"),
+    [
+        ({"minutes": 1.0, "dropout": 0.1}, 320),
+        ({"minutes": 1.0, "rnn_size": 64}, 64),
+        ({"minutes": 1.0, "num_layers": 1}, 128),
+        ({}, 128),
+    ],
+)
+def test_sizes_are_chosen_only_for_minutes_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, float], size: int
+) -> None:
+    (tmp_path / "input.txt").write_text(VERSES)
+    monkeypatch.setattr(sizing, "measure_gflops", lambda: sizing.REFERENCE_GFLOPS)
+    plan = planned(tmp_path, **given)
+    assert plan.model.rnn_size == size
+    assert plan.model.dropout == given.get("dropout", 0.0)
 
 
 @pytest.fixture
@@ -49,6 +79,7 @@ def test_a_package_that_is_missing_is_told_before_the_text_is_read(
             32,
             "`rnn_size=32` does not fit: the interrupted run has 16.*without `resume`$",
         ),
+        ("word_tokens", True, "`word_tokens=True` does not fit: the interrupted run has character"),
         ("pristine_input", False, "`pristine_input=False` does not fit"),
         ("batch_size", 8, "`batch_size=8` does not fit: the interrupted run has 4"),
         ("random_seed", 2, "`random_seed=2` does not fit: the interrupted run has 1"),

@@ -5,8 +5,13 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
+from tests.networks import LETTERS, word_tokenizer
+from textgen.settings.definitions import TokenizerSettings
+from textgen.tokens import build_tokenizer
 from textgen.training import plot
 from textgen.training.history import Row
+
+CHARACTERS, WORDS = build_tokenizer(LETTERS, TokenizerSettings()), word_tokenizer()
 
 
 def rows(count: int) -> list[Row]:
@@ -21,7 +26,7 @@ def rows(count: int) -> list[Row]:
 
 @pytest.mark.parametrize("count", [1, 50])
 def test_a_picture_of_the_run(tmp_path: Path, count: int) -> None:
-    plot.write(tmp_path, rows(count), "character")
+    plot.write(tmp_path, rows(count), CHARACTERS)
     data = (tmp_path / "history.png").read_bytes()
     assert data.startswith(b"\x89PNG")
     assert struct.unpack(">2I", data[16:24]) == (990, 990)
@@ -38,12 +43,12 @@ def test_updates_that_end_at_nothing_leave_room_for_the_others() -> None:
 
 
 def test_nothing_is_drawn_of_no_epochs(tmp_path: Path) -> None:
-    plot.write(tmp_path, [], "word")
+    plot.write(tmp_path, [], WORDS)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_rows_of_before_a_column_was_there_leave_a_gap(tmp_path: Path) -> None:
-    plot.write(tmp_path, [{"epoch": 1, "loss": 2.0}, *rows(2)[1:]], "word")
+    plot.write(tmp_path, [{"epoch": 1, "loss": 2.0}, *rows(2)[1:]], WORDS)
     assert (tmp_path / "history.png").exists()
 
 
@@ -53,7 +58,7 @@ def test_without_matplotlib_training_goes_on_and_says_once_how_to_get_it(
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     plot.is_possible.cache_clear()
     for _ in range(2):
-        plot.write(tmp_path, rows(1), "character")
+        plot.write(tmp_path, rows(1), CHARACTERS)
     plot.is_possible.cache_clear()
     assert capsys.readouterr().err.count("pip install matplotlib") == 1
     assert list(tmp_path.iterdir()) == []

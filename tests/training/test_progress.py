@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import TINY_MODEL, TINY_TRAINING, VERSES, train_on
+from tests.networks import word_tokenizer
 from textgen.settings.definitions import TokenizerSettings
 from textgen.training.clock import RunClock
 from textgen.training.progress import ProgressBar
@@ -22,7 +23,7 @@ def test_live_samples_show_four_temperatures(
 
 
 def test_a_speed_that_is_not_known_yet_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    bar = ProgressBar(RunClock(None, 60.0, tokens_per_step=4), None, "word")
+    bar = ProgressBar(RunClock(None, 60.0, tokens_per_step=4), None, word_tokenizer())
     bar.on_epoch_begin(0)
     bar.on_epoch_end(0, {"loss": 1.0})
     said = capsys.readouterr().err

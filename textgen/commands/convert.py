@@ -27,7 +27,7 @@ from textgen.model.weights_file import WeightsFile
 from textgen.support import console
 from textgen.support.arrays import Array
 from textgen.support.errors import TextgenError
-from textgen.tokens.tokenizers import KINDS
+from textgen.tokens import TOKENIZERS
 
 NEVER = -100.0
 """Bias of the unknown token's logit: its share of the probability is lost in rounding."""
@@ -125,7 +125,7 @@ def _tokenizer(vectorizer: dict[str, Any], path: Path) -> dict[str, Any]:
     tokens = vectorizer.get("_indices_token")
     if not isinstance(tokens, dict) or list(tokens) != list(range(len(tokens))):
         raise _cannot(path, "its vocabulary is not numbered from 0")
-    unknown = KINDS[bool(settings["word_tokens"])].unknown_token
+    unknown = TOKENIZERS["word" if settings["word_tokens"] else "character"].unknown_token
     if unknown in tokens.values():
         raise _cannot(path, f"textgen keeps its token {unknown!r} for what is unknown")
     return {"config": settings, "vocabulary": [unknown, *tokens.values()]}

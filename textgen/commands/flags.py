@@ -3,12 +3,17 @@
 import argparse
 import dataclasses
 import difflib
-from collections.abc import Sequence
-from typing import Any, NoReturn
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from textgen.settings.fields import Settings, fields_of, kind_of
+from textgen.settings.definitions import DEFAULT_TOKENS
+from textgen.settings.fields import Settings, fields_of, kind_of, setting
+from textgen.settings.request import TRAIN_SETTINGS
 from textgen.support import console
 from textgen.support.errors import TextgenError
+
+if TYPE_CHECKING:
+    from textgen.tokens.tokenizer import Tokenizer
 
 METAVARS = {int: "N", float: "X", str: "TEXT"}
 
@@ -18,20 +23,45 @@ def add_settings(
 ) -> None:
     """Adds a flag per setting of `kind` to `parser`; only flags that are given leave a value."""
     group: argparse._ActionsContainer = parser
-    for field in fields_of(kind):
+    others = _other_tokenizers() if kind in TRAIN_SETTINGS else []
+    for field in flag_fields(kind):
         if field.metadata["group"]:
             group = parser.add_argument_group(field.metadata["group"])
         if field.name not in without:
             group.add_argument(
                 *flags_of(field), dest=field.name, default=argparse.SUPPRESS,
-                help=field.metadata["help"] + _shown_default(field), **_reading(field),
+                help=field.metadata["help"] + _shown_default(field, others),
+                **_reading(field, others),
             )  # fmt: skip
 
 
 def given_settings(arguments: argparse.Namespace, *kinds: type[Settings]) -> dict[str, Any]:
     """Returns the settings of `kinds` that were given as flags, by name."""
-    names = frozenset().union(*(kind.names() for kind in kinds))
+    names = {field.name for kind in kinds for field in flag_fields(kind)}
     return {name: value for name, value in vars(arguments).items() if name in names}
+
+
+def flag_fields(kind: type[Settings]) -> "Iterator[dataclasses.Field[Any]]":
+    """Yields the fields of `kind` that have flags, in their order.
+
+    They are its own, but `tokens: NAME` is given as `NAME_tokens`, and not for the default.
+    """
+    for field in fields_of(kind):
+        if field.name != "tokens":
+            yield field
+            continue
+        group = field.metadata["group"]
+        for tokenizer in _other_tokenizers():
+            own = (f"{tokenizer.name}_tokens", bool, setting(False, tokenizer.help, group=group))
+            yield from fields_of(dataclasses.make_dataclass("Flags", [own], bases=(Settings,)))
+            group = ""
+
+
+def _other_tokenizers() -> "list[type[Tokenizer]]":
+    """Returns those that are asked for by a flag."""
+    from textgen.tokens import TOKENIZERS  # here, because --help of sampling needs no NumPy
+
+    return [tokenizer for name, tokenizer in TOKENIZERS.items() if name != DEFAULT_TOKENS]
 
 
 def flags_of(field: "dataclasses.Field[Any]") -> tuple[str, ...]:
@@ -39,20 +69,22 @@ def flags_of(field: "dataclasses.Field[Any]") -> tuple[str, ...]:
     return field.metadata["flags"] or ("--" + field.name.replace("_", "-"),)
 
 
-def _shown_default(field: "dataclasses.Field[Any]") -> str:
-    words = field.metadata["words"]
-    if field.default in (None, ()) or field.default is words is False:
-        return ""
-    shown = [f"default: {field.default}"] if field.default is not False else []
-    shown += [f"word models: {words}"] if words != field.default else []
-    return f" ({'; '.join(shown)})".replace("True", "on")
+def _shown_default(field: "dataclasses.Field[Any]", others: "list[type[Tokenizer]]") -> str:
+    has_none = field.default in (None, ()) or field.default is False
+    shown = [] if has_none else [f"default: {field.default}"]
+    shown += [
+        f"{tokenizer.unit} models: {tokenizer.defaults[field.name]}"
+        for tokenizer in others
+        if field.name in tokenizer.defaults
+    ]
+    return f" ({'; '.join(shown)})".replace("True", "on") if shown else ""
 
 
-def _reading(field: "dataclasses.Field[Any]") -> dict[str, Any]:
+def _reading(field: "dataclasses.Field[Any]", others: "list[type[Tokenizer]]") -> dict[str, Any]:
     """Returns how argparse reads a field; a flag for several values is repeated, or has commas."""
     kind = kind_of(field)
     if kind.item is bool:
-        switches_off = field.metadata["words"] is not field.default
+        switches_off = any(field.name in tokenizer.defaults for tokenizer in others)
         return {"action": argparse.BooleanOptionalAction if switches_off else "store_true"}
     if not kind.single:
         return {"action": "append", "metavar": METAVARS[kind.item]}

@@ -6,11 +6,11 @@ Works in a plain terminal, by lines. What is shown goes to standard error.
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from textgen.generation.controls import ends_sentence
 from textgen.generation.generator import Generator
 from textgen.settings.definitions import SamplingSettings
 from textgen.support import console
 from textgen.support.errors import TextgenError
+from textgen.tokens.tokenizer import ends_sentence
 
 HELP = (
     "number: take it   text: add your own (a leading space counts)   Enter: draw one"

@@ -13,7 +13,7 @@ import numpy as np
 
 from textgen.generation.sampling import NoTokenLeftError, Reals, Rules, log_softmax, sample_next
 from textgen.support.arrays import Array, Ids
-from textgen.tokens.tokenizers import UNKNOWN_ID
+from textgen.tokens.tokenizer import UNKNOWN_ID
 
 BLOCK = 64
 """Random numbers that are drawn at once for a stream; the text does not depend on it."""

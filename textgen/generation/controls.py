@@ -6,10 +6,7 @@ from collections.abc import Sequence
 from textgen.generation.sampling import Rules
 from textgen.settings.definitions import SamplingSettings
 from textgen.support.errors import TextgenError
-from textgen.tokens.tokenizers import UNKNOWN_ID, Tokenizer
-
-CLOSING = "\"'”’»)]"
-"""What may stand between the mark that ends a sentence and the end of its token."""
+from textgen.tokens.tokenizer import UNKNOWN_ID, Tokenizer
 
 
 def rules_of(settings: SamplingSettings, tokenizer: Tokenizer) -> Rules:
@@ -36,18 +33,9 @@ def rules_of(settings: SamplingSettings, tokenizer: Tokenizer) -> Rules:
 
 
 def boundaries(tokenizer: Tokenizer) -> frozenset[int]:
-    """The ids after which something new begins: white space, or the end of a sentence."""
-    ends = _ends_word if tokenizer.unit == "character" else ends_sentence
-    return frozenset(i for i, token in enumerate(tokenizer.vocabulary) if ends(token))
-
-
-def _ends_word(token: str) -> bool:
-    return token.isspace()
-
-
-def ends_sentence(token: str) -> bool:
-    """Whether a sentence is over with a token, or what it adds to a text."""
-    return "\n" in token or token.rstrip(CLOSING).endswith((".", "!", "?", "…", "。"))
+    """Returns the ids after which something new begins, see `Tokenizer.ends_phrase`."""
+    tokens = enumerate(tokenizer.vocabulary)
+    return frozenset(i for i, token in tokens if tokenizer.ends_phrase(token))
 
 
 def _ids(flag: str, text: str, tokenizer: Tokenizer) -> tuple[int, ...]:
@@ -60,9 +48,8 @@ def _ids(flag: str, text: str, tokenizer: Tokenizer) -> tuple[int, ...]:
 class Forced:
     """The texts that a stream must contain, and when their turn comes.
 
-    With n texts and a length of L tokens, text number i is begun at the first boundary (see
-    `boundaries`; between any two words of a word model) after i L / (n + 1) tokens, or at the
-    latest moment that leaves room for it and those after it.
+    With n texts and a length of L tokens, text number i is begun at the first end of a word after
+    i L / (n + 1) tokens, or at the latest moment that leaves room for it and those after it.
 
     Args:
         texts: the texts, in order.
@@ -88,7 +75,7 @@ class Forced:
         self._length, self._number = length, len(texts)
         self._waiting = deque(encoded)
         self._begun: deque[int] = deque()
-        self._boundaries = boundaries(tokenizer) if tokenizer.unit == "character" else None
+        self._vocabulary, self._ends_word = tokenizer.vocabulary, tokenizer.ends_word
 
     def next(self, count: int, last: int) -> int | None:
         """The id that must be the next one, after `count` tokens of which `last` was the last."""
@@ -100,5 +87,5 @@ class Forced:
         if count + sum(map(len, self._waiting)) >= self._length:
             return True
         number = self._number - len(self._waiting) + 1
-        at_boundary = self._boundaries is None or last in self._boundaries
-        return at_boundary and count * (self._number + 1) >= number * self._length
+        is_late = count * (self._number + 1) >= number * self._length
+        return is_late and self._ends_word(self._vocabulary[last])

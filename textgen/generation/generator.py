@@ -22,7 +22,7 @@ from textgen.model.network import Network
 from textgen.settings.definitions import SamplingSettings
 from textgen.support.errors import TextgenError
 from textgen.support.parallel import side_by_side, single_threaded_blas
-from textgen.tokens.tokenizers import Tokenizer
+from textgen.tokens.tokenizer import Tokenizer
 
 AT_ONCE = 256
 """Samples that are made at the same time; more would not be faster, but need more memory."""

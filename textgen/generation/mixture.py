@@ -9,8 +9,7 @@ from textgen.generation.batch import Model, Stepper
 from textgen.generation.controls import boundaries
 from textgen.support.arrays import Array, Ids
 from textgen.support.errors import TextgenError
-from textgen.tokens import tokenizers
-from textgen.tokens.tokenizers import UNKNOWN_ID, Tokenizer
+from textgen.tokens.tokenizer import UNKNOWN_ID, Tokenizer
 
 
 def common_tokenizer(parts: Sequence[Tokenizer]) -> Tokenizer:
@@ -28,9 +27,7 @@ def common_tokenizer(parts: Sequence[Tokenizer]) -> Tokenizer:
                 f"the models do not fit together: trained with different {', '.join(flags)}. Mix"
                 " models that were trained with the same"
             )
-    vocabulary = dict.fromkeys(token for part in parts for token in part.vocabulary)
-    metadata = tokenizers.to_metadata(first) | {"vocabulary": list(vocabulary)}
-    return tokenizers.from_metadata(metadata)
+    return first.joined(parts[1:])
 
 
 class Mixture:

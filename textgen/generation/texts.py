@@ -10,7 +10,7 @@ from textgen.generation.controls import Forced, rules_of
 from textgen.generation.writer import Writer
 from textgen.settings.definitions import SamplingSettings
 from textgen.support.arrays import Ids
-from textgen.tokens.tokenizers import Tokenizer
+from textgen.tokens.tokenizer import Tokenizer
 
 
 class Token(NamedTuple):

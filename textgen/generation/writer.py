@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from textgen.tokens.tokenizers import Decoder
+from textgen.tokens.tokenizer import Decoder
 
 
 class Writer:

@@ -25,8 +25,8 @@ from textgen.support import console
 from textgen.support.arrays import Array
 from textgen.support.errors import TextgenError
 from textgen.support.files import make_folder, replacing, write_atomic
-from textgen.tokens import tokenizers
-from textgen.tokens.tokenizers import Tokenizer
+from textgen.tokens import tokenizer_from_dict
+from textgen.tokens.tokenizer import Tokenizer
 
 FORMAT_VERSION = 2
 """Raise it when a textgen of before the change could not read, or would misread, what is written
@@ -53,7 +53,7 @@ class Setup:
         """Returns built-in values only."""
         return {
             "model": self.model.to_dict(),
-            "tokenizer": tokenizers.to_metadata(self.tokenizer),
+            "tokenizer": self.tokenizer.to_dict(),
             "training": self.training.to_dict(),
         }
 
@@ -73,7 +73,7 @@ class Setup:
     def _parts(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         return {
             "model": ModelSettings.from_dict(values["model"]),
-            "tokenizer": tokenizers.from_metadata(values["tokenizer"]),
+            "tokenizer": tokenizer_from_dict(values["tokenizer"]),
             "training": TrainingSettings.from_dict(values["training"]),
         }
 

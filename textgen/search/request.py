@@ -32,7 +32,11 @@ class Request:
     def of(cls, arguments: argparse.Namespace) -> Request:
         """Raises TextgenError if flags and space file contradict each other."""
         names = {name for kind in CONFIGS for name in kind.names()}
-        given = {name: value for name, value in vars(arguments).items() if name in names}
+        given = {
+            name: value
+            for name, value in vars(arguments).items()
+            if name in names or name.endswith("_tokens")
+        }
         file = space.SpaceFile({}, {}, False)
         if arguments.space:
             file = space.read(arguments.space)

@@ -16,7 +16,7 @@ from textgen.server.scheduler import BusyError, ClosingError, Delivery, Job
 from textgen.server.schemas import FinishReason, Generate, Outcome, Start, TokenShown
 from textgen.server.service import Service
 from textgen.support.errors import TextgenError
-from textgen.tokens.tokenizers import UNKNOWN_ID
+from textgen.tokens.tokenizer import UNKNOWN_ID
 
 RETRY_SECONDS = 2
 
@@ -113,7 +113,7 @@ def text_of(request: Generate, random_seed: int, generator: Generator) -> Text:
     try:
         first: tuple[int, ...] = ()
         if request.first is not None:
-            first = tuple(tokenizer.ids([request.first]).tolist())
+            first = (tokenizer.token_id(request.first),)
             if first == (UNKNOWN_ID,):
                 raise TextgenError(f"`first` is no {tokenizer.unit} that the model knows")
         settings = request.sampling(random_seed)

@@ -4,10 +4,12 @@ The command-line flags, the metadata saved with a model and `model.yaml` are all
 fields of these frozen dataclasses. `--rnn-size` is `ModelSettings.rnn_size`, and so on.
 """
 
+import reprlib
+import types
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from textgen.settings.fields import Settings, setting
 from textgen.support.errors import TextgenError
@@ -17,18 +19,24 @@ DEFAULT_FOLDER = Path("data/tinyshakespeare")
 MAX_VOCABULARY = 300_000
 """Tokens; more make a network too slow for this project, and `model.pkl` too large to read back."""
 
+DEFAULT_TOKENS = "character"
+NAMED = "_tokens"
+"""What follows the name of a tokenizer in a setting that asks for it: `word_tokens`."""
+
 
 @dataclass(frozen=True)
 class TokenizerSettings(Settings):
     """How text becomes tokens, and which of them the vocabulary keeps.
 
     Example:
-        >>> TokenizerSettings(word_tokens=True, min_count=2).lowercase
+        >>> TokenizerSettings("word", min_count=2).lowercase
         False
+        >>> TokenizerSettings.from_dict({"word_tokens": True}).tokens
+        'word'
     """
 
-    word_tokens: bool = setting(
-        False, "model words instead of characters", group="how text becomes tokens"
+    tokens: str = setting(
+        DEFAULT_TOKENS, "what a token is: the name of a tokenizer", group="how text becomes tokens"
     )
     pristine_input: bool = setting(
         False,
@@ -58,6 +66,48 @@ class TokenizerSettings(Settings):
                 "`lowercase` contradicts `pristine_input`, which keeps the text as it is. Leave"
                 " one of them out"
             )
+
+    def to_dict(self) -> dict[str, Any]:
+        """See `Settings.to_dict`; `tokens` is written as `NAME_tokens`, see `with_tokens`."""
+        values = super().to_dict()
+        name = values.pop("tokens")
+        flag = {"word_tokens": False} if name == DEFAULT_TOKENS else {name + NAMED: True}
+        return flag | values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        return super().from_dict(with_tokens(values) if isinstance(values, Mapping) else values)
+
+    @classmethod
+    def from_given(
+        cls, given: Mapping[str, Any], defaults: Mapping[str, Any] = types.MappingProxyType({})
+    ) -> Self:
+        return super().from_given(with_tokens(given), defaults)
+
+
+def with_tokens(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns settings with `tokens: NAME` in place of `NAME_tokens: True`.
+
+    That is how people and files say which tokenizer is meant: `--word-tokens`, `word_tokens=True`,
+    `word-tokens: true`. False says that it is not that one.
+
+    Raises:
+        TextgenError: if several are meant, or `NAME_tokens` is neither true nor false.
+    """
+    flags = {name: value for name, value in values.items() if name.endswith(NAMED)}
+    for name, value in flags.items():
+        if not isinstance(value, bool):
+            raise TextgenError(
+                f"`{name}` takes a value of type bool. Received: {reprlib.repr(value)}"
+            )
+    others = {name: value for name, value in values.items() if name not in flags}
+    meant = [name.removesuffix(NAMED) for name, value in flags.items() if value]
+    meant += [others["tokens"]] if "tokens" in others else []
+    if len(set(meant)) > 1:
+        raise TextgenError(
+            f"the tokens of a model are of one kind. Received: {', '.join(map(str, meant))}"
+        )
+    return others | {"tokens": meant[0] if meant else DEFAULT_TOKENS} if flags else others
 
 
 CELL_NAMES = ("lstm", "gru", "rnn")
@@ -96,27 +146,26 @@ class ModelSettings(Settings):
     """
 
     embedding_size: int = setting(
-        64, "numbers per token vector (D); 0: each token is one-hot", words=256, minimum=0,
+        64, "numbers per token vector (D); 0: each token is one-hot", minimum=0,
         group="the model",
     )  # fmt: skip
-    rnn_size: int = setting(128, "units per recurrent layer (H)", words=256, minimum=1)
-    num_layers: int = setting(2, "recurrent layers", words=1, minimum=1, maximum=100)
+    rnn_size: int = setting(128, "units per recurrent layer (H)", minimum=1)
+    num_layers: int = setting(2, "recurrent layers", minimum=1, maximum=100)
     dropout: float = setting(
         0.0,
         "share of each layer's outputs dropped while training, the same ones at all steps of a"
         " sequence",
-        words=0.5, minimum=0, below=1,
+        minimum=0, below=1,
     )  # fmt: skip
     embedding_dropout: float = setting(
         0.0,
         "share of the numbers of token vectors dropped while training, likewise",
-        words=0.3, minimum=0, below=1,
+        minimum=0, below=1,
     )  # fmt: skip
     tie_weights: bool = setting(
         False,
         "use the token vectors for the output too, where --embedding-size is --rnn-size: on"
         " Twain's words 8 epochs gave 4.01 nats, without 4.05 (2 epochs 4.39, without 4.34)",
-        words=True,
     )
     cell: str = setting("lstm", "the kind of recurrent layer", choices=CELL_NAMES)
     recurrent_dropout: float = setting(
@@ -154,15 +203,15 @@ class TrainingSettings(Settings):
     The defaults come from measurements, which the README lists under "Why these settings".
 
     Example:
-        >>> TrainingSettings.from_given({}, TrainingSettings.word_defaults()).seq_length
+        >>> TrainingSettings.from_given({"minutes": 5}, {"seq_length": 35}).seq_length
         35
     """
 
     batch_size: int = setting(
-        32, "rows that are read side by side (B)", words=16, minimum=1,
+        32, "rows that are read side by side (B)", minimum=1,
         group="the text in batches",
     )  # fmt: skip
-    seq_length: int = setting(50, "tokens between two updates (T)", words=35, minimum=1)
+    seq_length: int = setting(50, "tokens between two updates (T)", minimum=1)
     seq_step: int = setting(
         25,
         "offset between two passes over the text: an epoch makes one pass from each of the"
@@ -195,7 +244,7 @@ class TrainingSettings(Settings):
         0.008,
         "peak learning rate; with --optimizer rmsprop 0.005, sgd 2 (for --cell rnn give 1),"
         " adagrad 0.06, adadelta 20",
-        words=0.003, above=0, group="how the model learns",
+        above=0, group="how the model learns",
     )  # fmt: skip
     weight_decay: float = setting(
         0.05,

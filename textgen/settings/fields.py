@@ -19,7 +19,6 @@ def setting(
     default: Any,
     help: str,
     *,
-    words: Any = None,
     minimum: float | None = None,
     above: float | None = None,
     maximum: float | None = None,
@@ -35,7 +34,6 @@ def setting(
     Args:
         default: the value when nothing is given; `None` marks a field that may stay unset.
         help: what the setting does, for `--help`.
-        words: the default of word models, where it is another.
         minimum, maximum: the range, ends included.
         above, below: the range, ends excluded.
         choices: the words that are allowed, where only some are.
@@ -48,7 +46,6 @@ def setting(
     metadata = {
         "help": help, "choices": choices, "flags": flags, "metavar": metavar, "group": group,
         "alone": alone,
-        "words": default if words is None else words,
         "bounds": {relation: bound for relation, bound in bounds.items() if bound is not None},
     }  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
@@ -102,11 +99,6 @@ class Settings:
             known = ", ".join(sorted(cls.names()))
             raise TextgenError(f"unknown setting {reprlib.repr(unknown[0])}; known: {known}")
         return cls(**{name: hashable(value) for name, value in values.items()})
-
-    @classmethod
-    def word_defaults(cls) -> dict[str, Any]:
-        """Returns the defaults of word models."""
-        return {field.name: field.metadata["words"] for field in fields_of(cls)}
 
     @classmethod
     def implied_by(cls, given: Mapping[str, Any]) -> dict[str, Any]:

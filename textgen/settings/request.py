@@ -5,7 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
+from textgen.settings.definitions import (
+    ModelSettings,
+    TokenizerSettings,
+    TrainingSettings,
+    with_tokens,
+)
 from textgen.settings.fields import Settings
 from textgen.support.errors import TextgenError
 
@@ -32,7 +37,7 @@ class TrainRequest:
 
     def __post_init__(self) -> None:
         known = frozenset().union(*(kind.names() for kind in TRAIN_SETTINGS))
-        if unknown := sorted(self.given.keys() - known):
+        if unknown := sorted(with_tokens(self.given).keys() - known):
             raise TextgenError(f"unknown setting {unknown[0]!r}; known: {', '.join(sorted(known))}")
         for kind in TRAIN_SETTINGS:
             self.settings(kind)

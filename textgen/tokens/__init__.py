@@ -1,1 +1,54 @@
-"""Clean text <-> token ids."""
+"""Clean text <-> token ids: the tokenizers, by name."""
+
+from typing import Any
+
+from textgen.settings.definitions import TokenizerSettings
+from textgen.support.errors import TextgenError
+from textgen.tokens.characters import CharacterTokenizer
+from textgen.tokens.tokenizer import Tokenizer
+from textgen.tokens.words import WordTokenizer
+
+TOKENIZERS: dict[str, type[Tokenizer]] = {
+    kind.name: kind
+    for kind in (
+        CharacterTokenizer,
+        WordTokenizer,
+    )
+}
+"""By the value of the setting `tokens`."""
+
+
+def tokenizer_class(settings: TokenizerSettings) -> type[Tokenizer]:
+    """Returns the kind of tokenizer that `settings` asks for.
+
+    Raises:
+        TextgenError: if there is none of that name.
+    """
+    if settings.tokens not in TOKENIZERS:
+        raise TextgenError(
+            f"`tokens` must be one of {', '.join(TOKENIZERS)}. Received: {settings.tokens}"
+        )
+    return TOKENIZERS[settings.tokens]
+
+
+def build_tokenizer(text: str, settings: TokenizerSettings) -> Tokenizer:
+    """Returns the tokenizer that `settings` asks for, its vocabulary learned from `text`.
+
+    Raises:
+        TextgenError: if there is nothing to learn in the text.
+    """
+    kind = tokenizer_class(settings)
+    parts, _ = kind.split(text, settings, kind.start)
+    return kind.learn(dict(zip(parts.kinds, parts.counts, strict=True)), settings)
+
+
+def tokenizer_from_dict(values: Any) -> Tokenizer:
+    """Returns the tokenizer of which `Tokenizer.to_dict` gave `values`.
+
+    Raises:
+        TextgenError: on values that it does not give.
+    """
+    if not isinstance(values, dict) or not {"config", "vocabulary"} <= values.keys():
+        raise TextgenError("its tokenizer is not a configuration and a vocabulary")
+    settings = TokenizerSettings.from_dict(values["config"])
+    return tokenizer_class(settings).from_dict(values, settings)

@@ -1,19 +1,22 @@
-"""Texts -> token files: made in one pass over the text when something changed, else just opened.
+"""The texts of a data directory -> token files: made when something changed, else just opened.
 
-The pass writes each token as its number among the tokens of its piece, to a draft, and counts
-them. When all are counted, the vocabulary is known, and the draft is renumbered to token ids.
+One pass over the text writes each part as its number among the parts of its piece, to a draft, and
+counts them. When all are counted, the vocabulary is known, and the draft is renumbered to token
+ids.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import operator
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -24,21 +27,13 @@ from textgen.support.files import explained
 from textgen.support.parallel import cores
 from textgen.text import known
 from textgen.text.splitting import Stream
-from textgen.tokens import reading, token_files
-from textgen.tokens.counting import Counter
+from textgen.tokens import reading, token_files, tokenizer_class, tokenizer_from_dict
 from textgen.tokens.line_starts import LineStarts
-from textgen.tokens.tokenizers import (
-    Counts,
-    Piece,
-    StoredIds,
-    Tokenizer,
-    extended,
-    from_metadata,
-    smallest_type,
-    to_metadata,
-    tokenizer_from,
-)
+from textgen.tokens.tokenizer import Counts, Parts, StoredIds, Tokenizer, smallest_type
 from textgen.training.workspace import TOKENS, exclusive, work_folder
+
+MOST_KINDS = 10_000_000
+"""Distinct parts that are counted at a time: about 1.5 GB."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +42,7 @@ class VocabularyRule:
 
     Args:
         settings: what a token is, and how many the vocabulary may have.
-        known: the tokenizer to read with; without one the vocabulary is made from the text.
+        known: the tokenizer to read with; without one it is learned from the text.
         grows: whether the text adds to the vocabulary of `known`.
     """
 
@@ -61,21 +56,25 @@ class VocabularyRule:
         return None if self.grows else self.known
 
     def tokenizer(self, counts: Counts) -> Tokenizer:
-        """The tokenizer for a text of these tokens. Raises TextgenError where they are too few."""
+        """Returns the tokenizer for a text of so many parts.
+
+        Raises:
+            TextgenError: if they are too few.
+        """
         if self.known is None:
-            return tokenizer_from(counts, self.settings)
-        return extended(self.known, counts) if self.grows else self.known
+            return tokenizer_class(self.settings).learn(counts, self.settings)
+        return self.known.extended(counts) if self.grows else self.known
 
     def key(self) -> dict[str, Any]:
-        """What tells whether a token file was made by this rule."""
-        known = self.known and _vocabulary_hash(self.known)
+        """Returns what tells whether a token file was made by this rule."""
+        known = self.known and _hash_of(self.known)
         return {"config": self.settings.to_dict(), "known": known, "grows": self.grows}
 
     def accepts(self, header: dict[str, Any]) -> bool:
         """Whether the ids of a token file are those that this rule gives."""
         if self.fixed is None:
             return bool(header["rule"] == self.key())
-        same = header["vocabulary_hash"] == _vocabulary_hash(self.fixed)
+        same = header["vocabulary_hash"] == _hash_of(self.fixed)
         return same and bool(header["tokenizer"]["config"] == self.settings.to_dict())
 
 
@@ -112,7 +111,7 @@ class Corpus(NamedTuple):
 
 
 def read_corpus(data_dir: Path, rule: VocabularyRule, validation_split: float) -> Corpus:
-    """Open the token files of the texts of `data_dir`, making them where they are out of date.
+    """Opens the token files of the texts of `data_dir`, making them where they are out of date.
 
     Raises:
         TextgenError: if the texts cannot be used.
@@ -126,7 +125,7 @@ def read_corpus(data_dir: Path, rule: VocabularyRule, validation_split: float) -
 
 
 def tokenized(data_dir: Path, name: str, text: Stream, rule: VocabularyRule) -> Tokenized:
-    """The tokens of a text of `data_dir`, from its token file, which is made if need be.
+    """Returns the tokens of a text of `data_dir`, from its token file, which is made if need be.
 
     Raises:
         TextgenError: if the text cannot be used, or its token file not be written.
@@ -137,10 +136,10 @@ def tokenized(data_dir: Path, name: str, text: Stream, rule: VocabularyRule) -> 
         with explained(data_dir), exclusive(data_dir):
             path.parent.mkdir(exist_ok=True)
             with explained(path):
-                file = _made(text, path, rule)
+                file = _make(text, path, rule)
     header = file.header
     return Tokenized(
-        from_metadata(header["tokenizer"]), file.ids, header["content_hash"],
+        tokenizer_from_dict(header["tokenizer"]), file.ids, header["content_hash"],
         header["num_unknown"], header["line_starts"],
     )  # fmt: skip
 
@@ -166,6 +165,38 @@ def _but_for_changes(origin: dict[str, Any]) -> dict[str, Any]:
     return origin | {"files": [stamp[:3] for stamp in origin["files"]]}
 
 
+class Counter:
+    """Adds up counts; of more kinds than `most` it forgets the rarest.
+
+    A part that was forgotten and comes again begins anew, so it may be counted up to `lost` times
+    too few (after Manku & Motwani 2002, lossy counting). Frequent parts are hardly touched.
+    """
+
+    def __init__(self, most: int = MOST_KINDS) -> None:
+        self.most = most
+        self.counts: Counts = {}
+        self.lost = 0
+
+    def add(self, kinds: Sequence[str], counts: Sequence[int]) -> None:
+        """Adds the counts of the distinct parts of a piece of text."""
+        before = map(self.counts.get, kinds, itertools.repeat(0))
+        self.counts.update(zip(kinds, map(operator.add, before, counts), strict=True))
+        if len(self.counts) > self.most:
+            self._prune()
+
+    def _prune(self) -> None:
+        """Forgets the rarest, until half of what is allowed is left."""
+        rare = 0
+        while len(self.counts) > self.most // 2:
+            rare += 1
+            self.counts = {kind: n for kind, n in self.counts.items() if n > rare}
+        self.lost += rare
+        console.warn(
+            f"the text has more than {self.most:,} distinct words: those seen up to"
+            f" {rare} times so far are forgotten, and rare words are counted too few times"
+        )
+
+
 class _Pass:
     """One pass over a text, and what is noted on the way."""
 
@@ -176,22 +207,22 @@ class _Pass:
         self.origin = text.origin()
         self.content, self.starts = hashlib.sha256(), LineStarts()
 
-    def pieces(self) -> Iterator[Piece]:
-        """Yield the text's tokens. Raises TextgenError where the disk has no room for them."""
+    def pieces(self) -> Iterator[Parts]:
+        """Yields the text's parts. Raises TextgenError where the disk has no room for them."""
         source = self.text.source
         with console.reading(f"preparing {source.paths[0].name}", source.num_bytes) as advance:
             chunks = self.text.chunks(advance)
-            for number, (text, piece) in enumerate(reading.read(chunks, self.settings, cores())):
+            for number, (text, parts) in enumerate(reading.read(chunks, self.settings, cores())):
                 data = _bytes(text)
                 if number == 0:
-                    self._check_room(piece, len(data))
+                    self._check_room(parts, len(data))
                 self.content.update(data)
                 self.starts.add(text)
-                yield piece
+                yield parts
 
-    def _check_room(self, piece: Piece, size: int) -> None:
-        """Refuse a text whose tokens will not fit on the disk, if all is like the first piece."""
-        needed = self.copies * piece.places.nbytes / size * self.text.num_bytes
+    def _check_room(self, parts: Parts, size: int) -> None:
+        """Refuses a text whose tokens will not fit on the disk, if all is like the first piece."""
+        needed = self.copies * parts.places.nbytes / size * self.text.num_bytes
         free = shutil.disk_usage(self.folder).free
         if needed > free:
             raise TextgenError(
@@ -201,43 +232,43 @@ class _Pass:
             )
 
 
-def _made(text: Stream, path: Path, rule: VocabularyRule) -> token_files.TokenFile:
-    """Read a text and write its token file. Raises OSError as writing does."""
+def _make(text: Stream, path: Path, rule: VocabularyRule) -> token_files.TokenFile:
+    """Reads a text and writes its token file. Raises OSError as writing does."""
     if rule.fixed:
         work = _Pass(text, rule.settings, path.parent, copies=1)
-        read = ((piece.kinds, piece.places) for piece in work.pieces())
-        return _written(path, work, rule, rule.fixed, read)
+        pieces = ((parts.kinds, parts.places) for parts in work.pieces())
+        return _write(path, work, rule, rule.fixed, pieces)
     work = _Pass(text, rule.settings, path.parent, copies=2)
     with tempfile.TemporaryFile(dir=path.parent) as file:
         draft, counter = _Draft(file), Counter()
-        for piece in work.pieces():
-            counter.add(piece.kinds, piece.counts)
-            draft.add(piece)
-        return _written(path, work, rule, rule.tokenizer(counter.counts), draft.read())
+        for parts in work.pieces():
+            counter.add(parts.kinds, parts.counts)
+            draft.add(parts)
+        return _write(path, work, rule, rule.tokenizer(counter.counts), draft.read())
 
 
-def _written(
+def _write(
     path: Path,
     work: _Pass,
     rule: VocabularyRule,
     tokenizer: Tokenizer,
-    read: Iterator[tuple[list[str], StoredIds]],
+    pieces: Iterator[tuple[list[str], StoredIds]],
 ) -> token_files.TokenFile:
-    """Renumber tokens, given piece by piece as distinct tokens and places, to ids."""
+    """Writes the token ids of pieces, which are given as distinct parts and places."""
     dtype = smallest_type(len(tokenizer.vocabulary))
     num_unknown = 0
 
     def ids() -> Iterator[StoredIds]:
         nonlocal num_unknown
-        for kinds, places in read:
-            part = tokenizer.ids(kinds).astype(dtype).take(places)
-            num_unknown += len(part) - int(np.count_nonzero(part))
-            yield part
+        for kinds, places in pieces:
+            found = tokenizer.encode_parts(kinds, places, dtype)
+            num_unknown += len(found) - int(np.count_nonzero(found))
+            yield found
 
     def header() -> dict[str, Any]:
         return {
-            "tokenizer": to_metadata(tokenizer),
-            "vocabulary_hash": _vocabulary_hash(tokenizer),
+            "tokenizer": tokenizer.to_dict(),
+            "vocabulary_hash": _hash_of(tokenizer),
             "rule": rule.key(),
             "origin": work.origin,
             "content_hash": work.content.hexdigest(),
@@ -249,17 +280,17 @@ def _written(
 
 
 class _Draft:
-    """The pieces of a text in a file: of each its distinct tokens, and their places."""
+    """The pieces of a text in a file: of each its distinct parts, and their places."""
 
-    def __init__(self, file: Any) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._types: list[tuple[int, int, np.dtype[Any]]] = []
 
-    def add(self, piece: Piece) -> None:
-        kinds = _bytes("\0".join(piece.kinds))
+    def add(self, parts: Parts) -> None:
+        kinds = _bytes("\0".join(parts.kinds))
         self._file.write(kinds)
-        self._file.write(piece.places.data)
-        self._types.append((len(kinds), len(piece.places), piece.places.dtype))
+        self._file.write(parts.places.data)
+        self._types.append((len(kinds), len(parts.places), parts.places.dtype))
 
     def read(self) -> Iterator[tuple[list[str], StoredIds]]:
         self._file.seek(0)
@@ -272,5 +303,8 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _vocabulary_hash(tokenizer: Tokenizer) -> str:
-    return hashlib.sha256(json.dumps(tokenizer.vocabulary).encode()).hexdigest()
+def _hash_of(tokenizer: Tokenizer) -> str:
+    """Returns a hash of all that a tokenizer has learned."""
+    values = tokenizer.to_dict().items()
+    learned = "".join(json.dumps(value) for name, value in values if name != "config")
+    return hashlib.sha256(learned.encode()).hexdigest()

@@ -1,8 +1,8 @@
-"""A stream of text -> its tokens, piece by piece and in order, on all cores.
+"""A stream of text -> its parts, piece by piece and in order, on all cores.
 
 Where a piece begins, the spacing rule of words may be in any state, which only the pieces before
-decide. A process that reads a piece guesses the state from the end of the piece before; where the
-guess turns out to be wrong, the piece is read again. So the tokens are those of one core.
+decide. A process that splits a piece guesses the state from the end of the piece before; where the
+guess turns out to be wrong, the piece is split again. So the parts are those of one core.
 """
 
 from __future__ import annotations
@@ -20,85 +20,90 @@ from typing import NamedTuple
 from textgen.settings.definitions import TokenizerSettings
 from textgen.support.errors import TextgenError
 from textgen.support.parallel import end_with_parent
-from textgen.tokens.tokenizers import START, Piece, last_cut, read_piece
-from textgen.treebank import State
+from textgen.tokens import tokenizer_class
+from textgen.tokens.tokenizer import Parts, State, Tokenizer
 
-SIZE = {False: 1 << 19, True: 1 << 22}
-"""Characters in a piece, about; of words more, as each distinct word is counted once a piece."""
 LEAST = 2
 """Pieces for which other processes are worth their start."""
 WARM_UP = 1 << 15
-"""Characters before a piece from which to guess the state of the spacing rule."""
-Pieces = Iterator[tuple[str, Piece]]
-"""The text and the tokens of each piece."""
+"""Characters before a piece from which to guess the state in which it is to be split."""
+Pieces = Iterator[tuple[str, Parts]]
+"""The text and the parts of each piece."""
 
 
 def read(chunks: Iterable[str], settings: TokenizerSettings, cores: int, size: int = 0) -> Pieces:
-    """Yield text and tokens of the pieces of a text.
+    """Yields text and parts of the pieces of a text.
 
     Args:
         chunks: the text, cut anywhere.
         settings: says what a token is.
-        cores: processes to use, if the text is long and of words: reading characters costs less
-            than to give them to another process.
-        size: characters in a piece, about; 0 chooses.
+        cores: processes to use, if the text is long and splitting it costs more than to give it
+            to another process.
+        size: characters in a piece, about; 0: as many as suit the tokenizer.
     """
-    texts = cut(chunks, settings, size or SIZE[settings.word_tokens])
+    kind = tokenizer_class(settings)
+    texts = cut(chunks, settings, size)
     first = list(itertools.islice(texts, LEAST))
     together = itertools.chain(first, texts)
-    if cores == 1 or len(first) < LEAST or not settings.word_tokens:
-        return _alone(together, settings)
-    return _side_by_side(together, settings, cores)
+    if cores == 1 or len(first) < LEAST or not kind.parallel:
+        return _read_alone(together, kind, settings)
+    return _read_in_processes(together, kind, settings, cores)
 
 
-def cut(chunks: Iterable[str], settings: TokenizerSettings, size: int) -> Iterator[str]:
-    """Cut a text anew, into pieces of `size` characters or more, where tokens allow it."""
+def cut(chunks: Iterable[str], settings: TokenizerSettings, size: int = 0) -> Iterator[str]:
+    """Yields a text, cut anew into pieces of `size` characters or more, where tokens allow it.
+
+    0 stands for the size that suits the tokenizer.
+    """
+    kind = tokenizer_class(settings)
+    needed = size = size or kind.piece_size
     held: list[str] = []
-    length, wanted = 0, size
+    length = 0
     for chunk in chunks:
         held.append(chunk)
         length += len(chunk)
-        if length < wanted:
+        if length < needed:
             continue
         text = "".join(held)
-        place = last_cut(text, settings)
+        place = kind.last_cut(text, settings)
         if place:
             yield text[:place]
         held, length = [text[place:]], len(text) - place
-        wanted = max(size, 2 * length)  # what has no place to cut is not searched at every chunk
+        needed = max(size, 2 * length)  # what has no place to cut is not searched at every chunk
     if length:
         yield "".join(held)
 
 
-def _alone(texts: Iterable[str], settings: TokenizerSettings) -> Pieces:
-    state = START
+def _read_alone(texts: Iterable[str], kind: type[Tokenizer], settings: TokenizerSettings) -> Pieces:
+    state = kind.start
     for text in texts:
-        piece, state = read_piece(text, settings, state)
-        yield text, piece
+        parts, state = kind.split(text, settings, state)
+        yield text, parts
 
 
-class _Reading(NamedTuple):
-    """What a process makes of a piece."""
+class _Guess(NamedTuple):
+    """A piece as a process has split it, and the states that it found."""
 
-    piece: Piece
+    parts: Parts
     begun: State
     ended: State
 
 
-def _side_by_side(texts: Iterable[str], settings: TokenizerSettings, cores: int) -> Pieces:
+def _read_in_processes(
+    texts: Iterable[str], kind: type[Tokenizer], settings: TokenizerSettings, cores: int
+) -> Pieces:
     context = multiprocessing.get_context("spawn")  # TensorFlow's threads do not survive a fork
-    state = START
+    state = kind.start
     with ProcessPoolExecutor(cores, mp_context=context, initializer=_begin) as pool:
         try:
-            for text, future in _submitted(pool, texts, settings, 2 * cores):
-                reading = future.result()
-                piece, ended = reading.piece, reading.ended
-                if reading.begun != state:
-                    piece, ended = read_piece(text, settings, state)
+            for text, future in _submitted(pool, texts, kind, settings, 2 * cores):
+                parts, begun, ended = future.result()
+                if begun != state:
+                    parts, ended = kind.split(text, settings, state)
                 state = ended
-                yield text, piece
+                yield text, parts
         except BrokenProcessPool as error:
-            _forget_waiting(pool)
+            _close_queue(pool)
             raise TextgenError(
                 "a process that helped to read the text has ended, perhaps for want of memory."
                 " Try again, in a script below `if __name__ == '__main__':`"
@@ -107,8 +112,8 @@ def _side_by_side(texts: Iterable[str], settings: TokenizerSettings, cores: int)
             pool.shutdown(cancel_futures=True)
 
 
-def _forget_waiting(pool: ProcessPoolExecutor) -> None:
-    """Close the pipe with the pieces that no process will read, as newer Pythons do.
+def _close_queue(pool: ProcessPoolExecutor) -> None:
+    """Closes the pipe with the pieces that no process will read, as newer Pythons do.
 
     Before, the pool waits for ever to write them (https://github.com/python/cpython/issues/94777).
     """
@@ -117,13 +122,17 @@ def _forget_waiting(pool: ProcessPoolExecutor) -> None:
 
 
 def _submitted(
-    pool: ProcessPoolExecutor, texts: Iterable[str], settings: TokenizerSettings, ahead: int
-) -> Iterator[tuple[str, Future[_Reading]]]:
-    """Yield pieces in order; up to `ahead` more are being read meanwhile."""
-    waiting: collections.deque[tuple[str, Future[_Reading]]] = collections.deque()
+    pool: ProcessPoolExecutor,
+    texts: Iterable[str],
+    kind: type[Tokenizer],
+    settings: TokenizerSettings,
+    ahead: int,
+) -> Iterator[tuple[str, Future[_Guess]]]:
+    """Yields pieces in order; up to `ahead` more are being split meanwhile."""
+    waiting: collections.deque[tuple[str, Future[_Guess]]] = collections.deque()
     before = ""
     for text in texts:
-        waiting.append((text, pool.submit(_read_guessing, before, text, settings)))
+        waiting.append((text, pool.submit(_split_guessing, before, text, kind, settings)))
         before = _recent(text)
         if len(waiting) > ahead:
             yield waiting.popleft()
@@ -131,19 +140,21 @@ def _submitted(
 
 
 def _recent(text: str) -> str:
-    """The end of a text, from the start of a paragraph if one starts there, else of a line."""
+    """Returns the end of a text, from the start of a paragraph if one is there, else of a line."""
     end = text[-WARM_UP:]
     paragraph = end.rfind("\n\n")
     return end[paragraph + 2 :] if paragraph >= 0 else end[end.find("\n") + 1 :]
 
 
-def _read_guessing(before: str, text: str, settings: TokenizerSettings) -> _Reading:
-    _, begun = read_piece(before, settings)
-    piece, ended = read_piece(text, settings, begun)
-    return _Reading(piece, begun, ended)
+def _split_guessing(
+    before: str, text: str, kind: type[Tokenizer], settings: TokenizerSettings
+) -> _Guess:
+    _, begun = kind.split(before, settings, kind.start)
+    parts, ended = kind.split(text, settings, begun)
+    return _Guess(parts, begun, ended)
 
 
 def _begin() -> None:
-    """Let the parent process handle Ctrl-C, and end when it has ended, however it did."""
+    """Lets the parent process handle Ctrl-C, and ends when it has ended, however it did."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()

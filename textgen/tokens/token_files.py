@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from textgen.support.files import replacing
-from textgen.tokens.tokenizers import StoredIds
+from textgen.tokens.tokenizer import StoredIds
 
 FORMAT = "textgen tokens 1"
 START = 64

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from textgen.support.arrays import Ids
 from textgen.support.errors import TextgenError
-from textgen.tokens.tokenizers import StoredIds
+from textgen.tokens.tokenizer import StoredIds
 
 MOST_AT_ONCE = 8
 """More steps per call save no time that can be measured, and make Ctrl-C and progress lag."""

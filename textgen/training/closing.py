@@ -5,7 +5,7 @@ from pathlib import Path
 
 from textgen.model.checkpoint import Metadata
 from textgen.settings.definitions import TrainingSettings
-from textgen.training.history import Row, in_field_units, judged
+from textgen.training.history import Row, judged
 
 RISE = 1.01
 """A last validation loss of so many times the best one is overfitting."""
@@ -30,11 +30,12 @@ def panel(data_dir: Path, rows: list[Row], metadata: Metadata) -> list[str]:
         metadata: what was trained, and how.
     """
     folder = shlex.quote(str(data_dir))
-    best, unit, settings = min(rows, key=judged), metadata.tokenizer.unit, metadata.training
+    best, tokenizer, settings = min(rows, key=judged), metadata.tokenizer, metadata.training
     loss = judged(best)
     lines = [
-        f"best: epoch {best['epoch']:.0f} of {rows[-1]['epoch']:.0f}, {loss:.3f} nats per {unit},"
-        f" {in_field_units(loss, unit)}" + ("" if "val_loss" in best else ", on the training text"),
+        f"best: epoch {best['epoch']:.0f} of {rows[-1]['epoch']:.0f}, {loss:.3f} nats per"
+        f" {tokenizer.unit}, {tokenizer.loss_text(loss)}"
+        + ("" if "val_loss" in best else ", on the training text"),
         f"overfitting: {_overfitting(rows)}",
         *(f"to try: {line}" for line in advice(rows, metadata)),
         f"more text:  python sample.py --data-dir {folder}",

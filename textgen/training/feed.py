@@ -9,7 +9,7 @@ from textgen.model.backend import tf
 from textgen.settings.definitions import TrainingSettings
 from textgen.support.arrays import Ids
 from textgen.tokens.token_files import release
-from textgen.tokens.tokenizers import StoredIds
+from textgen.tokens.tokenizer import StoredIds
 from textgen.training.batches import Batches, training_batches
 from textgen.training.workers import Cluster
 

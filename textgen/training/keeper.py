@@ -17,7 +17,7 @@ from textgen.support.errors import TextgenError
 from textgen.support.files import write_atomic
 from textgen.training import plot
 from textgen.training.clock import RunClock
-from textgen.training.history import RATIO, Row, csv_text, in_units, judged
+from textgen.training.history import RATIO, Row, csv_text, judged
 
 SECONDS_BETWEEN_PICTURES = 60.0
 """Drawing one takes half a second."""
@@ -73,7 +73,7 @@ class Keeper(keras.callbacks.Callback):
         )
 
     def _draw(self) -> None:
-        plot.write(self.directory, self.history, self.metadata.tokenizer.unit)
+        plot.write(self.directory, self.history, self.metadata.tokenizer)
         self._drawn = time.perf_counter()
 
     def on_train_end(self, logs: Any = None) -> None:
@@ -115,7 +115,7 @@ class Keeper(keras.callbacks.Callback):
             raise TextgenError(f"{error}, then go on with --resume") from error
 
     def _results(self, epoch: int, logs: Row) -> Row:
-        name, value = in_units(judged(logs), self.metadata.tokenizer.unit)
+        tokenizer = self.metadata.tokenizer
         gradient_norm = self.model.optimizer.gradient_norm()
         self.model.optimizer.forget()
         return {
@@ -126,7 +126,7 @@ class Keeper(keras.callbacks.Callback):
             **({"val_loss": float(logs["val_loss"])} if "val_loss" in logs else {}),
             "learning_rate": float(self.model.optimizer.learning_rate.numpy()),
             "tokens_per_second": round(self.clock.tokens_per_second),
-            name: value,
+            tokenizer.loss_name: tokenizer.loss_value(judged(logs)),
             "gradient_norm": gradient_norm,
             **{name: ratio for name, ratio in logs.items() if name.startswith(RATIO)},
         }

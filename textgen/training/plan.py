@@ -12,12 +12,18 @@ import numpy as np
 
 from textgen.model import checkpoint
 from textgen.model.checkpoint import Setup
-from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
+from textgen.settings.definitions import (
+    ModelSettings,
+    TokenizerSettings,
+    TrainingSettings,
+    with_tokens,
+)
 from textgen.settings.fields import hashable
 from textgen.settings.request import TrainRequest
 from textgen.support import console
 from textgen.support.arrays import Array
 from textgen.support.errors import TextgenError
+from textgen.tokens import tokenizer_class
 from textgen.tokens.corpus import Corpus, VocabularyRule, read_corpus
 from textgen.training import embeddings, events, finetuning, sizing
 from textgen.training.snapshots import stored_progress
@@ -74,7 +80,7 @@ def with_random_seed(training: TrainingSettings) -> TrainingSettings:
 
 def _new(request: TrainRequest) -> Plan:
     tokenizer = request.settings(TokenizerSettings)
-    defaults = _word_defaults() if tokenizer.word_tokens else {}
+    defaults = tokenizer_class(tokenizer).defaults
     training = request.settings(TrainingSettings, defaults)
     if training.word2vec:
         embeddings.check(Path(training.word2vec))  # now, not after reading a long text
@@ -82,18 +88,14 @@ def _new(request: TrainRequest) -> Plan:
     if not training.minutes or sizing.SIZES & request.given.keys():
         return Plan(corpus, request.settings(ModelSettings, defaults), training)
     tokens, speed = len(corpus.training.ids), sizing.measure_gflops()
-    chosen = sizing.choose(training.minutes, tokens, tokenizer.word_tokens, speed)
-    model = request.settings(ModelSettings, defaults | chosen.settings)
-    training = request.settings(TrainingSettings, defaults | chosen.settings)
+    chosen, reason = sizing.choose(training.minutes, tokens, corpus.tokenizer, speed)
+    model = request.settings(ModelSettings, {**defaults, **chosen})
+    training = request.settings(TrainingSettings, {**defaults, **chosen})
     values = model.to_dict() | training.to_dict()
-    shown = " ".join(f"`{name}={values[name]}`" for name in chosen.settings)
+    shown = " ".join(f"`{name}={values[name]}`" for name in chosen)
     console.say(f"chosen for {console.counted(training.minutes or 0, 'minute')}: {shown}")
-    console.say(f"because {chosen.reason}")
+    console.say(f"because {reason}")
     return Plan(corpus, model, training)
-
-
-def _word_defaults() -> dict[str, Any]:
-    return ModelSettings.word_defaults() | TrainingSettings.word_defaults()
 
 
 def _from_model(request: TrainRequest) -> Plan:
@@ -103,9 +105,8 @@ def _from_model(request: TrainRequest) -> Plan:
     tokenizer, sizes = origin.tokenizer, origin.model.to_dict()
     fixed = tokenizer.settings.to_dict() | sizes
     _refuse_others(request.given, fixed, DROPOUTS, f"the model in {folder} has", "init_from")
-    defaults = _word_defaults() if tokenizer.settings.word_tokens else {}
-    model = request.settings(ModelSettings, defaults | sizes)
-    training = with_random_seed(request.settings(TrainingSettings, defaults))
+    model = request.settings(ModelSettings, {**tokenizer.defaults, **sizes})
+    training = with_random_seed(request.settings(TrainingSettings, tokenizer.defaults))
     rule = VocabularyRule(tokenizer.settings, tokenizer, grows=True)
     corpus = read_corpus(request.data_dir, rule, training.validation_split)
     added = len(corpus.tokenizer.vocabulary) - len(tokenizer.vocabulary)
@@ -155,9 +156,11 @@ def _refuse_others(
         who: what they are fixed by, for the message.
         by: the setting that asked for that.
     """
+    fixed = with_tokens(fixed)
     for name, value in given.items():
-        if name in fixed.keys() - free and hashable(value) != hashable(fixed[name]):
+        [(setting, meant)] = with_tokens({name: value}).items()  # `tokens` for `word_tokens`
+        if setting in fixed.keys() - free and hashable(meant) != hashable(fixed[setting]):
             raise TextgenError(
-                f"`{name}={value}` does not fit: {who} {fixed[name]}. Leave `{name}` out, or start"
-                f" a new run without `{by}`"
+                f"`{name}={value}` does not fit: {who} {fixed[setting]}. Leave `{name}` out, or"
+                f" start a new run without `{by}`"
             )

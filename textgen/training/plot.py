@@ -8,7 +8,8 @@ from typing import Any
 
 from textgen.support import console
 from textgen.support.files import write_atomic
-from textgen.training.history import RATIO, Row, in_field_units, judged
+from textgen.tokens.tokenizer import Tokenizer
+from textgen.training.history import RATIO, Row, judged
 
 SMALLEST_RATIO = 1e-4
 """Of the largest update ratio in the picture: smaller ones fall out of it."""
@@ -26,19 +27,19 @@ def is_possible() -> bool:
     return True
 
 
-def write(directory: Path, rows: list[Row], unit: str) -> None:
+def write(directory: Path, rows: list[Row], tokenizer: Tokenizer) -> None:
     """Draw `rows` into `history.png` in `directory`, if matplotlib is there and rows are."""
     if rows and is_possible():
-        write_atomic(directory / "history.png", _png(rows, unit))
+        write_atomic(directory / "history.png", _png(rows, tokenizer))
 
 
-def _png(rows: list[Row], unit: str) -> bytes:
+def _png(rows: list[Row], tokenizer: Tokenizer) -> bytes:
     from matplotlib.figure import Figure  # here, because it takes half a second
     from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(9, 9), layout="constrained")
     losses, rate, ratios = figure.subplots(3, 1, sharex=True, height_ratios=(3, 1, 2))
-    _draw_losses(losses, rows, unit)
+    _draw_losses(losses, rows, tokenizer)
     _draw(rate, rows, {"learning_rate": "learning rate"})
     rate.set_ylabel("learning rate")
     rate.set_ylim(bottom=0)
@@ -56,15 +57,15 @@ def _png(rows: list[Row], unit: str) -> bytes:
     return picture.getvalue()
 
 
-def _draw_losses(axes: Any, rows: list[Row], unit: str) -> None:
+def _draw_losses(axes: Any, rows: list[Row], tokenizer: Tokenizer) -> None:
     _draw(axes, rows, {"loss": "training", "val_loss": "validation"})
     best = min(rows, key=judged)
     loss = judged(best)
     axes.plot(
         best["epoch"], loss, "*", color="black", markerfacecolor="none", markersize=16, zorder=3,
-        label=f"best: epoch {best['epoch']:.0f},\n{loss:.3f} nats,\n{in_field_units(loss, unit)}",
+        label=f"best: epoch {best['epoch']:.0f},\n{loss:.3f} nats,\n{tokenizer.loss_text(loss)}",
     )  # fmt: skip
-    axes.set_ylabel(f"loss, nats per {unit}")
+    axes.set_ylabel(f"loss, nats per {tokenizer.unit}")
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
 
 

@@ -14,12 +14,11 @@ from textgen.model.checkpoint import Metadata
 from textgen.model.keras_model import get_weights
 from textgen.model.network import Network
 from textgen.support import console
+from textgen.tokens.tokenizer import Tokenizer
 from textgen.training.clock import RunClock
-from textgen.training.history import in_field_units, judged
+from textgen.training.history import judged
 
 LIVE_TEMPERATURES = (0.2, 0.5, 1.0, 1.2)
-LIVE_LENGTH = {"character": 200, "word": 50}
-"""By what a token is called."""
 
 
 class PlainLog(keras.callbacks.Callback):
@@ -28,12 +27,12 @@ class PlainLog(keras.callbacks.Callback):
     Args:
         clock: the run's clock, which has counted the step.
         every: steps between lines.
-        unit: what a token is called.
+        tokenizer: says what a token is called.
     """
 
-    def __init__(self, clock: RunClock, every: int, unit: str) -> None:
+    def __init__(self, clock: RunClock, every: int, tokenizer: Tokenizer) -> None:
         super().__init__()
-        self.clock, self.every, self.unit = clock, every, unit
+        self.clock, self.every, self.tokenizer = clock, every, tokenizer
         self._said = clock.step // every
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
@@ -43,7 +42,7 @@ class PlainLog(keras.callbacks.Callback):
         rate = float(self.model.optimizer.learning_rate.numpy())
         console.say(
             f"step {self.clock.step:,}  loss {logs['loss']:.3f}  learning rate {rate:.2g}"
-            f"  {self.clock.tokens_per_second:,.0f} {self.unit}s/s"
+            f"  {self.clock.tokens_per_second:,.0f} {self.tokenizer.unit}s/s"
             f"  {console.duration(self.clock.seconds_left)} left"
         )
 
@@ -54,12 +53,12 @@ class ProgressBar(keras.callbacks.Callback):
     Args:
         clock: the run's clock.
         num_epochs: shown beside the epoch's number, if the run is measured in epochs.
-        unit: what a token is called; words are judged by perplexity, characters by bits.
+        tokenizer: says what a token is called, and how losses are quoted.
     """
 
-    def __init__(self, clock: RunClock, num_epochs: int | None, unit: str) -> None:
+    def __init__(self, clock: RunClock, num_epochs: int | None, tokenizer: Tokenizer) -> None:
         super().__init__()
-        self.clock, self.num_epochs, self.unit = clock, num_epochs, unit
+        self.clock, self.num_epochs, self.tokenizer = clock, num_epochs, tokenizer
         self._epoch, self._validation = "", ""
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -82,7 +81,7 @@ class ProgressBar(keras.callbacks.Callback):
             self._validation = f"  validation {logs['val_loss']:.3f}"
         console.say(
             f"{self._epoch}  loss {logs['loss']:.3f}{self._validation}"
-            f"  ({in_field_units(judged(logs), self.unit)}){self._speed()}"
+            f"  ({self.tokenizer.loss_text(judged(logs))}){self._speed()}"
             f"  {console.duration(self.clock.seconds)}"
         )
 
@@ -92,7 +91,7 @@ class ProgressBar(keras.callbacks.Callback):
     def _speed(self) -> str:
         """Nothing while compiling, when it is not known yet."""
         speed = self.clock.tokens_per_second
-        return f"  {speed:,.0f} {self.unit}s/s" if speed else ""
+        return f"  {speed:,.0f} {self.tokenizer.unit}s/s" if speed else ""
 
 
 ShowSample: TypeAlias = Callable[[str, str, str], None]
@@ -119,7 +118,7 @@ class LiveSamples(keras.callbacks.Callback):
         rng = np.random.default_rng([about.training.random_seed or 0, epoch])
         seed = str(rng.choice(about.line_starts or [""]))
         for temperature in LIVE_TEMPERATURES:
-            text = generator.generate(seed, LIVE_LENGTH[about.tokenizer.unit], temperature)
+            text = generator.generate(seed, about.tokenizer.live_length, temperature)
             for show in self.show:
                 show(f"epoch {epoch + 1}, diversity {temperature}", seed, text)
 

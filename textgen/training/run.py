@@ -223,7 +223,7 @@ class Run:
         callbacks.append(UpdateRatios(self.clock))
         if self.cluster.is_chief:
             shown = None if settings.minutes else settings.num_epochs
-            callbacks.append(ProgressBar(self.clock, shown, self.metadata.tokenizer.unit))
+            callbacks.append(ProgressBar(self.clock, shown, self.metadata.tokenizer))
         callbacks.append(self.keeper)
         callbacks.append(keras.callbacks.LambdaCallback(on_epoch_end=self._tell))
         if settings.patience:
@@ -235,8 +235,8 @@ class Run:
         settings = self.metadata.training
         callbacks: list[keras.callbacks.Callback] = []
         if settings.print_every:
-            unit = self.metadata.tokenizer.unit
-            callbacks.append(PlainLog(self.clock, settings.print_every, unit))
+            tokenizer = self.metadata.tokenizer
+            callbacks.append(PlainLog(self.clock, settings.print_every, tokenizer))
         show: list[ShowSample] = [print_sample] if settings.live_sample else []
         if self.events:
             callbacks.append(self.events)

@@ -6,91 +6,38 @@ import functools
 import math
 import os
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 from textgen.model.architecture import weight_shapes
 from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.support import console
 from textgen.support.errors import TextgenError
+from textgen.tokens.tokenizer import Tokenizer
 
 REFERENCE_GFLOPS = 310.0
-"""What `measure_gflops` gave on the machine that the tables below were measured on."""
+"""What `measure_gflops` gave on the machine that the tables of sizes were measured on."""
 
 
-class Size(NamedTuple):
-    """A model that is best for some training times."""
-
-    minutes: float
-    """The shortest of them, on the reference machine; words go by readings of the text instead."""
-    rnn_size: int
-    num_layers: int
-    learning_rate: float
-    tokens_per_second: float
-    """On the reference machine, in training."""
-
-
-CHARACTER_SIZES = (
-    Size(0.0, 128, 1, 0.01, 115_000),
-    Size(0.2, 256, 1, 0.012, 95_000),
-    Size(0.6, 320, 1, 0.01, 50_000),
-    Size(1.6, 384, 1, 0.01, 40_000),
-    Size(4.0, 512, 1, 0.008, 25_000),
-)
-CHARACTER_DROPOUTS = ((4, 0.0), (5, 0.1), (8, 0.2), (30, 0.3), (60, 0.4))
-"""Dropout for at most so many readings of the text. More than the last get 0.5."""
-FEW_READINGS = 10
-"""Of a text of words, up to which small steps and output weights of their own learn more."""
-WORDS = Size(0.0, 256, 1, 0.003, 12_000)
-WORD_SETTINGS: dict[str, Any] = {"dropout": 0.5}
-FEW_WORDS = Size(0.0, 288, 1, 0.004, 9_500)
-FEW_WORD_SETTINGS: dict[str, Any] = {
-    "cell": "gru", "tie_weights": False, "dropout": 0.3, "embedding_dropout": 0.1,
-    "batch_size": 8, "seq_length": 28, "seq_step": 14,
-}  # fmt: skip
-
-
-class Choice(NamedTuple):
-    """Settings for a time budget, and why."""
-
-    settings: dict[str, Any]
-    """Fields of `ModelSettings` and `TrainingSettings`."""
-    reason: str
-
-
-def choose(minutes: float, num_tokens: int, word_tokens: bool, gflops: float) -> Choice:
-    """Choose size, dropout, batch and learning rate for `minutes` of training.
-
-    The larger the time and the faster the machine, the larger the model; the more often the
-    text is read in that time, the more dropout. Words that are read but a few times are learned
-    by other settings than those that are read often.
+def choose(
+    minutes: float, num_tokens: int, tokenizer: Tokenizer, gflops: float
+) -> tuple[dict[str, Any], str]:
+    """Chooses size, dropout, batch and learning rate for `minutes` of training.
 
     Args:
         minutes: wall time of the training.
         num_tokens: tokens of the training text.
-        word_tokens: whether a token is a word.
+        tokenizer: knows what suits its tokens.
         gflops: the speed of this machine, by `measure_gflops`.
+
+    Returns:
+        Fields of `ModelSettings` and `TrainingSettings`, and the reason.
     """
-    relative = gflops / REFERENCE_GFLOPS
-
-    def readings(size: Size) -> float:
-        return 60 * minutes * relative * size.tokens_per_second / num_tokens
-
-    if word_tokens:
-        is_few = readings(WORDS) <= FEW_READINGS
-        size, settings = (FEW_WORDS, FEW_WORD_SETTINGS) if is_few else (WORDS, WORD_SETTINGS)
-        settings = {"embedding_size": size.rnn_size, **settings}
-    else:
-        size = [row for row in CHARACTER_SIZES if row.minutes <= minutes * relative][-1]
-        times = readings(size)
-        dropout = next((share for most, share in CHARACTER_DROPOUTS if times <= most), 0.5)
-        settings = {"dropout": dropout, "batch_size": 32, "seq_length": 32, "seq_step": 16}
-    sizes = {name: getattr(size, name) for name in ("rnn_size", "num_layers", "learning_rate")}
-    speed = relative * size.tokens_per_second
+    settings, speed = tokenizer.choose_size(minutes, num_tokens, gflops / REFERENCE_GFLOPS)
     reason = (
-        f"about {speed:,.0f} {'words' if word_tokens else 'characters'}/s here read the text"
-        f" {readings(size):.1f} times in {console.counted(minutes, 'minute')}"
+        f"about {speed:,.0f} {tokenizer.unit}s/s here read the text"
+        f" {60 * minutes * speed / num_tokens:.1f} times in {console.counted(minutes, 'minute')}"
     )
-    return Choice(sizes | settings, reason)
+    return settings, reason
 
 
 SIZES = frozenset(["embedding_size", "rnn_size", "num_layers"])

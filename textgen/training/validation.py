@@ -10,7 +10,7 @@ from textgen.model.backend import keras, tf
 from textgen.model.keras_model import fresh_state
 from textgen.settings.definitions import TrainingSettings
 from textgen.tokens.token_files import release
-from textgen.tokens.tokenizers import StoredIds
+from textgen.tokens.tokenizer import StoredIds
 from textgen.training.batches import EvaluationBatch, evaluation_batches
 from textgen.training.workers import Cluster
 

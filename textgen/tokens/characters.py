@@ -1,0 +1,88 @@
+"""Characters as tokens."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from textgen.settings.definitions import TokenizerSettings
+from textgen.support.arrays import Ids
+from textgen.support.errors import TextgenError
+from textgen.tokens.tokenizer import (
+    Decoder,
+    Joiner,
+    Parts,
+    State,
+    StoredIds,
+    Tokenizer,
+    numbered_parts,
+)
+
+
+class CharacterTokenizer(Tokenizer):
+    """One token per Unicode character; lower case unless `pristine_input`.
+
+    Characters are lowered one by one (`İ`, whose lower case is two characters, stays), so the
+    result does not depend on where a text is cut. The unknown token is U+FFFD, Unicode's own
+    character for what could not be represented.
+
+    Example:
+        >>> from textgen.tokens import build_tokenizer
+        >>> tokenizer = build_tokenizer("Hello", TokenizerSettings())
+        >>> tokenizer.vocabulary
+        ['\ufffd', 'l', 'e', 'h', 'o']
+        >>> tokenizer.decode(tokenizer.encode("hole"))
+        'hole'
+    """
+
+    name = "character"
+    help = "model characters"
+    unit = "character"
+    unknown_token = "\ufffd"
+    loss_name = "bits_per_character"
+
+    def __init__(self, vocabulary: Sequence[str], settings: TokenizerSettings) -> None:
+        super().__init__(vocabulary, settings)
+        if any(len(character) != 1 for character in vocabulary):
+            raise TextgenError("a character vocabulary holds single characters only")
+        self._code_points = _code_points("".join(vocabulary))
+
+    @classmethod
+    def split(cls, text: str, settings: TokenizerSettings, state: State) -> tuple[Parts, State]:
+        def token(point: int) -> str:
+            character = chr(point)
+            lowered = character.lower()
+            return character if settings.pristine_input or len(lowered) != 1 else lowered
+
+        return numbered_parts(_code_points(text), token), state
+
+    @classmethod
+    def last_cut(cls, text: str, settings: TokenizerSettings) -> int:
+        return text.rfind("\n") + 1 or len(text)
+
+    def decoder(self) -> Decoder:
+        return Joiner("")
+
+    def decode(self, ids: Sequence[int] | Ids) -> str:
+        points = self._code_points[np.asarray(ids, np.int64)]
+        return points.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+
+    @classmethod
+    def loss_value(cls, loss: float) -> float:
+        return loss / math.log(2)
+
+    @classmethod
+    def loss_text(cls, loss: float) -> str:
+        return f"{cls.loss_value(loss):.3f} bits per character"
+
+
+def _code_points(text: str) -> StoredIds:
+    """Returns those of each character (N,), in the smallest unsigned type that holds them all."""
+    if text.isascii():
+        return np.frombuffer(text.encode("ascii"), np.uint8)
+    data = text.encode("utf-16-le", "surrogatepass")
+    if len(data) == 2 * len(text):
+        return np.frombuffer(data, "<u2")
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")

@@ -1,0 +1,359 @@
+"""The base of all tokenizers: what each must say, and what holds for all unless one says otherwise.
+
+A tokenizer is one class in one file of this package, and one line in `textgen.tokens`. A text is
+first split into parts, each of which becomes token ids by itself. The vocabulary is learned from
+how often each distinct part stands in the training text. A part is one token where tokens are
+characters or words; it may be several, as with subwords.
+
+Token id 0 is the unknown token of every vocabulary. It stands for whatever the training text did
+not have, and is never generated.
+"""
+
+from __future__ import annotations
+
+import abc
+import collections
+import itertools
+import math
+import types
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from textgen.settings.definitions import MAX_VOCABULARY, TokenizerSettings
+from textgen.support.arrays import Ids
+from textgen.support.errors import TextgenError
+
+StoredIds: TypeAlias = npt.NDArray[Any]
+"""Token ids of the smallest unsigned type that holds the vocabulary."""
+Counts: TypeAlias = dict[str, int]
+"""How often each distinct part stands in a text."""
+State: TypeAlias = Any
+"""What the text before tells of how a text is to be split; can be compared and pickled."""
+
+UNKNOWN_ID = 0
+LARGEST_EXPONENT = 700.0
+"""That `math.exp` takes without an error; a loss may be higher where training has diverged."""
+CLOSING = "\"'”’»)]"
+"""What may stand between the mark that ends a sentence and the end of its token."""
+
+
+class Parts(NamedTuple):
+    """A text, or a piece of one, as parts that become token ids each by itself."""
+
+    kinds: list[str]
+    """The distinct parts."""
+    places: StoredIds
+    """(N,): for each part, which of `kinds` it is; of the smallest unsigned type."""
+    counts: list[int]
+    """How often each of `kinds` is there."""
+
+
+class Decoder(Protocol):
+    """Turns tokens into text one at a time."""
+
+    def push(self, token: str) -> str:
+        """Returns the text that `token` adds, possibly empty."""
+
+
+class Size(NamedTuple):
+    """A model that is best for some training times."""
+
+    minutes: float
+    """The shortest of them, on the machine that the tables were measured on."""
+    rnn_size: int
+    num_layers: int
+    learning_rate: float
+    tokens_per_second: float
+    """In training, on that machine."""
+
+    def settings(self) -> dict[str, Any]:
+        """The sizes by the names of their settings."""
+        names = ("rnn_size", "num_layers", "learning_rate")
+        return {name: getattr(self, name) for name in names}
+
+
+class Choice(NamedTuple):
+    """Settings for a time budget, and how fast a model of them is trained."""
+
+    settings: dict[str, Any]
+    """Fields of `ModelSettings` and `TrainingSettings`."""
+    tokens_per_second: float
+
+
+class Tokenizer(abc.ABC):
+    """Text <-> token ids, and all that the rest of textgen has to know of a kind of token.
+
+    A tokenizer must give `name`, `unit`, `help`, `unknown_token`, `split` and `decoder`. What else
+    is here suits small tokens, of which a word has several.
+
+    Args:
+        vocabulary: the tokens; index = token id.
+        settings: says what a token is.
+
+    Raises:
+        TextgenError: if the vocabulary is too large, or has a token twice.
+    """
+
+    name: ClassVar[str]
+    """Its value of the setting `tokens`; `NAME_tokens` asks for it, `--NAME-tokens` too."""
+    help: ClassVar[str]
+    """What `--help` says of that flag."""
+    unit: ClassVar[str]
+    """What a token is called: only for print."""
+    unknown_token: ClassVar[str]
+    defaults: ClassVar[Mapping[str, Any]] = types.MappingProxyType({})
+    """Settings of model and training whose defaults are others than those of characters."""
+    live_length: ClassVar[int] = 200
+    """Tokens in a sample that is shown while a model is trained."""
+    loss_name: ClassVar[str] = "perplexity"
+    """The column in `history.csv` with the loss as the field quotes it."""
+
+    start: ClassVar[State] = None
+    """The state in which the first piece of a text is split."""
+    piece_size: ClassVar[int] = 1 << 19
+    """Characters in a piece of a long text, about."""
+    parallel: ClassVar[bool] = False
+    """Whether splitting a piece costs more than to give it to another process."""
+
+    sizes: ClassVar[Sequence[Size]] = (
+        Size(0.0, 128, 1, 0.01, 115_000),
+        Size(0.2, 256, 1, 0.012, 95_000),
+        Size(0.6, 320, 1, 0.01, 50_000),
+        Size(1.6, 384, 1, 0.01, 40_000),
+        Size(4.0, 512, 1, 0.008, 25_000),
+    )
+    """Models to choose from, for more time each; measured on characters."""
+    dropouts: ClassVar[Sequence[tuple[float, float]]] = (
+        (4, 0.0), (5, 0.1), (8, 0.2), (30, 0.3), (60, 0.4), (math.inf, 0.5),
+    )  # fmt: skip
+    """Dropout for at most so many readings of the text."""
+
+    def __init__(self, vocabulary: Sequence[str], settings: TokenizerSettings) -> None:
+        if not 1 <= len(vocabulary) <= MAX_VOCABULARY:
+            raise TextgenError(
+                f"a vocabulary has 1 to {MAX_VOCABULARY:,} tokens. Received: {len(vocabulary):,}"
+            )
+        if len(set(vocabulary)) != len(vocabulary):
+            raise TextgenError("a vocabulary must not hold a token twice")
+        self.vocabulary = list(vocabulary)
+        self.settings = settings
+        self._ids = {token: i for i, token in enumerate(vocabulary)}
+
+    # Text -> parts.
+
+    @classmethod
+    @abc.abstractmethod
+    def split(cls, text: str, settings: TokenizerSettings, state: State) -> tuple[Parts, State]:
+        """Splits a text, or the next piece of one that was cut where `last_cut` says, into parts.
+
+        A text that is split in pieces has the parts that it has as a whole.
+
+        Returns:
+            The parts, and the state in which the next piece is to be split.
+        """
+
+    @classmethod
+    def last_cut(cls, text: str, settings: TokenizerSettings) -> int:
+        """Returns the last place to cut `text` for `split`, or 0 where there is none."""
+        return text.rfind("\n") + 1
+
+    # What is learned from a text.
+
+    @classmethod
+    def learn(cls, counts: Counts, settings: TokenizerSettings) -> Self:
+        """Returns the tokenizer for a text of so many parts: the commonest are its tokens.
+
+        Raises:
+            TextgenError: if there are fewer than two distinct tokens; there is nothing to learn.
+        """
+        unknown = cls.unknown_token
+        total = sum(counts.values()) - counts.get(unknown, 0)
+        least = settings.min_count or cls.default_min_count(total)
+        kept = [token for token, n in counts.items() if n >= least and token != unknown]
+        kept.sort(key=lambda token: (-counts[token], token))
+        kept = kept[: settings.max_vocab - 1]
+        if len(kept) < 2:
+            raise TextgenError(
+                f"the training text has {len(kept)} distinct {cls.unit}(s), and a model needs at"
+                " least 2 to choose from. Add text to input.txt"
+            )
+        return cls([unknown, *kept], settings)
+
+    @classmethod
+    def default_min_count(cls, num_parts: int) -> int:
+        """Returns how often a part has to stand in a text of so many parts to be a token."""
+        return 1
+
+    def extended(self, counts: Counts) -> Self:
+        """Returns this tokenizer, its ids unchanged, with the tokens that a text adds after them.
+
+        Raises:
+            TextgenError: as `learn` does.
+        """
+        return self.joined([self.learn(counts, self.settings)])
+
+    def joined(self, others: Sequence[Tokenizer]) -> Self:
+        """Returns this tokenizer, its ids unchanged, with the tokens of others after them."""
+        together: list[Tokenizer] = [self, *others]
+        tokens = dict.fromkeys(token for one in together for token in one.vocabulary)
+        return self.from_dict(self.to_dict() | {"vocabulary": list(tokens)}, self.settings)
+
+    # Text -> token ids.
+
+    def encode(self, text: str) -> Ids:
+        """Returns the token ids (N,), int32; 0 where the vocabulary lacks the token."""
+        parts, _ = self.split(text, self.settings, self.start)
+        return self.encode_parts(parts.kinds, parts.places)
+
+    def encode_parts(
+        self, kinds: Sequence[str], places: StoredIds, dtype: npt.DTypeLike = np.int32
+    ) -> StoredIds:
+        """Returns the token ids (N,) of parts; `kinds` and `places` are those of `Parts`."""
+        ids, lengths = self.ids_of(kinds)
+        table: StoredIds = ids.astype(dtype)
+        if lengths is None:
+            return table.take(places)
+        counts = lengths.take(places)  # (N,): how many ids each part of the text has
+        begins = (np.cumsum(lengths) - lengths).take(places)  # (N,): where they are in the table
+        shifts = np.repeat(begins - (np.cumsum(counts) - counts), counts)
+        return table.take(shifts + np.arange(len(shifts)))
+
+    def ids_of(self, kinds: Sequence[str]) -> tuple[Ids, Ids | None]:
+        """Returns the token ids of K distinct parts, and how many each has, (K,); None: one each.
+
+        0 stands for what the vocabulary lacks.
+        """
+        found = map(self._ids.get, kinds, itertools.repeat(UNKNOWN_ID))
+        return np.fromiter(found, np.int32, len(kinds)), None
+
+    def token_id(self, token: str) -> int:
+        """Returns the id of a token of the vocabulary, or 0 where it is none."""
+        return self._ids.get(token, UNKNOWN_ID)
+
+    def unknown(self, text: str) -> list[str]:
+        """Returns the distinct parts of `text` that the vocabulary lacks, as they appear."""
+        parts, _ = self.split(text, self.settings, self.start)
+        kinds = [parts.kinds[place] for place in dict.fromkeys(parts.places.tolist())]
+        return [kind for kind in kinds if UNKNOWN_ID in self.ids_of([kind])[0]]
+
+    def prompt(self, text: str) -> tuple[Ids, Decoder]:
+        """Returns what a network reads before it goes on with `text`, and a decoder for the rest.
+
+        Returns:
+            Token ids, at least one, and a decoder whose output, put after `text`, reads on from it.
+
+        Raises:
+            TextgenError: if there is nothing to read in `text`.
+        """
+        return self.encode(text), self.decoder()
+
+    # Token ids -> text.
+
+    @abc.abstractmethod
+    def decoder(self) -> Decoder:
+        """Returns a new decoder for a stream of tokens."""
+
+    def decode(self, ids: Sequence[int] | Ids) -> str:
+        """Returns the text of token ids."""
+        push = self.decoder().push
+        return "".join([push(self.vocabulary[i]) for i in np.asarray(ids, np.int64).tolist()])
+
+    def ends_word(self, token: str) -> bool:
+        """Whether another word may begin after `token`."""
+        return token[-1:].isspace()
+
+    def ends_phrase(self, token: str) -> bool:
+        """Whether with `token` ends what should hang together: a word, or a sentence of words.
+
+        The sample mode `spaces` draws after it, and models that take turns change.
+        """
+        return self.ends_word(token)
+
+    # Training.
+
+    @classmethod
+    def choose_size(cls, minutes: float, num_tokens: int, speed: float) -> Choice:
+        """Chooses size, dropout, batch and learning rate for `minutes` of training.
+
+        The larger the time and the faster the machine, the larger the model; the more often the
+        text is read in that time, the more dropout.
+
+        Args:
+            minutes: wall time of the training.
+            num_tokens: tokens of the training text.
+            speed: of this machine, as a multiple of the one that the tables were measured on.
+        """
+        size = [row for row in cls.sizes if row.minutes <= minutes * speed][-1]
+        tokens_per_second = speed * size.tokens_per_second
+        readings = 60 * minutes * tokens_per_second / num_tokens
+        dropout = next(share for most, share in cls.dropouts if readings <= most)
+        batch = {"dropout": dropout, "batch_size": 32, "seq_length": 32, "seq_step": 16}
+        return Choice(size.settings() | batch, tokens_per_second)
+
+    @classmethod
+    def loss_value(cls, loss: float) -> float:
+        """Returns a loss in nats per token as the field quotes it, for the column `loss_name`."""
+        return math.inf if loss > LARGEST_EXPONENT else math.exp(loss)
+
+    @classmethod
+    def loss_text(cls, loss: float) -> str:
+        """Returns the same for people: `perplexity 80.0`."""
+        return f"{cls.loss_name} {cls.loss_value(loss):.1f}"
+
+    # Files.
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns all that makes this tokenizer, as built-in values."""
+        return {"config": self.settings.to_dict(), "vocabulary": list(self.vocabulary)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], settings: TokenizerSettings) -> Self:
+        """Returns the tokenizer of what `to_dict` gave, of which `config` is read already.
+
+        Raises:
+            TextgenError: on values that `to_dict` does not give.
+        """
+        vocabulary = values.get("vocabulary")
+        if not isinstance(vocabulary, list) or not all(type(token) is str for token in vocabulary):
+            raise TextgenError("its vocabulary is not a list of texts")
+        return cls(vocabulary, settings)
+
+
+class Joiner:
+    """A decoder that puts `separator` between tokens, except beside a newline."""
+
+    def __init__(self, separator: str) -> None:
+        self._separator = separator
+        self._last = "\n"
+
+    def push(self, token: str) -> str:
+        separator = "" if "\n" in (token, self._last) else self._separator
+        self._last = token
+        return separator + token
+
+
+def ends_sentence(text: str) -> bool:
+    """Whether a sentence is over with a token, or with what it adds to a text."""
+    return "\n" in text or text.rstrip(CLOSING).endswith((".", "!", "?", "…", "。"))
+
+
+def numbered_parts(numbers: npt.NDArray[Any], part: Callable[[int], str]) -> Parts:
+    """Returns the parts that some numbers (N,) stand for; several may stand for the same part."""
+    met = np.bincount(numbers)
+    found = np.flatnonzero(met)
+    parts = list(map(part, found.tolist()))
+    counts: dict[str, int] = collections.defaultdict(int)
+    for kind, count in zip(parts, met[found].tolist(), strict=True):
+        counts[kind] += count
+    places = {kind: place for place, kind in enumerate(counts)}
+    table = np.zeros(len(met), smallest_type(len(places)))
+    table[found] = [places[kind] for kind in parts]
+    return Parts(list(counts), table.take(numbers), list(counts.values()))
+
+
+def smallest_type(count: int) -> np.dtype[Any]:
+    """Returns the smallest unsigned type for `count` different numbers from 0 on."""
+    return np.min_scalar_type(max(count - 1, 0))
