@@ -6,8 +6,8 @@ Works in a plain terminal, by lines. What is shown goes to standard error.
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from textgen.generation.controls import ends_sentence
 from textgen.generation.generator import Generator
+from textgen.generation.texts import ends_sentence
 from textgen.settings.definitions import SamplingSettings
 from textgen.support import console
 from textgen.support.errors import TextgenError

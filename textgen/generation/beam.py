@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from textgen.generation.batch import Model, last_ids
-from textgen.generation.sampling import NoTokenLeftError, Reals, Rules, log_softmax, restrained
+from textgen.generation.sampling import NoTokenLeftError, Reals, Rules, log_softmax, restrict
 from textgen.support.arrays import Ids
 
 
@@ -51,7 +51,7 @@ def beam_search(
     while texts and len(texts[0]) < length and len(ended) < size:
         recent = np.array([(before + text)[len(text) :] for text in texts], np.intp)
         try:
-            logits = restrained(stepper.logits, rules, recent)
+            logits = restrict(stepper.logits, rules, recent)
         except NoTokenLeftError as error:
             if len(error.rows) == len(texts) and not ended:
                 raise

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from textgen.generation.batch import Model, Stepper
-from textgen.generation.controls import boundaries
+from textgen.generation.texts import boundaries
 from textgen.support.arrays import Array, Ids
 from textgen.support.errors import TextgenError
 from textgen.tokens import tokenizers
@@ -23,9 +23,9 @@ def common_tokenizer(parts: Sequence[Tokenizer]) -> Tokenizer:
     for other in parts[1:]:
         if other.settings != first.settings:
             one, another = first.settings.to_dict(), other.settings.to_dict()
-            flags = ["--" + name.replace("_", "-") for name in one if one[name] != another[name]]
+            names = [f"`{name}`" for name in one if one[name] != another[name]]
             raise TextgenError(
-                f"the models do not fit together: trained with different {', '.join(flags)}. Mix"
+                f"the models do not fit together: trained with different {', '.join(names)}. Mix"
                 " models that were trained with the same"
             )
     vocabulary = dict.fromkeys(token for part in parts for token in part.vocabulary)
@@ -60,11 +60,11 @@ class Mixture:
     ) -> None:
         if weights is not None and len(weights) != len(models):
             raise TextgenError(
-                f"--weights takes one number for each model, here {len(models)}. Received:"
+                f"`weights` takes one number for each model, here {len(models)}. Received:"
                 f" {len(weights)}"
             )
         if weights is not None and not all(0 < weight < np.inf for weight in weights):
-            raise TextgenError(f"--weights must be above 0. Received: {list(weights)}")
+            raise TextgenError(f"`weights` must be above 0. Received: {list(weights)}")
         self.models = models
         self.weights = weights
         self.vocabulary_size = len(tokenizer.vocabulary)
@@ -74,7 +74,7 @@ class Mixture:
         self.own = [self._inverse(common) for common in self.common]
         """For each model: the common token id -> its own, or the unknown one."""
         if weights is not None and len(set.intersection(*({*c.tolist()} for c in self.common))) < 2:
-            raise TextgenError("the models have no token in common. Leave --weights away")
+            raise TextgenError("the models have no token in common. Leave `weights` away")
         self.ends_turn = np.zeros(self.vocabulary_size, bool)
         self.ends_turn[list(boundaries(tokenizer))] = True
 
