@@ -8,6 +8,7 @@ changes about one token in a million).
 Shapes: B texts, S steps, V tokens in the vocabulary, M remembered tokens.
 """
 
+import math
 from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -149,17 +150,18 @@ class Batch:
         if any(text.has_forced for text in self.texts):
             steps, forced = 1, [text.forced_id() for text in self.texts]
         ids = np.empty((len(self.texts), steps), np.intp)  # (B, S)
-        scores = np.full((len(self.texts), steps), np.nan)  # (B, S)
+        scores = np.full(ids.shape, np.nan) if len(self._scored) else None  # (B, S)
         others: list[list[list[tuple[int, float]]]] = [[] for _ in self.texts]  # by row and step
         for step in range(steps):
             logits = self._stepper.logits  # (B, V)
             next_ids = self._sample(logits, forced)  # (B,)
-            if len(self._scored):
+            if scores is not None:
                 self._score(logits, next_ids, scores[:, step], others)
             ids[:, step] = next_ids
             self._stepper.step(next_ids)
-        made = zip(self.texts, ids.tolist(), scores.tolist(), others, strict=True)
-        pieces = [(text, text.take(new, own, told)) for text, new, own, told in made]
+        own = [[math.nan] * steps] * len(self.texts) if scores is None else scores.tolist()
+        made = zip(self.texts, ids.tolist(), own, others, strict=True)
+        pieces = [(text, text.take(new, each, told)) for text, new, each, told in made]
         finished = [text for text in self.texts if text.finished]
         if finished:
             self.remove(finished)
