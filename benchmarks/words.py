@@ -15,12 +15,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from textgen.tokens import build_tokenizer
-
 from textgen.generation.generator import Generator
 from textgen.model import checkpoint
 from textgen.settings.definitions import TokenizerSettings
 from textgen.text import known
+from textgen.tokens import build_tokenizer
 
 Gram = tuple[int, ...]
 

@@ -1,10 +1,12 @@
+import io
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.networks import biased_generator, random_generator, word_tokenizer
 from tests.processes import in_a_terminal
-from textgen.commands.interactive import Interactive
+from textgen.commands.interactive import Interactive, ask
 from textgen.settings.definitions import SamplingSettings
 from textgen.support.errors import TextgenError
 
@@ -15,13 +17,13 @@ def written(answers: list[str], model=MODEL, seed: str = "", **controls) -> str:
     """What comes of a person's answers; after the last one the input ends."""
     waiting = iter(answers)
 
-    def ask(prompt: str) -> str:
+    def answer(prompt: str) -> str:
         try:
             return next(waiting)
         except StopIteration:
             raise EOFError from None
 
-    together = Interactive(model, seed, SamplingSettings(**controls), 3, ask)
+    together = Interactive(model, seed, SamplingSettings(**controls), 3, answer)
     together.run()
     return together.written
 
@@ -134,3 +136,13 @@ def test_a_terminal_shows_the_text_in_colour_while_it_is_made(trained_dir: Path)
         rest = terminal.read_until("interrupted") + terminal.read_to_end()
         assert "Traceback" not in rest
     assert terminal.process.returncode == 130
+
+
+def test_the_end_of_input_ends_the_line_of_the_question(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("a\n"))
+    assert ask("> ") == "a"
+    with pytest.raises(EOFError):
+        ask("> ")
+    assert capsys.readouterr() == ("", "> > \n")

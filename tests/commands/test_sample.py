@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import re
 import shutil
 import signal
 import subprocess
@@ -10,9 +12,13 @@ from pathlib import Path
 
 import pytest
 
+import textgen
 from tests.conftest import ROOT, run_here, run_python
+from tests.networks import random_generator, word_tokenizer
 from tests.processes import beside
 from textgen.commands import sample as script
+from textgen.commands.sample import open_output, shaded
+from textgen.support.errors import TextgenError
 
 
 @pytest.fixture
@@ -83,8 +89,6 @@ def test_json_lines(sample) -> None:
 
 
 def test_colour_shades_tokens_but_changes_no_text(sample) -> None:
-    import re
-
     flags = ("--length", "30", "--random-seed", "1")
     plain, shaded = sample(*flags).stdout, sample(*flags, "--color").stdout
     assert shaded.count("\x1b[38;5;") == 30
@@ -135,6 +139,13 @@ def test_flags_out_of_range(sample, flags: list[str], message: str) -> None:
     assert message in error_of(sample(*flags))
 
 
+def test_models_that_do_not_fit_are_told_apart_by_flags(monkeypatch: pytest.MonkeyPatch) -> None:
+    models = {"letters": random_generator(), "words": random_generator(word_tokenizer())}
+    monkeypatch.setattr(textgen, "load", lambda folder: models[folder.name])
+    result = run_here(script.main, "--data-dir", "letters", "--data-dir", "words")
+    assert "trained with different --word-tokens, --pristine-input. Mix" in error_of(result)
+
+
 def test_top_k_larger_than_the_vocabulary_keeps_all(sample) -> None:
     flags = ("--length", "30", "--random-seed", "1")
     assert sample(*flags, "--top-k", "9999").stdout == sample(*flags).stdout
@@ -153,16 +164,6 @@ def test_a_full_disk(sample, trained_dir: Path) -> None:
         "error: cannot write standard output (No space left on device): check the folder and the"
         " free space\n"
     )
-
-
-def test_the_end_of_input_ends_the_line_of_the_question(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO("a\n"))
-    assert script.ask("> ") == "a"
-    with pytest.raises(EOFError):
-        script.ask("> ")
-    assert capsys.readouterr() == ("", "> > \n")
 
 
 def test_ctrl_c_keeps_the_file(trained_dir: Path, tmp_path: Path) -> None:
@@ -186,3 +187,67 @@ def test_weights_that_are_no_numbers(trained_dir: Path, tmp_path: Path) -> None:
         file["model_weights/logits/logits/bias"][2] = float("nan")
     result = run_here(script.main, "--data-dir", tmp_path)
     assert "has weights that are not finite numbers" in error_of(result)
+
+
+def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "out.txt"
+    path.write_text("old")
+    with open_output(path) as stream:
+        stream.write("new \ud800\n")
+        stream.flush()
+        assert path.read_text() == "old"
+    assert path.read_bytes() == b"new ?\n"
+
+
+def test_an_error_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "out.txt"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError), open_output(path) as stream:
+        stream.write(str(1 / 0))
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["out.txt"]
+
+
+def test_ctrl_c_keeps_what_there_is(tmp_path: Path) -> None:
+    path = tmp_path / "out.txt"
+
+    def interrupted() -> None:
+        with open_output(path) as stream:
+            stream.write("so far")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert path.read_text() == "so far"
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "no" / "out.txt"
+    with pytest.raises(TextgenError, match=re.escape(f"cannot write {path} (No such file")):
+        open_output(path).__enter__()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_device() -> None:
+    with (
+        pytest.raises(TextgenError, match="cannot write /dev/full"),
+        open_output(Path("/dev/full")) as s,
+    ):
+        s.write("text")
+    assert not Path("/dev/full").is_file(), "the device was replaced by a file"
+
+
+def test_standard_output_takes_any_character(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    with open_output(None) as stream:
+        stream.write("é")
+    assert raw.getvalue() == b"?"
+
+
+@pytest.mark.parametrize(
+    ("log_probability", "color"),
+    [(-99, 196), (-3, 208), (-1.5, 226), (-0.5, 154), (0, 46), (1e-9, 46)],
+)
+def test_likelier_tokens_are_greener(log_probability: float, color: int) -> None:
+    assert shaded("a", log_probability) == f"\x1b[38;5;{color}ma\x1b[0m"

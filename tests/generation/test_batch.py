@@ -1,36 +1,65 @@
+import math
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.networks import random_network
+from tests.networks import biased_generator, random_generator
 from textgen.generation.batch import BLOCK, Batch
-from textgen.generation.sampling import NoTokenLeftError, Rules, log_softmax
+from textgen.generation.sampling import NoTokenLeftError, log_softmax
+from textgen.generation.texts import Text
+from textgen.settings.definitions import SamplingSettings
 
-PLAIN = Rules(banned=((0,),))
-VARIED = (
-    PLAIN,
-    Rules(banned=((0,), (1, 2)), repetition_penalty=1.5, repetition_window=5),
-    Rules(temperatures=(0.5, 0.0, 2.0), banned=((0,),)),
-    Rules(drawn_after=frozenset({1, 2}), top_k=3, banned=((0,),)),
+GENERATOR = random_generator()
+VARIED: tuple[dict[str, Any], ...] = (
+    {},
+    {"ban": ("ab",), "repetition_penalty": 1.5, "repetition_window": 5},
+    {"temperature": (0.5, 0.0, 2.0)},
+    {"sample_mode": "spaces", "top_k": 3},
 )
-PROMPT = np.array([1, 2, 3])
 
 
-def alone(rules: Rules, random_seed: int, steps: int, prompt: np.ndarray = PROMPT) -> list[int]:
-    batch = Batch(random_network())
-    batch.add(prompt, rules, [np.random.default_rng(random_seed)])
-    return [int(batch.step()[0]) for _ in range(steps)]
+def text(length: int, random_seed: int, seed: str = "a", first=(), **options: Any) -> Text:
+    """A text of `GENERATOR`; options are of `Text` or of the settings."""
+    own = {name: options.pop(name) for name in ("scored", "alternatives") if name in options}
+    controls = SamplingSettings(length=length, random_seed=random_seed, **options)
+    return Text(seed, controls, GENERATOR.tokenizer, first=first, **own)
 
 
-def test_streams_are_what_they_are_alone() -> None:
-    batch = Batch(random_network())
-    for seed, rules in enumerate(VARIED * 3):
-        batch.add(PROMPT[seed % 3 :], rules, [np.random.default_rng(seed)])
-    together = np.array([batch.step() for _ in range(BLOCK + 20)]).T
-    for seed, rules in enumerate(VARIED * 3):
-        expected = alone(rules, seed, BLOCK + 20, PROMPT[seed % 3 :])
-        assert together[seed].tolist() == expected, rules
+def endless(random_seed: int, **options: Any) -> Text:
+    return text(-1, random_seed, **options)
+
+
+def alone(steps: int, random_seed: int, **options: Any) -> list[int]:
+    """The ids that a text has after some steps in a batch of its own."""
+    batch, one = Batch(GENERATOR.network), endless(random_seed, **options)
+    batch.add([one])
+    for _ in range(steps):
+        batch.advance()
+    return one.ids
+
+
+def finish(batch: Batch, steps: int = 1) -> dict[Text, str]:
+    """The whole of every text, when all are finished."""
+    written: dict[Text, str] = {}
+    while batch.texts:
+        for one, piece in batch.advance(steps):
+            written[one] = written.get(one, "") + piece.text
+    return written
+
+
+def test_texts_are_what_they_are_alone() -> None:
+    batch = Batch(GENERATOR.network)
+    texts = [(number, "abc"[number % 3 :], settings) for number, settings in enumerate(VARIED * 3)]
+    together = [endless(number, seed=seed, **settings) for number, seed, settings in texts]
+    for one in together:
+        batch.add([one])
+    for _ in range(BLOCK + 20):
+        batch.advance()
+    for one, (number, seed, varied) in zip(together, texts, strict=True):
+        assert one.ids == alone(BLOCK + 20, number, seed=seed, **varied), varied
 
 
 @settings(max_examples=25)
@@ -38,127 +67,208 @@ def test_streams_are_what_they_are_alone() -> None:
     st.lists(st.tuples(st.integers(0, 3), st.integers(0, 90)), min_size=1, max_size=6), st.data()
 )
 def test_who_joins_and_leaves_does_not_matter(streams, data) -> None:
-    """Streams join after some steps and leave in any order."""
-    batch, names = Batch(random_network()), []
-    waiting = sorted(enumerate(streams), key=lambda stream: stream[1][1])
-    made: dict[int, list[int]] = {name: [] for name, _ in waiting}
+    """Texts join after some steps and leave in any order."""
+    batch = Batch(GENERATOR.network)
+    texts = [endless(number, **VARIED[kind]) for number, (kind, _) in enumerate(streams)]
+    waiting = sorted(zip(texts, streams, strict=True), key=lambda each: each[1][1])
     for step in range(100):
         while waiting and waiting[0][1][1] == step:
-            name, (kind, _) = waiting.pop(0)
-            batch.add(PROMPT, VARIED[kind], [np.random.default_rng(name)])
-            names.append(name)
-        if len(names) > 1 and step % 20 == 19:
-            row = data.draw(st.integers(0, len(names) - 1))
-            batch.remove([row])
-            del names[row]
-        for name, token_id in zip(names, batch.step().tolist(), strict=True):
-            made[name].append(token_id)
-    for name, (kind, _) in enumerate(streams):
-        assert made[name] == alone(VARIED[kind], name, len(made[name]))
+            batch.add([waiting.pop(0)[0]])
+        if len(batch.texts) > 1 and step % 20 == 19:
+            batch.remove([data.draw(st.sampled_from(batch.texts))])
+        batch.advance()
+    for number, (one, (kind, _)) in enumerate(zip(texts, streams, strict=True)):
+        assert one.ids == alone(len(one.ids), number, **VARIED[kind])
 
 
-def test_streams_that_differ_in_temperature_alone_are_sampled_together() -> None:
-    batch, temperatures = Batch(random_network()), (0.3, 1.0, 0.0, 1.7, 1.0)
-    rules = [Rules(temperatures=(each,), top_k=4, banned=((0,),)) for each in temperatures]
-    for seed, each in enumerate(rules):
-        batch.add(PROMPT, each, [np.random.default_rng(seed)])
-    assert len(batch._groups) == 2, "argmax is another kind"
-    together = np.array([batch.step() for _ in range(100)]).T
-    for seed, each in enumerate(rules):
-        assert together[seed].tolist() == alone(each, seed, 100)
+def test_texts_that_differ_in_temperature_are_what_they_are_alone() -> None:
+    batch, temperatures = Batch(GENERATOR.network), (0.3, 1.0, 0.0, 1.7, 1.0)
+    texts = [endless(seed, temperature=each, top_k=4) for seed, each in enumerate(temperatures)]
+    for one in texts:
+        batch.add([one])
+    for _ in range(100):
+        batch.advance()
+    for seed, (one, each) in enumerate(zip(texts, temperatures, strict=True)):
+        assert one.ids == alone(100, seed, temperature=each, top_k=4)
+
+
+@pytest.mark.parametrize("steps", [1, 7, 64])
+def test_every_text_has_its_own_seed_length_settings_and_chance(steps: int) -> None:
+    batch = Batch(GENERATOR.network)
+    texts = [
+        text(30, 1), text(12, 2, "bc", top_k=2), text(45, 3, "", stop=("a",)),
+        text(20, 4, temperature=(0.1, 2.0)), text(25, 5, force=("hag",)), text(0, 6),
+    ]  # fmt: skip
+    for one in texts:
+        batch.add([one])
+    written = finish(batch, steps)
+    for one, seed in zip(texts, ["a", "bc", "", "a", "a", "a"], strict=True):
+        expected = "".join(piece.text for piece in GENERATOR.pieces(seed, one.settings))
+        assert written.get(one, "") == expected
+
+
+def test_a_text_can_join_and_leave_between_steps() -> None:
+    batch = Batch(GENERATOR.network)
+    first, second = text(20, 1), text(20, 2)
+    batch.add([first])
+    written = "".join(batch.advance()[0][1].text for _ in range(5))
+    batch.add([second])
+    batch.advance(3)
+    batch.remove([first])
+    assert batch.texts == [second]
+    rest = finish(batch)[second]
+    assert GENERATOR.generate("a", 20, random_seed=2).endswith(rest)
+    assert GENERATOR.generate("a", 20, random_seed=1).startswith(written)
 
 
 def test_an_empty_batch_makes_nothing() -> None:
-    batch = Batch(random_network())
-    assert (len(batch), batch.step().tolist()) == (0, [])
-    batch.add(PROMPT, PLAIN, [np.random.default_rng(1)])
-    batch.remove([0])
-    assert (len(batch), batch.step().tolist()) == (0, [])
+    batch, one = Batch(GENERATOR.network), text(5, 1)
+    assert batch.advance() == []
+    batch.add([text(0, 1)])
+    assert (batch.texts, batch.advance()) == ([], []), "it was finished before it began"
+    batch.add([one])
+    batch.remove([one])
+    assert (batch.texts, batch.advance()) == ([], [])
 
 
-def test_streams_with_one_prompt_differ_by_their_chance() -> None:
-    batch = Batch(random_network())
-    batch.add(PROMPT, PLAIN, [np.random.default_rng(seed) for seed in (5, 5, 6)])
-    one, same, other = np.array([batch.step() for _ in range(40)]).T.tolist()
+def test_texts_with_one_seed_differ_by_their_chance() -> None:
+    batch, texts = Batch(GENERATOR.network), [text(40, seed) for seed in (5, 5, 6)]
+    batch.add(texts)
+    finish(batch, 40)
+    one, same, other = (each.ids for each in texts)
     assert one == same != other
 
 
-def test_a_demand_is_met_and_read() -> None:
-    batch = Batch(random_network())
-    batch.add(PROMPT, PLAIN, [np.random.default_rng(0), np.random.default_rng(0)])
-    assert batch.step([6, None]).tolist()[0] == 6
-    second = batch.step()
-    expected = Batch(random_network())
-    expected.add(np.array([1, 2, 3, 6]), PLAIN, [np.random.default_rng(0)])
-    expected._uniforms = np.roll(expected._uniforms, -1)
-    assert second[0] == expected.step()[0]
+def test_forced_texts_come() -> None:
+    batch, one = Batch(GENERATOR.network), text(30, 3, force=("hag", "bed"))
+    batch.add([one])
+    written = finish(batch, steps=64)[one]
+    assert written.find("hag") < written.find("bed")
+    assert "hag" in written
+
+
+def test_a_text_can_begin_with_given_tokens() -> None:
+    """They are read like any others, and what follows is drawn as it is when nothing was given."""
+    a, b = GENERATOR.tokenizer.encode("gh").tolist()
+    one, free = text(20, 3, first=(a, b)), text(20, 3)
+    batch = Batch(GENERATOR.network)
+    batch.add([one])
+    batch.add([free])
+    written = finish(batch, steps=8)
+    assert written[one].startswith("gh")
+    assert len(written[one]) == 20
+    assert not one.has_forced
+    assert written[free] == GENERATOR.generate("a", 20, random_seed=3)
+    following = biased_generator({"a": 0.5, "b": 0.5})
+    given = Text("a", one.settings, following.tokenizer, first=(2, 2))
+    batch = Batch(following.network)
+    batch.add([given])
+    rest = following.generate("a", 20, random_seed=3)[2:]
+    assert finish(batch)[given] == following.tokenizer.decode([2, 2]) + rest
+
+
+@pytest.mark.parametrize("steps", [1, 64])
+def test_scores_count_the_tokens_of_the_text_only(steps: int) -> None:
+    batch, one = Batch(GENERATOR.network), text(200, 3, scored=True, stop=("a",))
+    batch.add([one])
+    finish(batch, steps)
+    assert len(one.ids) < 200
+    total = sum(piece.log_probability for piece in GENERATOR.pieces("a", one.settings, scored=True))
+    assert one.log_probability == pytest.approx(total)
 
 
 def test_scores_are_the_models_own_log_probabilities() -> None:
-    model = random_network()
-    batch = Batch(model)
-    rules = Rules(temperatures=(0.0,), banned=((0,), (5,)))
-    batch.add(PROMPT, rules, [np.random.default_rng(0)], alternatives=0)
-    logits = model.stepper(PROMPT[np.newaxis]).logits
-    (token_id,) = batch.step()
-    assert batch.scores.log_probabilities[0] == pytest.approx(log_softmax(logits)[0, token_id])
+    batch, one = Batch(GENERATOR.network), text(1, 0, scored=True, temperature=0, ban=("a", "b"))
+    batch.add([one])
+    logits = GENERATOR.network.stepper(one.prompt[np.newaxis]).logits
+    ((_, piece),) = batch.advance()
+    assert piece.log_probability == pytest.approx(log_softmax(logits)[0, one.ids[0]])
+    assert piece.tokens == []
 
 
-def test_some_streams_tell_what_was_likeliest_too() -> None:
-    model = random_network()
-    batch = Batch(model)
-    for alternatives in (None, 3, 0):
-        batch.add(PROMPT, PLAIN, [np.random.default_rng(1)], alternatives)
-    expected = log_softmax(model.stepper(PROMPT[np.newaxis]).logits)[0]
-    ids = batch.step()
-    shown = batch.scores.likeliest
-    assert shown.keys() == {1}
-    assert [i for i, _ in shown[1]] == np.argsort(-expected)[:3].tolist()
-    assert [score for _, score in shown[1]] == pytest.approx(np.sort(expected)[::-1][:3])
-    scores = batch.scores.log_probabilities
-    assert np.isnan(scores).tolist() == [True, False, False]
-    assert scores[1:] == pytest.approx(expected[ids[1:]])
+def test_without_scores_there_are_none() -> None:
+    batch, one = Batch(GENERATOR.network), text(3, 3)
+    batch.add([one])
+    finish(batch)
+    assert math.isnan(one.log_probability)
 
 
-def test_a_prompt_may_be_read_beforehand_and_in_parts() -> None:
-    model = random_network()
-    stepper = model.stepper(PROMPT[np.newaxis, :1])
-    stepper.read(PROMPT[np.newaxis, 1:])
-    batch = Batch(model)
-    batch.add(PROMPT, VARIED[1], [np.random.default_rng(4)], stepper=stepper)
-    assert [int(batch.step()[0]) for _ in range(50)] == alone(VARIED[1], 4, 50)
+def test_some_texts_tell_what_was_likeliest_too() -> None:
+    batch = Batch(GENERATOR.network)
+    plain, told, scored = text(9, 1), text(9, 1, alternatives=3), text(9, 1, scored=True)
+    for one in (plain, told, scored):
+        batch.add([one])
+    expected = log_softmax(GENERATOR.network.stepper(told.prompt[np.newaxis]).logits)[0]
+    pieces = dict(batch.advance())
+    (token,) = pieces[told].tokens
+    assert [i for i, _ in token.likeliest] == np.argsort(-expected)[:3].tolist()
+    assert [score for _, score in token.likeliest] == pytest.approx(np.sort(expected)[::-1][:3])
+    assert pieces[plain].tokens == pieces[scored].tokens == []
+    assert math.isnan(pieces[plain].log_probability)
+    for one in (told, scored):
+        assert pieces[one].log_probability == pytest.approx(expected[one.ids[0]])
 
 
-def test_streams_that_cannot_go_on_are_named_and_the_others_can() -> None:
-    everything = Rules(banned=tuple((token,) for token in range(7)))
-    batch = Batch(random_network())
-    for rules in (PLAIN, everything, PLAIN):
-        batch.add(PROMPT, rules, [np.random.default_rng(5)])
-    with pytest.raises(NoTokenLeftError) as caught:
-        batch.step()
-    assert caught.value.rows.tolist() == [1]
-    batch.remove([1])
-    assert [int(batch.step()[0]) for _ in range(40)] == alone(PLAIN, 5, 40)
+@pytest.mark.parametrize("steps", [1, 64])
+def test_a_text_can_tell_its_tokens_and_what_else_was_likely(steps: int) -> None:
+    batch = Batch(GENERATOR.network)
+    one, plain = text(40, 3, alternatives=2), text(40, 3)
+    batch.add([one])
+    batch.add([plain])
+    tokens, written = [], ""
+    while batch.texts:
+        pieces = dict(batch.advance(steps))
+        tokens += pieces[one].tokens
+        written += pieces[plain].text
+        assert pieces[plain].tokens == []
+    assert "".join(token.text for token in tokens) == written
+    assert sum(token.log_probability for token in tokens) == pytest.approx(one.log_probability)
+    for token in tokens:
+        (_, first), (_, second) = token.likeliest
+        assert first >= max(second, token.log_probability)
+
+
+def test_a_seed_may_be_read_beforehand_and_in_parts() -> None:
+    one = endless(4, seed="abc", **VARIED[1])
+    stepper = GENERATOR.network.stepper(one.prompt[np.newaxis, :1])
+    stepper.read(one.prompt[np.newaxis, 1:])
+    batch = Batch(GENERATOR.network)
+    batch.add([one], stepper)
+    for _ in range(50):
+        batch.advance()
+    assert one.ids == alone(50, 4, seed="abc", **VARIED[1])
+
+
+def test_texts_that_cannot_go_on_are_named_and_the_others_can() -> None:
+    """Nothing is lost by the step that was not made, nor any forced token."""
+    batch = Batch(GENERATOR.network)
+    stuck = endless(5, ban=tuple(GENERATOR.tokenizer.vocabulary[1:]))
+    plain, forced = endless(5), text(40, 5, force=("hag",), first=(1, 2, 3))
+    for one in (plain, stuck, forced):
+        batch.add([one])
+    for _ in range(2):
+        with pytest.raises(NoTokenLeftError) as caught:
+            batch.advance()
+        assert caught.value.rows.tolist() == [1]
+    batch.remove([stuck])
+    for _ in range(40):
+        batch.advance()
+    assert plain.ids == alone(40, 5)
+    assert forced.ids[:3] == [1, 2, 3]
+    assert "hag" in GENERATOR.tokenizer.decode(forced.ids)
 
 
 def test_frequencies_match_the_models_probabilities() -> None:
-    """End to end: 200,000 streams from one prompt, one step."""
-    count = 200_000
-    model = random_network()
-    batch = Batch(model)
-    batch.add(PROMPT, PLAIN, [np.random.default_rng(seed) for seed in range(2000)])
-    logits = model.stepper(PROMPT[np.newaxis]).logits[0, 1:].astype(np.float64)
-    expected = np.exp(logits - logits.max())
-    expected *= count / expected.sum()
-    counts = np.zeros(7)
-    for _ in range(count // 2000):
-        first = batch._stepper  # every round goes on from the prompt, not from what was drawn
-        assert first is not None
-        counts += np.bincount(batch._sample(first.logits, ()), minlength=7)
-        batch._column += 1
-        if batch._column == BLOCK:
-            batch._column = 0
-            batch._uniforms = np.stack([rng.random(BLOCK) for rng in batch._generators])
-    assert counts[0] == 0
+    """End to end: 200,000 tokens of a model that gives each token one probability."""
+    shares = {"a": 0.4, "b": 0.25, "c": 0.2, "d": 0.1, " ": 0.04, "\n": 0.01}
+    batch, model = Batch((biased := biased_generator(shares)).network), biased.tokenizer
+    texts = [
+        Text("a", SamplingSettings(length=2000, random_seed=seed), model) for seed in range(100)
+    ]
+    batch.add(texts)
+    finish(batch, BLOCK)
+    counts = np.bincount(np.concatenate([one.ids for one in texts]), minlength=7)
+    assert counts[0] == 0, "the unknown token"
+    expected = 200_000 * np.array([shares[token] for token in model.vocabulary[1:]])
     chi_square = ((counts[1:] - expected) ** 2 / expected).sum()
     assert chi_square < 20.52, "above the 0.1 % quantile of chi-square with 5 degrees of freedom"

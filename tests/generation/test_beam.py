@@ -4,7 +4,7 @@ from tests.networks import random_network
 from textgen.generation.beam import beam_search
 from textgen.generation.sampling import Rules
 
-RULES = Rules(banned=((0,),))
+RULES = Rules(ban=((0,),))
 PROMPT = np.array([1, 2])
 
 
@@ -34,5 +34,5 @@ def test_a_text_that_is_over_is_not_continued() -> None:
 
 def test_bans_look_back_into_the_prompt() -> None:
     free = beam_search(random_network(), PROMPT, RULES, 1, 2, never).ids
-    rules = Rules(banned=((0,), (2, *free)))
+    rules = Rules(ban=((0,), (2, *free)))
     assert beam_search(random_network(), PROMPT, rules, 1, 2, never).ids != free

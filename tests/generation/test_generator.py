@@ -63,10 +63,10 @@ def test_the_unknown_token_is_never_generated() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"length": -2}, "--length must be at least -1. Received: -2"),
-        ({"length": -1}, "--length must be at least 0 here, where the text is needed whole"),
-        ({"temperature": -0.5}, "--diversity must be at least 0. Received: -0.5"),
-        ({"random_seed": -1}, "--random-seed must be at least 0. Received: -1"),
+        ({"length": -2}, "`length` must be at least -1. Received: -2"),
+        ({"length": -1}, "`length` must be at least 0 here, where the text is needed whole"),
+        ({"temperature": -0.5}, "`temperature` must be at least 0. Received: -0.5"),
+        ({"random_seed": -1}, "`random_seed` must be at least 0. Received: -1"),
     ],
 )
 def test_values_out_of_range(generator: Generator, options, message: str) -> None:
@@ -213,5 +213,5 @@ def test_the_beam_minds_stops_bans_and_limits() -> None:
     for wrong in ({"force": ("b",)}, {"length": -1}):
         with pytest.raises(TextgenError):
             "".join(model.stream("a", beam_size=2, **wrong))
-    with pytest.raises(TextgenError, match="--beam-size finds one text"):
+    with pytest.raises(TextgenError, match=r"`beam_size` finds one text. Leave `num_samples` away"):
         next(model.samples(2, "a", SamplingSettings(beam_size=2)))

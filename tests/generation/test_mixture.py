@@ -71,17 +71,17 @@ def test_models_that_do_not_fit() -> None:
     characters = random_generator()
     words = random_generator(word_tokenizer())
     error = mix_error([characters, words])
-    assert "fit together: trained with different --word-tokens, --pristine-input. Mix" in error
+    assert "fit together: trained with different `word_tokens`, `pristine_input`. Mix" in error
     lower = random_generator(build_tokenizer("abc", TokenizerSettings()))
-    assert "different --pristine-input. Mix" in mix_error([characters, lower])
+    assert "different `pristine_input`. Mix" in mix_error([characters, lower])
 
 
 def test_weights_that_do_not_fit() -> None:
     model = random_generator()
-    assert "--weights takes one number for each model, here 2. Received: 1" in mix_error(
+    assert "`weights` takes one number for each model, here 2. Received: 1" in mix_error(
         [model, model], (1.0,)
     )
-    assert "--weights must be above 0" in mix_error([model, model], (1.0, 0.0))
-    assert "--weights must be above 0" in mix_error([model, model], (1.0, float("nan")))
+    assert "`weights` must be above 0" in mix_error([model, model], (1.0, 0.0))
+    assert "`weights` must be above 0" in mix_error([model, model], (1.0, float("nan")))
     one, other = biased_generator({"a": 1, "b": 1}), biased_generator({"c": 1, "d": 1})
     assert "no token in common" in mix_error([one, other], (1, 1))

@@ -1,4 +1,6 @@
+import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,25 +9,34 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from textgen.generation.sampling import (
+    FILTERS,
     Logits,
     NoTokenLeftError,
     Rules,
     draw,
+    filters_of,
     keep_min_p,
     keep_top_k,
     keep_top_p,
     log_softmax,
     next_probabilities,
     penalize_repetition,
-    restrained,
+    restrict,
     sample_next,
     softmax,
 )
+from textgen.settings.definitions import SamplingSettings
 from textgen.support.errors import TextgenError
 
 LOGITS = np.log(np.array([[0.1, 0.2, 0.3, 0.4]], np.float32))
 NONE = np.zeros((1, 0), np.intp)
 """No ids before."""
+
+
+def made_rules(**values: Any) -> Rules:
+    """Rules, with each filter by the name of its setting."""
+    filters = {name: values.pop(name) for name in FILTERS if name in values}
+    return Rules(filters=filters_of(SamplingSettings(**filters)), **values)
 
 
 def kept(logits: Logits) -> list[int]:
@@ -44,23 +55,23 @@ def test_softmax_by_hand_and_without_overflow() -> None:
 
 def test_temperature_by_hand() -> None:
     # At temperature 0.5 the probabilities are squared: 1, 4, 9, 16 of 30.
-    squared = next_probabilities(LOGITS, Rules(temperatures=(0.5,)), NONE)
+    squared = next_probabilities(LOGITS, Rules(temperature=(0.5,)), NONE)
     np.testing.assert_allclose(squared, [np.array([1, 4, 9, 16]) / 30], rtol=1e-6)
-    in_turn = next_probabilities(LOGITS, Rules(temperatures=(0.5, 2.0)), NONE)
+    in_turn = next_probabilities(LOGITS, Rules(temperature=(0.5, 2.0)), NONE)
     np.testing.assert_array_equal(in_turn, squared, "the first of several")
 
 
 def test_what_is_not_drawn_is_shown_with_the_models_own_probabilities() -> None:
-    shown = next_probabilities(LOGITS, Rules(temperatures=(0.0,)), NONE)
+    shown = next_probabilities(LOGITS, Rules(temperature=(0.0,)), NONE)
     np.testing.assert_allclose(shown, [[0.1, 0.2, 0.3, 0.4]], rtol=1e-6)
 
 
 def test_temperatures_survive_extremes() -> None:
     extreme = np.array([[1e30, -1e30, 0, -np.inf]], np.float32)
     with np.errstate(over="raise"):
-        cold = next_probabilities(extreme, Rules(temperatures=(1e-300,)), NONE)
+        cold = next_probabilities(extreme, Rules(temperature=(1e-300,)), NONE)
     assert cold.tolist() == [[1, 0, 0, 0]]
-    hot = next_probabilities(LOGITS, Rules(temperatures=(1e300,), banned=((3,),)), NONE)
+    hot = next_probabilities(LOGITS, Rules(temperature=(1e300,), ban=((3,),)), NONE)
     np.testing.assert_allclose(hot, [[1 / 3, 1 / 3, 1 / 3, 0]])
 
 
@@ -109,37 +120,37 @@ def test_repetition_penalty_by_hand() -> None:
 
 def test_only_the_window_is_penalized() -> None:
     rules = Rules(repetition_penalty=2.0, repetition_window=2)
-    result = restrained(np.full((1, 4), 8, np.float32), rules, np.array([[0, 1, 2]]))
+    result = restrict(np.full((1, 4), 8, np.float32), rules, np.array([[0, 1, 2]]))
     assert result.tolist() == [[8, 4, 4, 8]]
 
 
 def test_bans_by_hand() -> None:
-    rules = Rules(banned=((0,), (1, 2), (3, 1, 2)))
+    rules = Rules(ban=((0,), (1, 2), (3, 1, 2)))
     recent = np.array([[3, 1], [1, 1], [1, 3], [3, 3]])
-    result = restrained(np.zeros((4, 4), np.float32), rules, recent)
+    result = restrict(np.zeros((4, 4), np.float32), rules, recent)
     assert [kept(row[np.newaxis]) for row in result] == [[1, 3], [1, 3], [1, 2, 3], [1, 2, 3]]
 
 
 def test_bans_that_leave_some_rows_nothing() -> None:
-    rules = Rules(banned=((0,), (1,), (3,), (2, 2)))
+    rules = Rules(ban=((0,), (1,), (3,), (2, 2)))
     with pytest.raises(NoTokenLeftError, match=r"^the banned texts leave no token") as caught:
-        restrained(np.repeat(LOGITS, 3, 0), rules, np.array([[2], [1], [2]]))
+        restrict(np.repeat(LOGITS, 3, 0), rules, np.array([[2], [1], [2]]))
     assert caught.value.rows.tolist() == [0, 2]
     assert isinstance(caught.value, TextgenError)
     with pytest.raises(NoTokenLeftError):
-        restrained(LOGITS[:, :2], Rules(banned=((0,), (1,))), NONE)
+        restrict(LOGITS[:, :2], Rules(ban=((0,), (1,))), NONE)
 
 
 @pytest.mark.parametrize("penalty", [1.0, 2.0])
 def test_the_logits_that_were_given_are_left_alone(penalty: float) -> None:
     given = LOGITS.copy()
-    restrained(given, Rules(banned=((1,), (2, 3)), repetition_penalty=penalty), np.array([[2]]))
+    restrict(given, Rules(ban=((1,), (2, 3)), repetition_penalty=penalty), np.array([[2]]))
     assert (given == LOGITS).all()
 
 
 def test_the_filters_come_in_the_documented_order() -> None:
     # Penalized (8 -> 4) before temperature 2 (-> 2, against 5/2): the second token leads.
-    rules = Rules(temperatures=(2.0,), repetition_penalty=2.0, top_k=2, top_p=0.7, min_p=0.9)
+    rules = made_rules(temperature=(2.0,), repetition_penalty=2.0, top_k=2, top_p=0.7, min_p=0.9)
     probabilities = next_probabilities(
         np.array([[8, 5, 3, -9]], np.float32), rules, np.array([[0]])
     )
@@ -151,32 +162,32 @@ def test_memory_is_what_the_rules_look_back_at() -> None:
     assert Rules().memory == 0
     assert Rules(repetition_penalty=1.1, repetition_window=9).memory == 9
     assert Rules(repetition_penalty=0.9).memory == 64
-    assert Rules(banned=((0,), (1, 2, 3))).memory == 2
-    assert Rules(drawn_after=frozenset({1})).memory == 1
+    assert Rules(ban=((0,), (1, 2, 3))).memory == 2
+    assert Rules(boundaries=frozenset({1})).memory == 1
 
 
-def test_rules_that_differ_in_their_one_temperature_are_of_a_kind() -> None:
+def test_rules_that_differ_in_their_one_temperature_are_of_one_group() -> None:
     assert {Rules()} == {Rules()}, "rules do not change, and can be compared"
-    kind = Rules(temperatures=(0.5,), top_k=2).kind
-    assert Rules(temperatures=(2.0,), top_k=2).kind == kind
+    group = made_rules(temperature=(0.5,), top_k=2).group
+    assert made_rules(temperature=(2.0,), top_k=2).group == group
     for other in (
-        Rules(temperatures=(0.5,), top_k=3), Rules(temperatures=(0.5,)),
-        Rules(temperatures=(0.0,), top_k=2), Rules(temperatures=(0.5, 2.0), top_k=2),
-        Rules(temperatures=(0.5,), top_k=2, drawn_after=frozenset()),
+        made_rules(temperature=(0.5,), top_k=3), Rules(temperature=(0.5,)),
+        made_rules(temperature=(0.0,), top_k=2), made_rules(temperature=(0.5, 2.0), top_k=2),
+        made_rules(temperature=(0.5,), top_k=2, boundaries=frozenset()),
     ):  # fmt: skip
-        assert other.kind != kind
-    mixed = [Rules(temperatures=(each,), drawn_after=frozenset()) for each in (0.5, 2.0)]
-    assert mixed[0].kind != mixed[1].kind, "some of their tokens are not drawn"
+        assert other.group != group
+    mixed = [Rules(temperature=(each,), boundaries=frozenset()) for each in (0.5, 2.0)]
+    assert mixed[0].group != mixed[1].group, "some of their tokens are not drawn"
 
 
 def test_temperature_zero_takes_the_likeliest_and_the_first_of_equals() -> None:
     rows = np.array([[0, 2, 1, 0], [3, 1, 1, 3]], np.float32)
-    for rules in (Rules(temperatures=(0.0,)), Rules(temperatures=(0.0, 0.0))):
+    for rules in (Rules(temperature=(0.0,)), Rules(temperature=(0.0, 0.0))):
         assert sample_next(rows, np.full(2, 0.99), rules, NONE).tolist() == [1, 0]
 
 
 def test_temperatures_take_turns() -> None:
-    rules = Rules(temperatures=(0.0, 1.0, 0.5))
+    rules = Rules(temperature=(0.0, 1.0, 0.5))
     rows = np.repeat(LOGITS, 6, 0)
     uniforms = np.array([0, 0.09, 0.09, 0, 0.11, 0.11])
     drawn = sample_next(rows, uniforms, rules, NONE, count=np.arange(6))
@@ -184,13 +195,13 @@ def test_temperatures_take_turns() -> None:
     assert drawn.tolist() == [3, 0, 1, 3, 1, 1]
     assert sample_next(rows, uniforms, rules, NONE, count=1).tolist() == [0, 0, 0, 0, 1, 1]
     assert sample_next(rows, uniforms, rules, NONE).tolist() == [3] * 6
-    two = Rules(temperatures=(0.0, 1.0))
+    two = Rules(temperature=(0.0, 1.0))
     assert sample_next(rows, uniforms, two, NONE, count=1).tolist() == [0, 0, 0, 0, 1, 1]
 
 
 def test_rows_with_temperatures_of_their_own() -> None:
     temperatures = np.array([0.5, 1, 2, 1e-300, 1e300])
-    rows, rules = np.repeat(LOGITS, 5, 0), Rules(top_k=3, banned=((1,),))
+    rows, rules = np.repeat(LOGITS, 5, 0), made_rules(top_k=3, ban=((1,),))
     # The ban leaves 0.1, 0.3 and 0.4. The first has 1/26 at 0.5, 1/8 at 1, 0.21 at 2, 1/3 at last;
     # with the second it ends at 10/26, 1/2, 0.577 and 2/3.
     for uniform, expected in {
@@ -203,7 +214,7 @@ def test_rows_with_temperatures_of_their_own() -> None:
 
 
 def test_tokens_within_a_word_are_the_likeliest() -> None:
-    rules = Rules(drawn_after=frozenset({2}))
+    rules = Rules(boundaries=frozenset({2}))
     recent = np.array([[1, 2], [2, 1]])
     drawn = sample_next(np.repeat(LOGITS, 2, 0), np.zeros(2), rules, recent)
     assert drawn.tolist() == [0, 3]
@@ -265,26 +276,28 @@ def test_min_p_keeps_what_is_above_its_share(logits: Logits, share: float) -> No
     assert (chosen == (ratio >= share))[clear].all()
 
 
-def huggingface(rules: Rules, recent: list[int]) -> Callable[[list[float]], list[float]]:
+def huggingface(
+    settings: SamplingSettings, recent: list[int]
+) -> Callable[[list[float]], list[float]]:
     """transformers' processors, written anew as loops over Python numbers (one row)."""
 
     def probabilities(logits: list[float]) -> list[float]:
         x = list(map(float, logits))
         for i in set(recent):
-            penalty = rules.repetition_penalty
+            penalty = settings.repetition_penalty
             x[i] = x[i] * penalty if x[i] < 0 else x[i] / penalty
-        x = [value / rules.temperatures[0] for value in x]
-        if rules.top_k:
-            lowest = sorted(x)[-min(rules.top_k, len(x))]
+        x = [value / settings.temperature for value in x]
+        if settings.top_k:
+            lowest = sorted(x)[-min(settings.top_k, len(x))]
             x = [value if value >= lowest else -np.inf for value in x]
-        if rules.top_p:
+        if settings.top_p:
             total, sum_ = sum(map(np.exp, x)), 0.0
             for i in sorted(range(len(x)), key=lambda i: x[i])[:-1]:
                 sum_ += np.exp(x[i]) / total
-                if sum_ <= 1 - rules.top_p:
+                if sum_ <= 1 - settings.top_p:
                     x[i] = -np.inf
-        if rules.min_p:
-            x = [v if np.exp(v - max(x)) >= rules.min_p else -np.inf for v in x]
+        if settings.min_p:
+            x = [v if np.exp(v - max(x)) >= settings.min_p else -np.inf for v in x]
         total = sum(map(np.exp, x))
         return [float(np.exp(value) / total) for value in x]
 
@@ -294,8 +307,8 @@ def huggingface(rules: Rules, recent: list[int]) -> Callable[[list[float]], list
 @given(
     st.lists(st.integers(-800, 800), min_size=2, max_size=12, unique=True),
     st.builds(
-        Rules,
-        temperatures=st.tuples(st.floats(0.3, 3)),
+        SamplingSettings,
+        temperature=st.floats(0.3, 3),
         top_k=st.none() | st.integers(1, 15),
         top_p=st.none() | st.floats(0.05, 0.99),
         min_p=st.none() | st.floats(0.01, 0.99),
@@ -303,49 +316,87 @@ def huggingface(rules: Rules, recent: list[int]) -> Callable[[list[float]], list
     ),
     st.data(),
 )
-def test_all_filters_together_agree_with_transformers(cents, rules, data) -> None:
+def test_all_filters_together_agree_with_transformers(cents, settings, data) -> None:
     logits = [cent / 100 for cent in cents]
     recent = data.draw(st.lists(st.integers(0, len(logits) - 1), min_size=1, max_size=4))
-    expected = np.array(huggingface(rules, recent)(logits))
+    expected = np.array(huggingface(settings, recent)(logits))
+    rules = Rules(
+        temperature=(settings.temperature,),
+        filters=filters_of(settings),
+        repetition_penalty=settings.repetition_penalty,
+    )
     ours = next_probabilities(np.array([logits], np.float32), rules, np.array([recent]))[0]
     if (np.isclose(expected, 0) != np.isclose(ours, 0)).any():
         # Float32 may put a token that stands exactly on a threshold on its other side.
         gap = np.abs(np.sort(expected) - np.sort(ours)).max()
-        assert _on_a_threshold(logits, recent, rules), gap
+        assert _on_a_threshold(logits, recent, settings), gap
     else:
         np.testing.assert_allclose(ours, expected, atol=1e-5)
 
 
-def _on_a_threshold(logits: list[float], recent: list[int], rules: Rules) -> bool:
-    """Whether some slightly different rules agree with each other no more."""
+def _on_a_threshold(logits: list[float], recent: list[int], settings: SamplingSettings) -> bool:
+    """Whether slightly different settings no longer agree with each other."""
     results = []
     for shift in (-1e-5, 1e-5):
-        moved = Rules(
-            temperatures=rules.temperatures,
-            top_k=rules.top_k,
-            top_p=rules.top_p and min(rules.top_p + shift, 1),
-            min_p=rules.min_p and rules.min_p * (1 + shift),
-            repetition_penalty=rules.repetition_penalty * (1 + shift / 10),
+        moved = SamplingSettings(
+            temperature=settings.temperature,
+            top_k=settings.top_k,
+            top_p=settings.top_p and min(settings.top_p + shift, 1),
+            min_p=settings.min_p and settings.min_p * (1 + shift),
+            repetition_penalty=settings.repetition_penalty * (1 + shift / 10),
         )
         results.append(np.array(huggingface(moved, recent)(logits)) > 0)
     ties = len({round(v, 4) for v in np.array(logits)}) < len(logits)
     return ties or bool((results[0] != results[1]).any())
 
 
+def values_of(name: str) -> list[Any]:
+    """Some values all over the range of a setting."""
+    (field,) = (field for field in dataclasses.fields(SamplingSettings) if field.name == name)
+    bounds = field.metadata["bounds"]
+    if "int" in str(field.type):
+        return list(range(bounds.get("at least", 1), 10))
+    low = bounds.get("at least", bounds.get("above", 0.0))
+    high = bounds.get("at most", bounds.get("below", low + 1))
+    return list(np.linspace(low, high, 11)[1:-1])
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_every_filter_changes_what_is_drawn_by_its_setting_alone(name: str) -> None:
+    logits = np.random.default_rng(5).normal(size=(1, 20)).astype(np.float32)
+    uniforms = np.linspace(0, 1, 500, endpoint=False)
+    rows = np.repeat(logits, 500, axis=0)
+    plain = sample_next(rows, uniforms, Rules(), NONE)
+    changed = 0
+    for value in values_of(name):
+        settings = SamplingSettings(**{name: value})
+        assert filters_of(settings) == ((name, value),)
+        drawn = sample_next(rows, uniforms, Rules(filters=filters_of(settings)), NONE)
+        assert set(drawn.tolist()) <= set(plain.tolist()), "a filter takes tokens away"
+        changed += int((drawn != plain).any())
+    assert changed > 0
+
+
+def test_filters_come_in_the_order_in_which_they_are_registered() -> None:
+    settings = SamplingSettings(min_p=0.1, top_p=0.9, top_k=3)
+    assert filters_of(settings) == (("top_k", 3), ("top_p", 0.9), ("min_p", 0.1))
+    assert filters_of(SamplingSettings()) == ()
+
+
 DRAWS = 200_000
 ROOTS = np.sqrt([1, 2, 3, 4])
 FOUR = {
-    "temperature 0.5": (Rules(temperatures=(0.5,)), np.array([1, 4, 9, 16]) / 30),
+    "temperature 0.5": (Rules(temperature=(0.5,)), np.array([1, 4, 9, 16]) / 30),
     "temperature 1": (Rules(), np.array([0.1, 0.2, 0.3, 0.4])),
-    "temperature 2": (Rules(temperatures=(2.0,)), ROOTS / ROOTS.sum()),
-    "top-k": (Rules(top_k=3), np.array([0, 2, 3, 4]) / 9),
-    "top-p": (Rules(top_p=0.65), np.array([0, 0, 3, 4]) / 7),
-    "min-p": (Rules(min_p=0.4), np.array([0, 2, 3, 4]) / 9),
-    "ban": (Rules(banned=((2,),)), np.array([1, 2, 0, 4]) / 7),
+    "temperature 2": (Rules(temperature=(2.0,)), ROOTS / ROOTS.sum()),
+    "top-k": (made_rules(top_k=3), np.array([0, 2, 3, 4]) / 9),
+    "top-p": (made_rules(top_p=0.65), np.array([0, 0, 3, 4]) / 7),
+    "min-p": (made_rules(min_p=0.4), np.array([0, 2, 3, 4]) / 9),
+    "ban": (Rules(ban=((2,),)), np.array([1, 2, 0, 4]) / 7),
     # All logits are negative: times 2, so that 0.4 becomes 0.16.
     "penalty": (Rules(repetition_penalty=2.0), np.array([0.1, 0.2, 0.3, 0.16]) / 0.76),
     "all": (
-        Rules(temperatures=(0.5,), top_k=3, top_p=0.99, min_p=0.3, banned=((0,),)),
+        made_rules(temperature=(0.5,), top_k=3, top_p=0.99, min_p=0.3, ban=((0,),)),
         np.array([0, 0, 9, 16]) / 25,
     ),
 }  # fmt: skip

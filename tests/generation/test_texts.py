@@ -1,113 +1,251 @@
-import math
+import dataclasses
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tests.networks import random_generator
-from textgen.generation.texts import Text, Texts
-from textgen.settings.definitions import SamplingSettings
+from tests.networks import biased_generator, word_tokenizer
+from textgen.generation.sampling import FILTERS, Rules
+from textgen.generation.texts import Ending, ForcedTokens, Text, boundaries, rules_of
+from textgen.settings.definitions import SamplingSettings, TokenizerSettings
+from textgen.support.errors import TextgenError
+from textgen.tokens.characters import CharacterTokenizer
+from textgen.tokens.words import WordTokenizer
 
-GENERATOR = random_generator()
-
-
-def text(
-    length: int, random_seed: int, seed: str = "a", alternatives=None, first=(), **controls
-) -> Text:
-    settings = SamplingSettings(length=length, random_seed=random_seed, **controls)
-    return Text(seed, settings, GENERATOR.tokenizer, alternatives, first)
-
-
-def finish(texts: Texts, steps: int = 1) -> dict[Text, str]:
-    """What is written for every text until all are finished."""
-    written: dict[Text, str] = {}
-    while texts.open:
-        for one, piece in texts.advance(steps):
-            written[one] = written.get(one, "") + piece.text
-    return written
+CHARACTERS = CharacterTokenizer(["\ufffd", *"ab \n."], TokenizerSettings(pristine_input=True))
+A, B, SPACE, NEWLINE = 1, 2, 3, 4
+PRISTINE = TokenizerSettings("word", pristine_input=True)
 
 
-@pytest.mark.parametrize("steps", [1, 7, 64])
-def test_every_text_has_its_own_seed_length_controls_and_chance(steps: int) -> None:
-    texts = Texts(GENERATOR.network)
-    all_texts = [
-        text(30, 1), text(12, 2, "bc", top_k=2), text(45, 3, "", stop=("a",)),
-        text(20, 4, temperature=(0.1, 2.0)), text(25, 5, force=("hag",)), text(0, 6),
-    ]  # fmt: skip
-    for one in all_texts:
-        texts.add([one])
-    written = finish(texts, steps)
-    for one, seed in zip(all_texts, ["a", "bc", "", "a", "a", "a"], strict=True):
-        expected = "".join(piece.text for piece in GENERATOR.pieces(seed, one.settings))
-        assert written.get(one, "") == expected
+def new_text(length: int = -1, **settings: Any) -> Text:
+    return Text("", SamplingSettings(length=length, **settings), CHARACTERS)
 
 
-def test_a_text_can_join_and_leave_between_steps() -> None:
-    texts = Texts(GENERATOR.network)
-    first, second = text(20, 1), text(20, 2)
-    texts.add([first])
-    written = "".join(texts.advance()[0][1].text for _ in range(5))
-    texts.add([second])
-    texts.advance(3)
-    texts.remove([first])
-    assert texts.open == [second]
-    rest = finish(texts)[second]
-    assert GENERATOR.generate("a", 20, random_seed=2).endswith(rest)
-    assert GENERATOR.generate("a", 20, random_seed=1).startswith(written)
+def written(content: str, length: int = -1, **settings: Any) -> tuple[list[str], Text]:
+    """The pieces of a text whose tokens are those of `content`, one by one."""
+    text = new_text(length, **settings)
+    pieces = []
+    for token_id in CHARACTERS.encode(content).tolist():
+        if not text.finished:
+            pieces.append(text.push([token_id]))
+    return pieces, text
 
 
-def test_forced_texts_come() -> None:
-    texts = Texts(GENERATOR.network)
-    one = text(30, 3, force=("hag", "bed"))
-    texts.add([one])
-    written = finish(texts, steps=64)[one]
-    assert written.find("hag") < written.find("bed")
-    assert "hag" in written
+def test_the_length_ends_a_text() -> None:
+    pieces, text = written("abab", length=3)
+    assert (pieces, text.finished, len(text.ids)) == (["a", "b", "a"], True, 3)
+    assert written("", length=0)[1].finished
 
 
-@pytest.mark.parametrize("steps", [1, 64])
-def test_scores_count_the_tokens_of_the_text_only(steps: int) -> None:
-    texts = Texts(GENERATOR.network)
-    one = text(200, 3, alternatives=0, stop=("a",))
-    texts.add([one])
-    finish(texts, steps)
-    assert len(one.writer.ids) < 200
-    total = sum(piece.log_probability for piece in GENERATOR.pieces("a", one.settings, scored=True))
-    assert one.log_probability == pytest.approx(total)
+def test_an_endless_text_goes_on() -> None:
+    pieces, text = written("ab" * 50)
+    assert ("".join(pieces), text.finished) == ("ab" * 50, False)
 
 
-def test_without_scores_there_are_none() -> None:
-    texts = Texts(GENERATOR.network)
-    one = text(3, 3)
-    texts.add([one])
-    finish(texts)
-    assert math.isnan(one.log_probability)
+def test_a_text_ends_before_a_stop_text() -> None:
+    pieces, text = written(
+        "aab.ab",
+        stop=(
+            "b.",
+            "zz",
+        ),
+    )
+    assert (pieces, text.finished) == (["a", "a", "", ""], True)
+    assert CHARACTERS.decode(text.ids) == "aab.", "the stop itself was made, but is not text"
 
 
-@pytest.mark.parametrize("steps", [1, 64])
-def test_a_text_can_tell_its_tokens_and_what_else_was_likely(steps: int) -> None:
-    texts = Texts(GENERATOR.network)
-    one, plain = text(40, 3, alternatives=2), text(40, 3)
-    texts.add([one])
-    texts.add([plain])
-    tokens, written = [], ""
-    while texts.open:
-        pieces = dict(texts.advance(steps))
-        tokens += pieces[one].tokens
-        written += pieces[plain].text
-        assert pieces[plain].tokens == []
-    assert "".join(token.text for token in tokens) == written
-    assert sum(token.log_probability for token in tokens) == pytest.approx(one.log_probability)
-    for token in tokens:
-        (_, first), (_, second) = token.likeliest
-        assert first >= max(second, token.log_probability)
+def test_what_might_begin_a_stop_is_held_back_only_until_it_is_known() -> None:
+    # "aa" may begin "aab."; with the next a it no longer may, but its last two may.
+    assert written("aaaba", stop=("aab.",))[0] == ["", "", "a", "", "aab"]
 
 
-def test_a_text_can_begin_with_given_tokens() -> None:
-    """What follows is drawn as it is when nothing was given."""
-    texts = Texts(GENERATOR.network)
-    a, b = GENERATOR.tokenizer.encode("gh").tolist()
-    one = text(20, 3, first=(a, b))
-    texts.add([one])
-    written = finish(texts, steps=8)[one]
-    assert written.startswith("gh")
-    assert len(written) == 20
-    assert not one.demanding
+def test_what_was_held_back_is_not_lost_at_the_end() -> None:
+    pieces, text = written("bab", length=3, stop=("ab.",))
+    assert ("".join(pieces), text.finished) == ("bab", True)
+    pieces, text = written("bab", stop=("ab.",))
+    assert "".join(pieces) + text.end() == "bab"
+    assert text.end() == "", "the end comes once"
+
+
+def test_the_first_of_several_stops_counts() -> None:
+    pieces, _ = written(
+        "ab.a.b",
+        stop=(
+            ".b",
+            ".a",
+        ),
+    )
+    assert "".join(pieces) == "ab"
+
+
+def test_a_paragraph_ends_before_a_blank_line() -> None:
+    assert "".join(written("\n\na.\nb\n\nab", until_paragraph=True)[0]) == "\n\na.\nb"
+    assert "".join(written("a\n\nb", until_paragraph=True)[0]) == "a"
+
+
+def test_words_are_held_back_by_their_decoder_and_come_in_the_end() -> None:
+    tokenizer = word_tokenizer()
+    ids = tokenizer.encode("The old dog sat.").tolist()
+    text = Text("\n", SamplingSettings(length=len(ids)), tokenizer)
+    assert "".join(text.push([token_id]) for token_id in ids) == "The old dog sat."
+
+
+TEXTS = st.text("ab.\n", max_size=30)
+
+
+@given(TEXTS, st.lists(st.text("ab.\n", min_size=1, max_size=4), max_size=3), st.data())
+def test_pieces_and_blocks_are_the_text_up_to_the_first_stop(content: str, stops, data) -> None:
+    ends = [at for stop in stops if (at := content.find(stop)) >= 0]
+    expected = content[: min(ends, default=len(content))]
+    # The stop that is complete first ends the text, even if a longer one began before it.
+    for end in range(len(content) + 1):
+        found = [content[:end].find(stop) for stop in stops if stop in content[:end]]
+        if found:
+            expected = content[: min(found)]
+            break
+    cut = data.draw(st.integers(0, len(content)))
+    text, ids = new_text(stop=tuple(stops)), CHARACTERS.encode(content).tolist()
+    result = text.push(ids[:cut])
+    if not text.finished:
+        result += text.push(ids[cut:])
+    assert result + text.end() == expected
+    pieces, single = written(content, stop=tuple(stops))
+    assert "".join(pieces) + single.end() == expected
+    assert single.ids == text.ids
+
+
+@given(TEXTS, st.integers(0, 35))
+def test_the_length_cuts_blocks_too(content: str, length: int) -> None:
+    text = new_text(length)
+    assert text.push(CHARACTERS.encode(content).tolist()) == content[:length]
+    assert text.finished == (len(content) >= length)
+
+
+@pytest.mark.parametrize("stop", ["a", "."])
+def test_a_stop_of_one_character_holds_nothing_back(stop: str) -> None:
+    assert written("bb" + stop, stop=(stop,))[0] == ["b", "b", ""]
+
+
+def test_the_unknown_token_is_always_banned() -> None:
+    assert rules_of(SamplingSettings(), CHARACTERS) == Rules(ban=((0,),))
+
+
+def test_every_setting_arrives() -> None:
+    settings = SamplingSettings(
+        temperature=(0.2, 0.8), top_k=3, top_p=0.9, min_p=0.1, repetition_penalty=1.2,
+        repetition_window=9, sample_mode="spaces", ban=("ab", "a", "né"),
+    )  # fmt: skip
+    assert rules_of(settings, CHARACTERS) == Rules(
+        temperature=(0.2, 0.8), filters=(("top_k", 3), ("top_p", 0.9), ("min_p", 0.1)),
+        repetition_penalty=1.2, repetition_window=9, boundaries=frozenset({SPACE, NEWLINE}),
+        ban=((0,), (A, B), (A,)),
+    )  # fmt: skip
+
+
+def test_argmax_is_temperature_zero() -> None:
+    assert rules_of(SamplingSettings(sample_mode="argmax"), CHARACTERS).temperature == (0.0,)
+
+
+def test_a_ban_that_is_no_token_is_refused() -> None:
+    with pytest.raises(TextgenError, match="`ban` ' ' has no word that a model could write"):
+        rules_of(SamplingSettings(ban=(" ",)), WordTokenizer(["<unk>", "a", "b"], PRISTINE))
+
+
+def test_boundaries_of_words_are_the_ends_of_sentences() -> None:
+    tokenizer = word_tokenizer()
+    ends = {tokenizer.vocabulary[i] for i in boundaries(tokenizer)}
+    assert ends == {".", "!", "?", "\n"}
+
+
+def forced_ids(
+    texts: list[str], drawn: list[int], length: int, first: tuple[int, ...] = ()
+) -> list[int]:
+    """The ids of a stream that draws `drawn` where nothing is forced."""
+    forced, ids, source = ForcedTokens(first, texts, length, CHARACTERS), [NEWLINE], iter(drawn)
+    for count in range(length):
+        forced_id = forced.next(count, ids[-1])
+        assert forced.next(count, ids[-1]) == forced_id, "asked again before it is made"
+        ids.append(next(source) if forced_id is None else forced_id)
+        forced.drop()
+    return ids[1:]
+
+
+def test_forced_texts_are_spread_and_begin_words() -> None:
+    drawn = [A, SPACE] * 20
+    ids = forced_ids(["bb", "aa"], drawn, 12)
+    # Due after 4 and 8 tokens; the first boundaries from there on are at 4 and at 8 or after.
+    assert CHARACTERS.decode(ids) == "a a bba aaa "
+
+
+def test_what_a_text_begins_with_comes_before_forced_texts() -> None:
+    ids = forced_ids(["bb"], [A, SPACE] * 20, 8, first=(B, SPACE))
+    # Due after 4 tokens, of which the fourth is a boundary.
+    assert CHARACTERS.decode(ids) == "b a bba "
+
+
+def test_without_a_boundary_the_last_moment_counts() -> None:
+    assert CHARACTERS.decode(forced_ids(["bb", "b"], [A] * 20, 8)) == "aaaaabbb"
+
+
+@given(
+    st.lists(st.text("ab ", min_size=1, max_size=4), min_size=1, max_size=4),
+    st.lists(st.sampled_from([A, B, SPACE]), min_size=40, max_size=40),
+    st.integers(0, 20),
+)
+def test_forced_texts_are_always_there_in_order(texts, drawn, room: int) -> None:
+    length = sum(map(len, texts)) + room
+    text = CHARACTERS.decode(forced_ids(texts, drawn, length))
+    at = 0
+    for wanted in texts:
+        at = text.find(wanted, at)
+        assert at >= 0, (texts, text)
+        at += len(wanted)
+
+
+@pytest.mark.parametrize(
+    ("texts", "length", "message"),
+    [
+        (["abc"], 9, "`force` 'abc' has a character that the training text had not"),
+        (["ab", "b"], 2, "`length` must be at least 3 to hold the forced texts. Received: 2"),
+        (["ab"], -1, "`length` must be at least 2 to hold the forced texts. Received: -1"),
+    ],
+)
+def test_what_cannot_be_forced(texts: list[str], length: int, message: str) -> None:
+    with pytest.raises(TextgenError) as error:
+        ForcedTokens((), texts, length, CHARACTERS)
+    assert message in str(error.value)
+
+
+def test_an_ending_knows_no_tokens() -> None:
+    ending = Ending(["THE END"])
+    assert [ending.push(piece) for piece in ("It was TH", "E", " END of")] == ["It was ", "", ""]
+    assert ending.reached
+
+
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "length": {"length": 7},
+    "stop": {"stop": (".",)},
+    "until_paragraph": {"until_paragraph": True},
+    "ban": {"ban": ("a",)},
+    "force": {"force": ("ba.b",)},
+    "temperature": {"temperature": 0.1},
+    "repetition_penalty": {"repetition_penalty": 9.0},
+    "repetition_window": {"repetition_penalty": 9.0, "repetition_window": 1},
+    "sample_mode": {"sample_mode": "argmax"},
+    "beam_size": {"beam_size": 2},
+    "random_seed": {"random_seed": 2},
+}
+
+
+FIELDS = {field.name for field in dataclasses.fields(SamplingSettings)}
+
+
+@pytest.mark.parametrize("field", sorted(FIELDS - set(FILTERS)))  # see test_sampling for those
+def test_every_setting_changes_the_text(field: str) -> None:
+    """A field of the settings that nothing reads would be a flag that silently does nothing."""
+    assert field in EXAMPLES, f"`{field}` is new: is it read, or registered in FILTERS?"
+    model = biased_generator({"a": 0.35, "b": 0.25, ".": 0.15, "\n": 0.25})
+    settings = {"length": 60, "random_seed": 1} | EXAMPLES[field]
+    before = {**settings, field: SamplingSettings(length=60, random_seed=1).to_dict()[field]}
+    assert model.generate("b", **settings) != model.generate("b", **before)

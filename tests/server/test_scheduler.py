@@ -6,7 +6,8 @@ from contextlib import contextmanager
 import pytest
 
 from tests.networks import LETTERS, random_generator
-from textgen.generation.texts import Text, Texts
+from textgen.generation.batch import Batch
+from textgen.generation.texts import Text
 from textgen.server.scheduler import BusyError, ClosingError, Delivery, Job, Scheduler
 from textgen.settings.definitions import SamplingSettings
 from textgen.settings.server import ServerSettings
@@ -165,7 +166,7 @@ def test_a_stop_text_ends_a_text() -> None:
         assert reader.text == GENERATOR.generate("a", 10**4, random_seed=1, stop=["ab"])
 
 
-@pytest.mark.parametrize(("broken", "method"), [(Job, "read"), (Texts, "add"), (Texts, "advance")])
+@pytest.mark.parametrize(("broken", "method"), [(Job, "read"), (Batch, "add"), (Batch, "advance")])
 def test_after_an_error_of_ours_nobody_waits_and_the_next_are_served(
     broken: type, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,7 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from textgen.support import parallel
-from textgen.support.parallel import side_by_side, single_threaded_blas
+from textgen.support.parallel import map_in_threads, single_threaded_blas
 
 
 def blas_threads() -> set[int]:
@@ -36,11 +36,11 @@ def test_results_come_in_order(cores: int, number: int, monkeypatch: pytest.Monk
         threads.add(threading.get_ident())
         return [part * 10 for part in parts]
 
-    assert side_by_side(work, range(number), 4) == [10 * part for part in range(number)]
+    assert map_in_threads(work, range(number), 4) == [10 * part for part in range(number)]
     assert len(threads) <= max(1, min(cores, number // 4))
 
 
-def test_shares_really_run_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shares_really_run_map_in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "cores", lambda: 2)
     meeting = threading.Barrier(2, timeout=60)  # passes only if both shares run at once
 
@@ -48,7 +48,7 @@ def test_shares_really_run_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None
         meeting.wait()
         return list(parts)
 
-    assert side_by_side(work, range(8), 4) == list(range(8))
+    assert map_in_threads(work, range(8), 4) == list(range(8))
 
 
 def test_after_an_error_the_others_give_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,4 +61,4 @@ def test_after_an_error_the_others_give_up(monkeypatch: pytest.MonkeyPatch) -> N
         return list(parts)
 
     with pytest.raises(ZeroDivisionError):
-        side_by_side(work, range(8), 4)
+        map_in_threads(work, range(8), 4)

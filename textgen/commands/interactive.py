@@ -1,10 +1,12 @@
-"""Writing by choosing: the likeliest next tokens are shown, and a person picks one.
+"""`sample.py --interactive`: the likeliest next tokens are shown, and a person picks one.
 
 Works in a plain terminal, by lines. What is shown goes to standard error.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import TextIO
 
 from textgen.generation.generator import Generator
 from textgen.settings.definitions import SamplingSettings
@@ -19,6 +21,16 @@ HELP = (
 
 LONGEST_SENTENCE = 400
 """Tokens after which a sentence is taken to be over."""
+
+
+def ask(prompt: str) -> str:
+    """Returns a line that the person types. Raises EOFError where there is no more."""
+    print(prompt, end="", file=sys.stderr, flush=True)
+    line = sys.stdin.readline()
+    if not line:
+        print(file=sys.stderr)  # the text begins on a line of its own
+        raise EOFError
+    return line.rstrip("\r\n")
 
 
 class Interactive:
@@ -38,9 +50,9 @@ class Interactive:
         seed: str,
         settings: SamplingSettings,
         choices: int,
-        ask: Callable[[str], str],
+        ask: Callable[[str], str] = ask,
     ) -> None:
-        self._generator, self._config = generator, settings
+        self._generator, self._settings = generator, settings
         self._choices, self._ask = choices, ask
         self._texts = [seed]
 
@@ -54,19 +66,26 @@ class Interactive:
         """The text so far, without the seed."""
         return self.text[len(self._texts[0]) :]
 
+    def write(self, echo: str, stream: TextIO) -> None:
+        """Lets the person choose, and writes the text when they are done, or stopped by Ctrl-C."""
+        try:
+            self.run()
+        finally:
+            stream.write(echo + self.written + "\n")
+
     def run(self) -> None:
-        """Let the person choose until they end."""
+        """Lets the person choose until they end."""
         console.say(HELP, "dim")
         while self._turn():
             pass
 
     def _turn(self) -> bool:
-        """Show the choices and do what is answered; False at the end.
+        """Shows the choices and does what is answered; returns False at the end.
 
         Text that leaves no choice, such as before a word spaces alone, is taken back.
         """
         try:
-            found = self._generator.next_tokens(self.text, self._choices, self._config)
+            found = self._generator.next_tokens(self.text, self._choices, self._settings)
         except TextgenError as error:
             if len(self._texts) == 1:
                 raise
@@ -111,7 +130,7 @@ class Interactive:
         self._texts.append(self.text + new)
 
     def _spelled(self, token: str) -> str:
-        """The text of a token that follows the text so far."""
+        """Returns what a token adds to the text so far."""
         _, decoder = self._generator.tokenizer.prompt(self.text)
         return decoder.push(token)
 
@@ -124,8 +143,10 @@ class Interactive:
         return new
 
     def _drawn(self, length: int) -> Iterator[str]:
-        """What the model goes on with; every turn draws with another random seed."""
-        number = self._config.random_seed
+        """Yields what the model writes next; every turn draws with another random seed."""
+        number = self._settings.random_seed
         seed = None if number is None else number + len(self._texts) - 1
-        settings = replace(self._config, length=length, random_seed=seed, force=(), beam_size=None)
+        settings = replace(
+            self._settings, length=length, random_seed=seed, force=(), beam_size=None
+        )
         return (piece.text for piece in self._generator.pieces(self.text, settings))

@@ -1,9 +1,13 @@
-"""Print new text from the model in a folder."""
+"""`sample.py`: print new text from the model in a folder."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
+import math
+import os
 import random
 import secrets
 import sys
@@ -13,35 +17,45 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import textgen
-from textgen.commands.flags import ArgumentParser, add_settings, given_settings, numbers
-from textgen.commands.output import DIVIDER, output, shaded
-from textgen.settings.definitions import DEFAULT_FOLDER, SamplingSettings
+from textgen.commands.flags import ArgumentParser, add_settings, flags_of, given_settings, numbers
+from textgen.settings.definitions import DEFAULT_FOLDER, SamplingSettings, TokenizerSettings
+from textgen.settings.fields import fields_of
 from textgen.support import console
 from textgen.support.errors import TextgenError
+from textgen.support.files import replacing
 
 if TYPE_CHECKING:
-    from textgen.commands.interactive import Interactive
     from textgen.generation.texts import Piece
+
+CONTRADICTIONS = {
+    "interactive": ("color", "json", "num_samples", "beam_size", "force"),
+    "color": ("json", "num_samples", "beam_size"),
+}
+"""Flags, and others that each does not go with."""
+
+DIVIDER = "\n" + 20 * "-" + "\n"
+"""Stands between two samples."""
+
+SHADES = ((0.02, 196), (0.1, 208), (0.3, 226), (0.7, 154), (1.0, 46))
+"""Up to this probability, this colour of the 256 of a terminal: from red to green."""
 
 
 def main(argv: Sequence[str]) -> None:
-    """Parse the flags and write the seed and what the model makes of it."""
+    """Prints a seed and the texts that a model makes of it. Raises TextgenError."""
     arguments = parse(argv)
     from textgen.support.parallel import single_threaded_blas  # only now: --help needs no library
 
-    refuse_contradictions(arguments)
     settings = SamplingSettings.from_given(given_settings(arguments, SamplingSettings))
     if settings.random_seed is None:
         settings = replace(settings, random_seed=secrets.randbits(32))
-    generator = loaded(arguments)
-    seed = chosen_seed(generator, arguments, settings)
-    with output(arguments.output) as stream, single_threaded_blas():
+    generator = load(arguments.data_dir or [DEFAULT_FOLDER], arguments.weights)
+    seed = choose_seed(generator, arguments, settings)
+    with open_output(arguments.output) as stream, single_threaded_blas():
         echo = "" if arguments.no_echo else console.paint(seed, "cyan", stream)
         if arguments.interactive:
             from textgen.commands.interactive import Interactive
 
-            together = Interactive(generator, seed, settings, arguments.interactive, ask)
-            write_together(together, echo, stream)
+            Interactive(generator, seed, settings, arguments.interactive).write(echo, stream)
         elif arguments.num_samples > 1 or arguments.json:
             write_many(generator, seed, settings, arguments, echo, stream)
         else:
@@ -50,7 +64,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """The flags."""
+    """Returns the flags of a command line. Raises TextgenError on mistakes."""
     parser = ArgumentParser(
         prog=console.program("sample"),
         description="Print new text from the model that train.py left in FOLDER.",
@@ -60,11 +74,19 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     _add_source_flags(parser)
     add_settings(parser, SamplingSettings)
     _add_output_flags(parser)
-    return parser.read(argv)
+    arguments = parser.read(argv)
+    # What is wrong with a mixture is told in the flags that its models were trained with.
+    console.add_flags({field.name: flags_of(field)[0] for field in fields_of(TokenizerSettings)})
+    given = {name for name, value in vars(arguments).items() if value != parser.get_default(name)}
+    for one, others in CONTRADICTIONS.items():
+        for other in others:
+            if {one, other} <= given:
+                raise TextgenError(f"`{one}` does not go with `{other}`. Leave one of them away")
+    return arguments
 
 
 def _add_source_flags(parser: ArgumentParser) -> None:
-    """What writes, and what stands before."""
+    """Adds the flags of the model and of the text before."""
     group = parser.add_argument_group("the model and its seed")
     group.add_argument(
         "--data-dir", metavar="FOLDER", type=Path, action="append",
@@ -87,7 +109,7 @@ def _add_source_flags(parser: ArgumentParser) -> None:
 
 
 def _add_output_flags(parser: ArgumentParser) -> None:
-    """How many texts, and where they go in which form."""
+    """Adds the flags for how many texts there are, and where they go in which form."""
     add = parser.add_argument_group("how it is shown").add_argument
     add(
         "--num-samples", metavar="N", type=positive, default=1,
@@ -107,47 +129,28 @@ def _add_output_flags(parser: ArgumentParser) -> None:
 
 
 def positive(text: str) -> int:
-    """A whole number above 0. Raises ValueError."""
+    """Returns a whole number above 0. Raises ValueError or ArgumentTypeError."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1. Received: {number}")
     return number
 
 
-def refuse_contradictions(arguments: argparse.Namespace) -> None:
-    """Raise TextgenError where two flags ask for different things."""
-    given = {
-        "--interactive": arguments.interactive is not None,
-        "--color": arguments.color,
-        "--json": arguments.json,
-        "--num-samples": arguments.num_samples > 1,
-        "--beam-size": hasattr(arguments, "beam_size"),
-        "--force": hasattr(arguments, "force"),
-    }
-    for one, other in [
-        ("--interactive", "--color"), ("--interactive", "--json"),
-        ("--interactive", "--num-samples"), ("--interactive", "--beam-size"),
-        ("--interactive", "--force"), ("--color", "--json"), ("--color", "--num-samples"),
-        ("--color", "--beam-size"),
-    ]:  # fmt: skip
-        if given[one] and given[other]:
-            raise TextgenError(f"{one} does not go with {other}. Leave one of them away")
-
-
-def loaded(arguments: argparse.Namespace) -> textgen.Generator:
-    """The model of the folder, or the mixture of several."""
-    folders = arguments.data_dir or [DEFAULT_FOLDER]
+def load(folders: Sequence[Path], weights: float | tuple[float, ...] | None) -> textgen.Generator:
+    """Returns the model of the folder, or the mixture of several. Raises TextgenError."""
     generators = [textgen.load(folder) for folder in folders]
-    if len(generators) == 1 and arguments.weights is None:
+    if len(generators) == 1 and weights is None:
         return generators[0]
-    weights = arguments.weights
     return textgen.Generator.mix(generators, (weights,) if isinstance(weights, float) else weights)
 
 
-def chosen_seed(
+def choose_seed(
     generator: textgen.Generator, arguments: argparse.Namespace, settings: SamplingSettings
 ) -> str:
-    """The seed that was given, with a warning for what the model does not know, or a line start."""
+    """Returns the seed that was given, or the beginning of a line that is drawn.
+
+    Warns of what the model does not know.
+    """
     if arguments.seed_file is not None:
         seed = read_seed(arguments.seed_file)
     elif arguments.seed is not None:
@@ -165,7 +168,7 @@ def chosen_seed(
 
 
 def read_seed(file: str) -> str:
-    """The text of a file, or of standard input for "-", without a newline at its end."""
+    """Returns the text of a file, or of standard input for "-", without a newline at its end."""
     try:
         data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
         text = data.decode("utf-8-sig")
@@ -177,7 +180,7 @@ def read_seed(file: str) -> str:
 
 
 def write_one(pieces: Iterator[Piece], color: bool, echo: str, stream: TextIO) -> None:
-    """Write one text while it is made."""
+    """Writes one text while it is made."""
     stream.write(echo)
     for text, log_probability, _ in pieces:
         stream.write(shaded(text, log_probability) if color else text)
@@ -194,7 +197,7 @@ def write_many(
     echo: str,
     stream: TextIO,
 ) -> None:
-    """Write several texts, or JSON, when they are complete."""
+    """Writes several texts, or JSON, when they are complete."""
     total = max(settings.length, 0) * arguments.num_samples
     with console.bar("{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} tokens", total) as bar:
         samples = generator.samples(
@@ -208,19 +211,69 @@ def write_many(
                 stream.write(echo + sample.text + "\n")
 
 
-def write_together(together: Interactive, echo: str, stream: TextIO) -> None:
-    """Let a person choose, and write the text when they are done, or stopped by Ctrl-C."""
+def shaded(text: str, log_probability: float) -> str:
+    """Returns `text` in the colour of its probability."""
+    probability = math.exp(log_probability)
+    color = next((color for limit, color in SHADES if probability <= limit), SHADES[-1][1])
+    return f"\x1b[38;5;{color}m{text}\x1b[0m"
+
+
+@contextlib.contextmanager
+def open_output(path: Path | None) -> Iterator[TextIO]:
+    """Opens standard output, or the file at `path`.
+
+    A file appears when it is complete, or with what there is after Ctrl-C. What is not a file (a
+    device, a pipe) is written to directly.
+
+    Raises:
+        TextgenError: if the disk or the device does not take the text.
+    """
     try:
-        together.run()
-    finally:
-        stream.write(echo + together.written + "\n")
+        if path is None:
+            with _standard_output() as stream:
+                yield stream
+        elif path.exists() and not path.is_file():
+            with _open(path) as stream:
+                yield stream
+        else:
+            with _kept_when_interrupted(path) as stream:
+                yield stream
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise TextgenError(
+            f"cannot write {path or 'standard output'} ({error.strerror}): check the folder and"
+            " the free space"
+        ) from error
 
 
-def ask(prompt: str) -> str:
-    """A line from the person. Raises EOFError where there is no more."""
-    print(prompt, end="", file=sys.stderr, flush=True)
-    line = sys.stdin.readline()
-    if not line:
-        print(file=sys.stderr)  # the text begins on a line of its own
-        raise EOFError
-    return line.rstrip("\r\n")
+@contextlib.contextmanager
+def _standard_output() -> Iterator[TextIO]:
+    stream = sys.stdout
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="replace")
+    try:
+        yield stream
+        stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError:
+        # Python flushes stdout once more at exit; give it a place to flush to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        raise
+
+
+@contextlib.contextmanager
+def _kept_when_interrupted(path: Path) -> Iterator[TextIO]:
+    interrupted = None
+    with replacing(path) as unfinished, _open(unfinished) as stream:
+        try:
+            yield stream
+        except KeyboardInterrupt as error:
+            interrupted = error
+    if interrupted:
+        raise interrupted
+
+
+def _open(path: Path) -> TextIO:
+    return path.open("w", encoding="utf-8", errors="replace", newline="\n")

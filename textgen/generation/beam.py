@@ -1,4 +1,4 @@
-"""Beam search: the likeliest text that keeping a few candidates finds."""
+"""Beam search: looks for the likeliest text by keeping a few candidates at each step."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from textgen.generation.batch import Model, last_ids
-from textgen.generation.sampling import NoTokenLeftError, Reals, Rules, log_softmax, restrained
+from textgen.generation.sampling import NoTokenLeftError, Reals, Rules, log_softmax, restrict
 from textgen.support.arrays import Ids
 
 
@@ -25,7 +25,7 @@ def beam_search(
     size: int,
     is_over: Callable[[list[int]], bool],
 ) -> Candidate:
-    """The best text found (Graves 2012, Sutskever et al. 2014).
+    """Returns the best text found (Graves 2012, Sutskever et al. 2014).
 
     At each step every candidate is continued with every token, and the `size` likeliest
     continuations are kept. Texts of different lengths are compared by their mean log-probability
@@ -43,15 +43,15 @@ def beam_search(
     Raises:
         NoTokenLeftError: if the bans leave no candidate a token.
     """
-    stepper = model.stepper(prompt[np.newaxis])
+    stepper = model.stepper(prompt[np.newaxis])  # K candidates, at first one
     (before,) = last_ids(prompt[np.newaxis], rules.memory).tolist()
     texts: list[list[int]] = [[]]
-    totals = np.zeros(1)
+    totals = np.zeros(1)  # (K,)
     ended: list[Candidate] = []
     while texts and len(texts[0]) < length and len(ended) < size:
-        recent = np.array([(before + text)[len(text) :] for text in texts], np.intp)
+        recent = np.array([(before + text)[len(text) :] for text in texts], np.intp)  # (K, M)
         try:
-            logits = restrained(stepper.logits, rules, recent)
+            logits = restrict(stepper.logits, rules, recent)  # (K, V)
         except NoTokenLeftError as error:
             if len(error.rows) == len(texts) and not ended:
                 raise
@@ -59,8 +59,8 @@ def beam_search(
             texts, totals = [texts[row] for row in kept], totals[kept]
             stepper.select(kept)
             continue
-        scores = totals[:, np.newaxis] + log_softmax(logits)
-        parents, ids = _best(scores, size)
+        scores = totals[:, np.newaxis] + log_softmax(logits)  # (K, V)
+        parents, ids = _best(scores, size)  # (size,) each, or fewer
         longer = [[*texts[p], i] for p, i in zip(parents.tolist(), ids.tolist(), strict=True)]
         over = np.array([is_over(text) for text in longer])
         ended += _candidates(longer, scores[parents, ids], np.flatnonzero(over))
@@ -78,7 +78,7 @@ def _candidates(texts: list[list[int]], totals: Reals, rows: Ids) -> list[Candid
 
 
 def _best(scores: Reals, size: int) -> tuple[Ids, Ids]:
-    """Rows and columns of the `size` highest scores that are not -inf, highest first."""
+    """Returns rows and columns of the `size` highest scores above -inf, highest first."""
     flat = scores.reshape(-1)
     top = np.argpartition(-flat, min(size, len(flat)) - 1)[:size]
     top = top[np.isfinite(flat[top])]

@@ -1,4 +1,4 @@
-"""Prompt -> text: one stream as it is made, many at once, or the next tokens to choose from."""
+"""Seed -> text: one as it is made, many at once, or the next tokens to choose from."""
 
 import math
 import secrets
@@ -12,20 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from textgen.generation.batch import BLOCK, Model, last_ids
+from textgen.generation.batch import BLOCK, Batch, Model, last_ids
 from textgen.generation.beam import beam_search
 from textgen.generation.mixture import Mixture, common_tokenizer
 from textgen.generation.sampling import next_probabilities
-from textgen.generation.texts import Piece, Text, Texts
+from textgen.generation.texts import Piece, Text
 from textgen.model import checkpoint
 from textgen.model.network import Network
 from textgen.settings.definitions import SamplingSettings
 from textgen.support.errors import TextgenError
-from textgen.support.parallel import side_by_side, single_threaded_blas
+from textgen.support.parallel import map_in_threads, single_threaded_blas
 from textgen.tokens.tokenizer import Tokenizer
 
 AT_ONCE = 256
-"""Samples that are made at the same time; more would not be faster, but need more memory."""
+"""Texts that are made at the same time; more would not be faster, but need more memory."""
 
 SMALLEST_SHARE = 128
 """Samples for which another thread may pay; with fewer, two were slower than one (64 samples of
@@ -34,7 +34,7 @@ SMALLEST_SHARE = 128
 
 @dataclass(frozen=True)
 class Sample:
-    """One text and how it was made."""
+    """A text and how it was made."""
 
     seed: str
     text: str
@@ -43,24 +43,24 @@ class Sample:
     random_seed: int
     """The number that makes this text again, alone."""
     mean_log_probability: float | None
-    """Nats per token, as the model has it before all filters; None unless scored."""
+    """In nats per token, of the model before all filters; None unless scored."""
     settings: SamplingSettings
 
     def to_dict(self) -> dict[str, Any]:
-        """Built-in values only, for JSON."""
+        """Returns built-in values only, for JSON."""
         values = asdict(self)
         return values | {"config": values.pop("settings")}
 
     @classmethod
     def of(cls, text: Text, written: str) -> "Sample":
-        """The record of a finished text."""
-        number, total = len(text.writer.ids), text.log_probability
+        """Returns the record of a finished text."""
+        number, total = len(text.ids), text.log_probability
         mean = total / number if number and not math.isnan(total) else None
         return cls(text.seed, written, number, text.settings.random_seed or 0, mean, text.settings)
 
 
 class Generator:
-    """A trained model that writes text.
+    """Writes text with a trained model.
 
     Calls share no state that changes, so one generator serves any number of threads.
 
@@ -79,7 +79,7 @@ class Generator:
 
     @classmethod
     def load(cls, directory: str | Path) -> "Generator":
-        """Read the model in `directory`.
+        """Reads the model in `directory`.
 
         Raises:
             TextgenError: if there is no intact model.
@@ -88,7 +88,7 @@ class Generator:
 
     @classmethod
     def of(cls, saved: checkpoint.Checkpoint) -> "Generator":
-        """The model that was read from a folder. Raises TextgenError if its weights are unfit."""
+        """Builds the model that was read. Raises TextgenError if its weights are unfit."""
         metadata = saved.metadata
         network = Network(metadata.model, saved.weights)
         return cls(network, metadata.tokenizer, tuple(metadata.line_starts))
@@ -97,7 +97,7 @@ class Generator:
     def mix(
         cls, generators: Sequence["Generator"], weights: Sequence[float] | None = None
     ) -> "Generator":
-        """Several models as one; see `textgen.generation.mixture.Mixture`.
+        """Makes one of several models; see `textgen.generation.mixture.Mixture`.
 
         Args:
             generators: at least one.
@@ -123,9 +123,9 @@ class Generator:
         length: int = SamplingSettings.length,
         temperature: float | tuple[float, ...] = SamplingSettings.temperature,
         random_seed: int | None = None,
-        **controls: Any,
+        **settings: Any,
     ) -> str:
-        """Write `length` tokens that go on from `seed`.
+        """Writes `length` tokens that go on from `seed`.
 
         Args:
             seed: the text before; characters or words that the vocabulary lacks are read as
@@ -133,7 +133,7 @@ class Generator:
             length: tokens (characters or words) to make.
             temperature: see `SamplingSettings`.
             random_seed: the same number gives the same text.
-            controls: further settings of `SamplingSettings`.
+            settings: further settings of `SamplingSettings`.
 
         Returns:
             The new text, without the seed.
@@ -148,8 +148,8 @@ class Generator:
             >>> model.generate("The ", length=20, temperature=0, ban=["e"]).count("e")
             0
         """
-        settings = _config(controls, length, temperature, random_seed)
-        return next(self.samples(1, seed, settings)).text
+        sampling = _sampling(settings, length, temperature, random_seed)
+        return next(self.samples(1, seed, sampling)).text
 
     def stream(
         self,
@@ -157,9 +157,9 @@ class Generator:
         length: int = SamplingSettings.length,
         temperature: float | tuple[float, ...] = SamplingSettings.temperature,
         random_seed: int | None = None,
-        **controls: Any,
+        **settings: Any,
     ) -> Iterator[str]:
-        """The text of `generate`, in pieces, as it is made; with length -1 for ever.
+        """Yields the text of `generate`, in pieces, as it is made; with length -1 for ever.
 
         Example:
             >>> model = textgen.load(folder)
@@ -167,29 +167,32 @@ class Generator:
             >>> "".join(pieces) == model.generate("The ", length=20, random_seed=1)
             True
         """
-        pieces = self.pieces(seed, _config(controls, length, temperature, random_seed))
+        pieces = self.pieces(seed, _sampling(settings, length, temperature, random_seed))
         return (piece.text for piece in pieces if piece.text)
 
     def pieces(
         self, seed: str, settings: SamplingSettings, scored: bool = False
     ) -> Iterator[Piece]:
-        """What each token adds to the text.
+        """Yields each token's addition to the text.
 
         Args:
             seed: the text before.
-            settings: the settings.
+            settings: how it is written.
             scored: whether to compute each token's probability.
+
+        Raises:
+            TextgenError: on settings that do not go together.
         """
-        text = Text(seed, settings, self.tokenizer, 0 if scored else None)
+        text = Text(seed, settings, self.tokenizer, scored)
         if settings.beam_size is not None:
             return iter([self._search(text)])
-        texts = Texts(self.network)
-        texts.add([text])
-        return self._pieces(texts)
+        batch = Batch(self.network)
+        batch.add([text])
+        return self._pieces(batch)
 
-    def _pieces(self, texts: Texts) -> Iterator[Piece]:
-        while texts.open:
-            ((_, piece),) = texts.advance()
+    def _pieces(self, batch: Batch) -> Iterator[Piece]:
+        while batch.texts:
+            ((_, piece),) = batch.advance()
             yield piece
 
     def samples(
@@ -200,7 +203,7 @@ class Generator:
         scored: bool = False,
         progress: Callable[[int], object] = lambda tokens: None,
     ) -> Iterator[Sample]:
-        """Write `count` texts that go on from one seed, many at once.
+        """Yields `count` texts that go on from one seed; many are made at once.
 
         The random seed of each text is one above that of the text before, and each text is what
         that number gives alone.
@@ -208,38 +211,39 @@ class Generator:
         Args:
             count: how many.
             seed: the text before all of them.
-            settings: the settings.
+            settings: how they are written.
             scored: whether to compute the mean log-probabilities.
             progress: called with the number of tokens made since the last call, from any thread.
 
         Raises:
-            TextgenError: if a text would never end, or on controls that do not go together.
+            TextgenError: if a text would never end, or on settings that do not go together.
 
         Example:
-            >>> config = textgen.SamplingSettings(length=20, random_seed=7)
-            >>> one, other = textgen.load(folder).samples(2, "The ", config)
+            >>> settings = textgen.SamplingSettings(length=20, random_seed=7)
+            >>> one, other = textgen.load(folder).samples(2, "The ", settings)
             >>> one.random_seed, other.random_seed, len(one.text)
             (7, 8, 20)
         """
         _refuse_endless(settings)
         if settings.beam_size is not None and count > 1:
-            raise TextgenError("--beam-size finds one text. Leave --num-samples away")
+            raise TextgenError("`beam_size` finds one text. Leave `num_samples` away")
         first = secrets.randbits(32) if settings.random_seed is None else settings.random_seed
-        configs = (replace(settings, random_seed=first + number) for number in range(count))
-        alternatives = 0 if scored else None
-        texts = (Text(seed, each, self.tokenizer, alternatives) for each in configs)
+        each = (replace(settings, random_seed=first + number) for number in range(count))
+        texts = (Text(seed, own, self.tokenizer, scored) for own in each)
         return self._samples(texts, progress)
 
     def _samples(
         self, texts: Iterator[Text], progress: Callable[[int], object]
     ) -> Iterator[Sample]:
-        """The samples of texts that differ in their random seeds only."""
+        """Yields the samples of texts that differ in their random seeds only."""
         while together := list(islice(texts, AT_ONCE)):
             if together[0].settings.beam_size is not None:
                 written = [self._search(text).text for text in together]
             else:
                 with single_threaded_blas():
-                    written = side_by_side(partial(self._write, progress), together, SMALLEST_SHARE)
+                    written = map_in_threads(
+                        partial(self._write, progress), together, SMALLEST_SHARE
+                    )
             yield from map(Sample.of, together, written)
 
     def _write(
@@ -248,31 +252,31 @@ class Generator:
         together: Sequence[Text],
         given_up: threading.Event,
     ) -> list[str]:
-        """Finish texts that begin alike; what was written for each."""
+        """Finishes texts that begin alike; returns what was written for each."""
         pieces: dict[Text, list[str]] = {text: [] for text in together}
-        texts = Texts(self.network)
-        texts.add(together)
-        while texts.open and not given_up.is_set():
-            made = sum(len(text.writer.ids) for text in together)
-            steps = min(BLOCK, together[0].settings.length - len(texts.open[0].writer.ids))
-            for text, piece in texts.advance(steps):
+        batch = Batch(self.network)
+        batch.add(together)
+        while batch.texts and not given_up.is_set():
+            made = sum(len(text.ids) for text in together)
+            steps = min(BLOCK, together[0].settings.length - len(batch.texts[0].ids))
+            for text, piece in batch.advance(steps):
                 pieces[text].append(piece.text)
-            progress(sum(len(text.writer.ids) for text in together) - made)
+            progress(sum(len(text.ids) for text in together) - made)
         return ["".join(pieces[text]) for text in together]
 
     def _search(self, text: Text) -> Piece:
-        """The text that beam search finds."""
+        """Returns the text that beam search finds, as one piece."""
         settings = text.settings
         _refuse_endless(settings)
         if settings.force:
-            raise TextgenError("--beam-size draws nothing and cannot --force. Leave one of them")
+            raise TextgenError("`beam_size` draws nothing and cannot `force`. Leave one of them")
         if settings.length == 0:
             return Piece("", 0.0, [])
 
         def is_over(ids: list[int]) -> bool:
             if not (settings.stop or settings.until_paragraph):
                 return False
-            trial = Text(text.seed, replace(settings, length=-1), self.tokenizer).writer
+            trial = Text(text.seed, replace(settings, length=-1), self.tokenizer)
             trial.push(ids)
             return trial.finished
 
@@ -284,7 +288,7 @@ class Generator:
     def next_tokens(
         self, seed: str, count: int, settings: SamplingSettings | None = None
     ) -> list[tuple[str, float]]:
-        """The `count` likeliest tokens to follow `seed`, with their probabilities.
+        """Returns the `count` likeliest tokens to follow `seed`, with their probabilities.
 
         They are the probabilities that the next token is drawn with: after the filters.
 
@@ -294,28 +298,28 @@ class Generator:
             True
         """
         text = Text(seed, settings or SamplingSettings(), self.tokenizer)
-        prompt = text.prompt[np.newaxis]
-        logits = self.network.stepper(prompt).logits
-        recent = last_ids(prompt, text.rules.memory)
-        (probabilities,) = next_probabilities(logits, text.rules, recent)
-        likeliest = np.argsort(-probabilities, kind="stable")[:count]
-        likeliest = likeliest[probabilities[likeliest] > 0]
-        return [(self.tokenizer.vocabulary[i], float(probabilities[i])) for i in likeliest]
+        prompt = text.prompt[np.newaxis]  # (1, T)
+        logits = self.network.stepper(prompt).logits  # (1, V)
+        recent = last_ids(prompt, text.rules.memory)  # (1, M)
+        (probabilities,) = next_probabilities(logits, text.rules, recent)  # (V,)
+        ids = np.argsort(-probabilities, kind="stable")[:count]
+        ids = ids[probabilities[ids] > 0]
+        return [(self.tokenizer.vocabulary[i], float(probabilities[i])) for i in ids]
 
 
-def _config(
-    controls: dict[str, Any],
+def _sampling(
+    settings: dict[str, Any],
     length: int,
     temperature: float | tuple[float, ...],
     random_seed: int | None,
 ) -> SamplingSettings:
     named = {"length": length, "temperature": temperature, "random_seed": random_seed}
-    return SamplingSettings.from_dict(named | controls)
+    return SamplingSettings.from_dict(named | settings)
 
 
 def _refuse_endless(settings: SamplingSettings) -> None:
     if settings.length < 0:
         raise TextgenError(
-            f"--length must be at least 0 here, where the text is needed whole."
+            f"`length` must be at least 0 here, where the text is needed whole."
             f" Received: {settings.length}"
         )

@@ -6,14 +6,14 @@ import numpy as np
 import numpy.typing as npt
 
 from textgen.generation.batch import Model, Stepper
-from textgen.generation.controls import boundaries
+from textgen.generation.texts import boundaries
 from textgen.support.arrays import Array, Ids
 from textgen.support.errors import TextgenError
 from textgen.tokens.tokenizer import UNKNOWN_ID, Tokenizer
 
 
 def common_tokenizer(parts: Sequence[Tokenizer]) -> Tokenizer:
-    """A tokenizer with the tokens of all `parts`.
+    """Returns a tokenizer with the tokens of all `parts`.
 
     Raises:
         TextgenError: if some model words and others characters, or they treat text differently.
@@ -22,16 +22,16 @@ def common_tokenizer(parts: Sequence[Tokenizer]) -> Tokenizer:
     for other in parts[1:]:
         if other.settings != first.settings:
             one, another = first.settings.to_dict(), other.settings.to_dict()
-            flags = ["--" + name.replace("_", "-") for name in one if one[name] != another[name]]
+            names = [f"`{name}`" for name in one if one[name] != another[name]]
             raise TextgenError(
-                f"the models do not fit together: trained with different {', '.join(flags)}. Mix"
+                f"the models do not fit together: trained with different {', '.join(names)}. Mix"
                 " models that were trained with the same"
             )
     return first.joined(parts[1:])
 
 
 class Mixture:
-    """Models over one common vocabulary, which act like one.
+    """Several models over one common vocabulary that act like one.
 
     Blended, the probability of a token is the product of its probabilities in all models, each
     raised to the power of the model's weight, normalised: a log-linear mixture. A token that
@@ -57,11 +57,11 @@ class Mixture:
     ) -> None:
         if weights is not None and len(weights) != len(models):
             raise TextgenError(
-                f"--weights takes one number for each model, here {len(models)}. Received:"
+                f"`weights` takes one number for each model, here {len(models)}. Received:"
                 f" {len(weights)}"
             )
         if weights is not None and not all(0 < weight < np.inf for weight in weights):
-            raise TextgenError(f"--weights must be above 0. Received: {list(weights)}")
+            raise TextgenError(f"`weights` must be above 0. Received: {list(weights)}")
         self.models = models
         self.weights = weights
         self.vocabulary_size = len(tokenizer.vocabulary)
@@ -71,8 +71,8 @@ class Mixture:
         self.own = [self._inverse(common) for common in self.common]
         """For each model: the common token id -> its own, or the unknown one."""
         if weights is not None and len(set.intersection(*({*c.tolist()} for c in self.common))) < 2:
-            raise TextgenError("the models have no token in common. Leave --weights away")
-        self.ends_turn = np.zeros(self.vocabulary_size, bool)
+            raise TextgenError("the models have no token in common. Leave `weights` away")
+        self.ends_turn = np.zeros(self.vocabulary_size, bool)  # (V,)
         self.ends_turn[list(boundaries(tokenizer))] = True
 
     def _inverse(self, common: Ids) -> Ids:
@@ -98,37 +98,37 @@ class MixtureStepper:
         self.logits = self._mixed()
 
     def step(self, ids: Ids) -> None:
-        """Read one token per stream, ids (B,)."""
+        """Reads one token per stream, ids (B,)."""
         for stepper, own in zip(self._steppers, self._mixture.own, strict=True):
             stepper.step(own[ids])
         self._turns = (self._turns + self._mixture.ends_turn[ids]) % len(self._steppers)
         self.logits = self._mixed()
 
     def read(self, ids: Ids) -> None:
-        """Read more of the prompts, (B, T), which end no turns."""
+        """Reads more of the prompts, (B, T), which end no turns."""
         for stepper, own in zip(self._steppers, self._mixture.own, strict=True):
             stepper.read(own[ids])
         self.logits = self._mixed()
 
     def select(self, rows: Ids) -> None:
-        """Go on with these rows, in this order."""
+        """Goes on with these rows, in this order."""
         for stepper in self._steppers:
             stepper.select(rows)
         self._turns, self.logits = self._turns[rows], self.logits[rows]
 
     def join(self, other: "MixtureStepper") -> None:
-        """Take over the streams of `other`, after one's own."""
+        """Takes over the streams of `other`, after its own."""
         for stepper, others in zip(self._steppers, other._steppers, strict=True):
             stepper.join(others)
         self._turns = np.concatenate([self._turns, other._turns])
         self.logits = np.concatenate([self.logits, other.logits])
 
     def _mixed(self) -> Array:
-        """Log-probabilities of the common vocabulary, (B, V), up to a constant per row."""
+        """Returns log-probabilities of the common vocabulary, (B, V), up to a constant per row."""
         shape = (len(self._turns), self._mixture.vocabulary_size)
-        mixed = np.zeros(shape, np.float32)
+        mixed = np.zeros(shape, np.float32)  # (B, V)
         for number, stepper in enumerate(self._steppers):
-            logits = np.full(shape, -np.inf, np.float32)
+            logits = np.full(shape, -np.inf, np.float32)  # (B, V)
             logits[:, self._mixture.common[number]] = stepper.logits
             if self._mixture.weights is None:
                 mixed = np.where((self._turns == number)[:, np.newaxis], logits, mixed)

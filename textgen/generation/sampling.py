@@ -1,16 +1,19 @@
 """Logits -> next token ids. NumPy, pure functions; chance is passed in as uniform numbers.
 
-The filters mean what Hugging Face transformers' logits processors of the same names mean.
+The filters mean what Hugging Face transformers' logits processors of the same names mean, and come
+in the same order: repetition penalty and bans, which look at the tokens before; temperature; then
+`FILTERS`. Shapes: B streams, V tokens in the vocabulary, M remembered tokens.
 """
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from textgen.settings.definitions import SamplingSettings
 from textgen.support.arrays import Ids
 from textgen.support.errors import TextgenError
 
@@ -21,8 +24,75 @@ NEVER = np.float32(-np.inf)
 """The logit of a token that must not be drawn."""
 
 
+def keep_top_k(logits: Logits, k: int) -> Logits:
+    """Sets all but the `k` highest logits of a row to -inf; ties with the last one stay.
+
+    Example:
+        >>> keep_top_k(np.array([[1.0, 3.0, 2.0]], np.float32), 2)
+        array([[-inf,   3.,   2.]], dtype=float32)
+    """
+    size = logits.shape[-1]
+    if k >= size:
+        return logits
+    lowest = np.partition(logits, size - k, axis=-1)[:, size - k, np.newaxis]  # (B, 1)
+    return np.where(logits < lowest, NEVER, logits)
+
+
+def keep_top_p(logits: Logits, p: float) -> Logits:
+    """Sets logits to -inf outside the smallest set of likeliest tokens that together reach `p`.
+
+    Nucleus sampling (Holtzman et al. 2020). The likeliest token always stays, and so do tokens
+    exactly as likely as the last one of the set.
+
+    Example:
+        >>> keep_top_p(np.log(np.array([[0.5, 0.3, 0.2]], np.float32)), 0.7) > -np.inf
+        array([[ True,  True, False]])
+    """
+    probabilities = softmax(logits)  # (B, V)
+    falling = -np.sort(-probabilities, axis=-1)  # (B, V), highest first
+    above = falling.cumsum(axis=-1) - falling  # (B, V), the sum of all higher ones
+    last = (above < p).sum(axis=-1, keepdims=True) - 1  # (B, 1), at least 0: nothing is above it
+    return np.where(probabilities < np.take_along_axis(falling, last, axis=-1), NEVER, logits)
+
+
+def keep_min_p(logits: Logits, share: float) -> Logits:
+    """Sets logits of tokens less probable than `share` of the likeliest to -inf.
+
+    Nguyen et al. 2024.
+
+    Example:
+        >>> keep_min_p(np.log(np.array([[0.5, 0.3, 0.2]], np.float32)), 0.5) > -np.inf
+        array([[ True,  True, False]])
+    """
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return np.where(np.exp(shifted) < share, NEVER, logits)
+
+
+FILTERS: dict[str, Callable[[Logits, Any], Logits]] = {
+    "top_k": keep_top_k,
+    "top_p": keep_top_p,
+    "min_p": keep_min_p,
+}
+"""What is done to logits (B, V) after temperature, in this order, by the name of the setting.
+
+A filter is given the logits and the value of its field of `SamplingSettings`, whose default is
+None: off. It leaves every row a token that can be drawn. The field and a line here are all that a
+new filter needs: flag, YAML, Python keyword, HTTP field and page control are made from the field.
+"""
+
+
+def filters_of(settings: SamplingSettings) -> tuple[tuple[str, Any], ...]:
+    """The name and the value of each of `FILTERS` that `settings` ask for, in their order."""
+    values = [(name, getattr(settings, name)) for name in FILTERS]
+    return tuple((name, value) for name, value in values if value is not None)
+
+
 class NoTokenLeftError(TextgenError):
-    """Bans that leave some rows no token."""
+    """Bans that leave some rows no token.
+
+    Args:
+        rows: which ones, (N,).
+    """
 
     def __init__(self, rows: Ids) -> None:
         super().__init__("the banned texts leave no token to go on with. Ban fewer")
@@ -31,46 +101,44 @@ class NoTokenLeftError(TextgenError):
 
 @dataclass(frozen=True)
 class Rules:
-    """A `SamplingSettings` as it applies to one vocabulary, in token ids.
+    """How the tokens of one vocabulary are drawn: `SamplingSettings` with texts as token ids.
 
     Streams with equal rules are sampled together.
     """
 
-    temperatures: tuple[float, ...] = (1.0,)
+    temperature: tuple[float, ...] = (1.0,)
     """Taken in turn, token by token; 0 is argmax."""
-    top_k: int | None = None
-    top_p: float | None = None
-    min_p: float | None = None
+    filters: tuple[tuple[str, Any], ...] = ()
+    """See `filters_of`."""
     repetition_penalty: float = 1.0
     repetition_window: int = 64
-    banned: tuple[tuple[int, ...], ...] = ()
+    ban: tuple[tuple[int, ...], ...] = ()
     """Sequences of ids that must not appear."""
-    drawn_after: frozenset[int] | None = None
+    boundaries: frozenset[int] | None = None
     """Ids after which the next token is drawn; after others it is the likeliest. None: all."""
 
     @cached_property
-    def kind(self) -> Hashable:
-        """What rules have alike whose streams are sampled together.
+    def group(self) -> Hashable:
+        """A key that is equal for rules whose streams can be sampled in one call.
 
-        All of them must be equal; of rules that draw every token, with one temperature, the
-        temperature may differ.
+        They are equal, or draw every token with one temperature each and differ in that alone.
         """
-        settings = [getattr(self, part.name) for part in fields(self)]
-        if len(self.temperatures) == 1 and self.temperatures[0] > 0 and self.drawn_after is None:
-            settings = settings[1:]  # temperatures come first
-        return tuple(settings)
+        values = [getattr(self, part.name) for part in fields(self)]
+        if len(self.temperature) == 1 and self.temperature[0] > 0 and self.boundaries is None:
+            values = values[1:]  # temperature comes first
+        return tuple(values)
 
     @cached_property
     def single_bans(self) -> Ids:
-        """The ids that must not appear at all."""
-        return np.array([ids[0] for ids in self.banned if len(ids) == 1], np.intp)
+        """The ids that must not appear at all, (N,)."""
+        return np.array([ids[0] for ids in self.ban if len(ids) == 1], np.intp)
 
     @property
     def memory(self) -> int:
-        """How many of the last tokens the rules look at."""
+        """Number of tokens before the next one that the rules look at."""
         penalty = self.repetition_window if self.repetition_penalty != 1 else 0
-        bans = max((len(ids) - 1 for ids in self.banned), default=0)
-        return max(penalty, bans, int(self.drawn_after is not None))
+        bans = max((len(ids) - 1 for ids in self.ban), default=0)
+        return max(penalty, bans, int(self.boundaries is not None))
 
 
 def sample_next(
@@ -81,51 +149,58 @@ def sample_next(
     count: int | Ids = 0,
     temperatures: Reals | None = None,
 ) -> Ids:
-    """Draw one token id per row.
+    """Draws one token id per row.
 
     Args:
         logits: (B, V); -inf for a token that must not be drawn. They are not changed.
         uniforms: one number in [0, 1) per row, (B,).
-        rules: the filters.
+        rules: how to draw.
         recent: the last ids of each row, newest last, at least `rules.memory`, (B, M).
         count: how many tokens each row has drawn before, which chooses the temperature.
         temperatures: of rows whose rules differ in nothing else, (B,), above 0.
 
     Returns:
         Token ids, (B,).
+
+    Raises:
+        NoTokenLeftError: if the bans leave a row no token.
     """
-    logits = restrained(logits, rules, recent)
+    logits = restrict(logits, rules, recent)  # (B, V)
     if temperatures is not None:
-        return draw(np.exp(filtered(logits, temperatures[:, np.newaxis], rules)), uniforms)
-    if len(rules.temperatures) > 1 or rules.drawn_after is not None:
+        weights = np.exp(scale_and_filter(logits, temperatures[:, np.newaxis], rules))  # (B, V)
+        return draw(weights, uniforms)
+    if len(rules.temperature) > 1 or rules.boundaries is not None:
         return _sample_by_row(logits, uniforms, rules, recent, count)
-    temperature = float(rules.temperatures[0])
+    temperature = float(rules.temperature[0])
     if temperature == 0:
-        return likeliest(logits)
-    return draw(np.exp(filtered(logits, temperature, rules)), uniforms)
+        return _argmax(logits)
+    return draw(np.exp(scale_and_filter(logits, temperature, rules)), uniforms)
 
 
 def _sample_by_row(
     logits: Logits, uniforms: Reals, rules: Rules, recent: Ids, count: int | Ids
 ) -> Ids:
     """The same where rows differ in temperature, or some take the likeliest token."""
-    turns = np.broadcast_to(count, len(logits)) % len(rules.temperatures)
-    temperatures = np.array(rules.temperatures)[turns]
-    greedy = temperatures == 0
-    if rules.drawn_after is not None:
-        greedy |= ~np.isin(recent[:, -1], list(rules.drawn_after))
-    drawn = draw(np.exp(filtered(logits, temperatures[:, np.newaxis], rules)), uniforms)
-    return np.where(greedy, likeliest(logits), drawn)
+    turns = np.broadcast_to(count, len(logits)) % len(rules.temperature)  # (B,)
+    temperatures = np.array(rules.temperature)[turns]  # (B,)
+    greedy = temperatures == 0  # (B,)
+    if rules.boundaries is not None:
+        greedy |= ~np.isin(recent[:, -1], list(rules.boundaries))
+    weights = np.exp(scale_and_filter(logits, temperatures[:, np.newaxis], rules))  # (B, V)
+    return np.where(greedy, _argmax(logits), draw(weights, uniforms))
 
 
 def next_probabilities(logits: Logits, rules: Rules, recent: Ids) -> Reals:
-    """What the next token is drawn with, (B, V); where it is not drawn, the model's own."""
-    logits = restrained(logits, rules, recent)
-    return softmax(filtered(logits, float(rules.temperatures[0]) or 1.0, rules))
+    """The probabilities that the next token is drawn with, (B, V).
+
+    Where it is not drawn but chosen, they are the model's own.
+    """
+    logits = restrict(logits, rules, recent)
+    return softmax(scale_and_filter(logits, float(rules.temperature[0]) or 1.0, rules))
 
 
-def restrained(logits: Logits, rules: Rules, recent: Ids) -> Logits:
-    """The repetition penalty and the bans, applied to a copy of `logits` (B, V).
+def restrict(logits: Logits, rules: Rules, recent: Ids) -> Logits:
+    """Applies the repetition penalty and the bans to a copy of `logits`, (B, V).
 
     Args:
         logits: (B, V).
@@ -141,50 +216,17 @@ def restrained(logits: Logits, rules: Rules, recent: Ids) -> Logits:
     else:
         logits = logits.copy()
     logits[:, rules.single_bans] = NEVER
-    for *before, last in rules.banned:
+    for *before, last in rules.ban:
         if before:
-            rows = (recent[:, -len(before) :] == before).all(axis=-1)
+            rows = (recent[:, -len(before) :] == before).all(axis=-1)  # (B,)
             logits[rows, last] = NEVER
-    if len(rules.banned) > 1 and (ended := logits.max(axis=-1) == NEVER).any():
+    if len(rules.ban) > 1 and (ended := logits.max(axis=-1) == NEVER).any():
         raise NoTokenLeftError(np.flatnonzero(ended))
     return logits
 
 
-def filtered(logits: Logits, temperature: float | Reals, rules: Rules) -> Logits:
-    """Temperature, top-k, top-p and min-p, in this order.
-
-    Args:
-        logits: (B, V).
-        temperature: for all rows, or (B, 1).
-        rules: the other filters.
-
-    Returns:
-        (B, V), shifted so that the highest logit of each row is 0: exp of them is in proportion
-        to the probabilities and does not overflow.
-    """
-    scaled: Logits = logits - np.maximum.reduce(logits, axis=-1, keepdims=True)
-    if not isinstance(temperature, float) or temperature != 1:
-        with np.errstate(over="ignore"):  # what overflows becomes -inf, and is never drawn
-            scaled /= _divisor(temperature)
-    if rules.top_k:
-        scaled = keep_top_k(scaled, rules.top_k)
-    if rules.top_p:
-        scaled = keep_top_p(scaled, rules.top_p)
-    if rules.min_p:
-        scaled = keep_min_p(scaled, rules.min_p)
-    return scaled
-
-
-def _divisor(temperature: float | Reals) -> float | Logits:
-    """A temperature that float32 can divide by; beyond, it is as good as 0 or infinity."""
-    coldest, hottest = 1e-30, 1e30
-    if isinstance(temperature, float):
-        return min(max(temperature, coldest), hottest)
-    return temperature.clip(coldest, hottest).astype(np.float32)
-
-
 def penalize_repetition(logits: Logits, recent: Ids, penalty: float) -> Logits:
-    """Divide the positive logits of `recent` ids (B, N) by `penalty`; multiply the others.
+    """Divides the positive logits of `recent` ids (B, N) by `penalty`, and multiplies the others.
 
     Keskar et al. 2019 (CTRL), with the sign rule of transformers'
     `RepetitionPenaltyLogitsProcessor`. An id that occurs twice is penalized once.
@@ -194,53 +236,40 @@ def penalize_repetition(logits: Logits, recent: Ids, penalty: float) -> Logits:
         >>> penalize_repetition(logits, np.array([[0, 1, 1]]), 2.0)
         array([[ 1., -2.,  3.]], dtype=float32)
     """
-    found = np.take_along_axis(logits, recent, axis=-1)
+    found = np.take_along_axis(logits, recent, axis=-1)  # (B, N)
     changed = np.where(found < 0, found * np.float32(penalty), found / np.float32(penalty))
     penalized = logits.copy()
     np.put_along_axis(penalized, recent, changed.astype(np.float32), axis=-1)
     return penalized
 
 
-def keep_top_k(logits: Logits, k: int) -> Logits:
-    """-inf for all but the `k` highest logits of a row; ties with the last one stay.
+def scale_and_filter(logits: Logits, temperature: float | Reals, rules: Rules) -> Logits:
+    """Divides by the temperature and applies the filters of `rules`.
 
-    Example:
-        >>> keep_top_k(np.array([[1.0, 3.0, 2.0]], np.float32), 2)
-        array([[-inf,   3.,   2.]], dtype=float32)
+    Args:
+        logits: (B, V).
+        temperature: for all rows, or (B, 1).
+        rules: the filters.
+
+    Returns:
+        (B, V), shifted so that the highest logit of each row is 0: exp of them is in proportion
+        to the probabilities and does not overflow.
     """
-    size = logits.shape[-1]
-    if k >= size:
-        return logits
-    lowest = np.partition(logits, size - k, axis=-1)[:, size - k, np.newaxis]
-    return np.where(logits < lowest, NEVER, logits)
+    scaled: Logits = logits - np.maximum.reduce(logits, axis=-1, keepdims=True)
+    if not isinstance(temperature, float) or temperature != 1:
+        with np.errstate(over="ignore"):  # what overflows becomes -inf, and is never drawn
+            scaled /= _divisor(temperature)
+    for name, value in rules.filters:
+        scaled = FILTERS[name](scaled, value)
+    return scaled
 
 
-def keep_top_p(logits: Logits, p: float) -> Logits:
-    """-inf outside the smallest set of likeliest tokens whose probabilities reach `p`.
-
-    Nucleus sampling (Holtzman et al. 2020). The likeliest token always stays, and so do tokens
-    exactly as likely as the last one of the set.
-
-    Example:
-        >>> keep_top_p(np.log(np.array([[0.5, 0.3, 0.2]], np.float32)), 0.7) > -np.inf
-        array([[ True,  True, False]])
-    """
-    probabilities = softmax(logits)
-    falling = -np.sort(-probabilities, axis=-1)
-    above = falling.cumsum(axis=-1) - falling
-    last = (above < p).sum(axis=-1, keepdims=True) - 1  # at least 0, for nothing is above the first
-    return np.where(probabilities < np.take_along_axis(falling, last, axis=-1), NEVER, logits)
-
-
-def keep_min_p(logits: Logits, share: float) -> Logits:
-    """-inf for tokens less probable than `share` of the likeliest one (Nguyen et al. 2024).
-
-    Example:
-        >>> keep_min_p(np.log(np.array([[0.5, 0.3, 0.2]], np.float32)), 0.5) > -np.inf
-        array([[ True,  True, False]])
-    """
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    return np.where(np.exp(shifted) < share, NEVER, logits)
+def _divisor(temperature: float | Reals) -> float | Logits:
+    """A temperature that float32 can divide by; beyond, it is as good as 0 or infinity."""
+    coldest, hottest = 1e-30, 1e30
+    if isinstance(temperature, float):
+        return min(max(temperature, coldest), hottest)
+    return temperature.clip(coldest, hottest).astype(np.float32)
 
 
 def softmax(logits: Logits) -> Reals:
@@ -260,20 +289,35 @@ def log_softmax(logits: Logits) -> Reals:
     return logarithms
 
 
-def likeliest(logits: Logits) -> Ids:
+def likeliest(log_probabilities: Reals, number: int) -> list[tuple[int, float]]:
+    """The `number` ids with the highest of `log_probabilities`, (V,), highest first, with them."""
+    start = max(len(log_probabilities) - number, 0)
+    ids = np.argpartition(log_probabilities, start)[start:]
+    ids = ids[np.argsort(-log_probabilities[ids], kind="stable")]
+    return list(zip(ids.tolist(), log_probabilities[ids].tolist(), strict=True))
+
+
+def _argmax(logits: Logits) -> Ids:
     """The id of the highest logit per row, (B,); the lowest id among equals."""
     ids: Ids = logits.argmax(axis=-1)
     return ids
 
 
 def draw(weights: Logits | Reals, uniforms: Reals) -> Ids:
-    """One index per row of `weights` (B, V), drawn in proportion to them.
+    """Draws one index per row of `weights` (B, V), in proportion to them.
 
     The cumulative distribution is inverted, in float64: index i is drawn where
     sum(weights[:i]) <= uniform x sum(weights) < sum(weights[:i + 1]). The sums are far above the
     smallest floats, as those of a softmax are: there, a product may be rounded up to the sum.
+
+    Args:
+        weights: (B, V), none below 0, at least one of each row above.
+        uniforms: one number in [0, 1) per row, (B,).
+
+    Returns:
+        Indices, (B,).
     """
-    cumulative = np.add.accumulate(weights, axis=-1, dtype=np.float64)
-    thresholds = uniforms[:, np.newaxis] * cumulative[:, -1:]
+    cumulative = np.add.accumulate(weights, axis=-1, dtype=np.float64)  # (B, V)
+    thresholds = uniforms[:, np.newaxis] * cumulative[:, -1:]  # (B, 1)
     ids: Ids = (cumulative > thresholds).argmax(axis=-1)  # the first one that is above
     return ids

@@ -1,68 +1,61 @@
-"""Texts that are written together: each with its own seed, controls, chance and end."""
+"""One text while it is written: how its tokens are drawn, what they spell, and where it ends."""
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
-from textgen.generation.batch import Batch, Model, Stepper
-from textgen.generation.controls import Forced, rules_of
-from textgen.generation.writer import Writer
+from textgen.generation.sampling import Rules, filters_of
 from textgen.settings.definitions import SamplingSettings
 from textgen.support.arrays import Ids
-from textgen.tokens.tokenizer import Tokenizer
+from textgen.support.errors import TextgenError
+from textgen.tokens.tokenizer import UNKNOWN_ID, Tokenizer
 
 
 class Token(NamedTuple):
     """A token that was made, where alternatives were asked for."""
 
     text: str
-    """What it added to the text, possibly nothing yet."""
+    """The text that it added, possibly nothing yet."""
     log_probability: float
-    """What the model gave it, in nats, before all filters."""
+    """Given by the model, in nats, before all filters."""
     likeliest: list[tuple[int, float]]
     """The ids that were likeliest in its place, likeliest first, and theirs."""
 
 
 class Piece(NamedTuple):
-    """What some tokens added to a text."""
+    """Some tokens of a text."""
 
     text: str
-    """Possibly empty: a stop text or a word may not be certain yet."""
+    """The text that they added, possibly nothing: a stop text or a word may not be certain yet."""
     log_probability: float
     """The sum over these tokens, in nats, before all filters; nan unless scored."""
     tokens: list[Token]
     """Each of them, where alternatives were asked for."""
 
 
-class Steps(NamedTuple):
-    """What some steps made, a row for each text."""
-
-    ids: list[list[int]]
-    log_probabilities: list[list[float]]
-    likeliest: list[dict[int, list[tuple[int, float]]]]
-    """By step and row, where alternatives were asked for."""
-
-
 class Text:
     """One text while it is written.
+
+    It ends after `length` tokens, or before the first stop text.
 
     Args:
         seed: the text before; the unknown is read as unknown, and an empty seed as a new line.
         settings: how the text is written, and where it ends.
         tokenizer: the tokenizer of the model that will write it.
-        alternatives: how many of the likeliest tokens to tell with each token; 0: only the
-            probability of what is written; None: nothing.
+        scored: whether the probabilities of its tokens are wanted.
+        alternatives: how many of the likeliest tokens to tell with each token; above 0, its
+            tokens are scored too.
         first: ids that the text begins with.
 
     Attributes:
         prompt: the ids of the seed, (T,), T at least 1.
-        writer: the ids and the text so far.
-        log_probability: the sum over all tokens, in nats, before all filters; nan where
-            `alternatives` is None.
+        rules: how its tokens are drawn.
+        ids: the tokens so far.
+        finished: whether the text is complete; no more tokens may be taken.
+        log_probability: the sum over all tokens, in nats, before all filters; nan unless scored.
 
     Raises:
-        TextgenError: if the config asks for what the tokenizer cannot write.
+        TextgenError: if the settings ask for what the tokenizer cannot write.
     """
 
     def __init__(
@@ -70,109 +63,232 @@ class Text:
         seed: str,
         settings: SamplingSettings,
         tokenizer: Tokenizer,
-        alternatives: int | None = None,
+        scored: bool = False,
+        alternatives: int = 0,
         first: Sequence[int] = (),
     ) -> None:
         self.seed, self.settings = seed, settings
-        self.alternatives, self.first = alternatives, first
+        self.scored, self.alternatives = scored or alternatives > 0, alternatives
         self.prompt: Ids
-        self.prompt, decoder = tokenizer.prompt(seed or "\n")
+        self.prompt, self._decoder = tokenizer.prompt(seed or "\n")
         self.rules = rules_of(settings, tokenizer)
-        self.writer = Writer(
-            tokenizer.vocabulary, decoder, settings.length, settings.stop, settings.until_paragraph
-        )
-        self.forced = Forced(settings.force, settings.length, tokenizer) if settings.force else None
+        self.ids: list[int] = []
+        self.finished = settings.length == 0
         self.log_probability = 0.0
+        self._vocabulary = tokenizer.vocabulary
+        forced = ForcedTokens(first, settings.force, settings.length, tokenizer)
+        self._forced = forced if forced.may_come else None
+        self._ending = Ending(settings.stop, settings.until_paragraph)
 
     @property
-    def demanding(self) -> bool:
-        """Whether some tokens to come are not drawn."""
-        return self.forced is not None or len(self.writer.ids) < len(self.first)
+    def has_forced(self) -> bool:
+        """Whether tokens to come may be forced, so that they are made one at a time."""
+        return self._forced is not None and self._forced.may_come
 
-    def demand(self) -> int | None:
-        """The id that must be the next one, if any."""
-        ids = self.writer.ids
-        if len(ids) < len(self.first):
-            return self.first[len(ids)]
-        if self.forced is None:
+    def forced_id(self) -> int | None:
+        """The id that must be the next one, or None: it is drawn."""
+        if self._forced is None:
             return None
-        return self.forced.next(len(ids), ids[-1] if ids else int(self.prompt[-1]))
+        return self._forced.next(len(self.ids), self.ids[-1] if self.ids else int(self.prompt[-1]))
 
-    def take(self, ids: list[int], log_probabilities: Sequence[float]) -> Piece:
-        """Take tokens and their log-probabilities, up to the end of the text."""
-        before = len(self.writer.ids)
-        text = self.writer.push(ids)
-        score = float(sum(log_probabilities[: len(self.writer.ids) - before]))
-        self.log_probability += score
-        return Piece(text, score, [])
+    def take(
+        self,
+        ids: list[int],
+        log_probabilities: list[float],
+        likeliest: Sequence[list[tuple[int, float]]] = (),
+    ) -> Piece:
+        """Takes tokens, up to the end of the text.
 
-    def take_row(self, steps: Steps, row: int) -> Piece:
-        """Take the tokens of a row, up to the end of the text."""
+        Args:
+            ids: the tokens, (S,).
+            log_probabilities: theirs, (S,).
+            likeliest: for each, where `alternatives` are wanted; see `Token.likeliest`.
+        """
+        if self._forced is not None:
+            self._forced.drop()
         if not self.alternatives:
-            return self.take(steps.ids[row], steps.log_probabilities[row])
+            before = len(self.ids)
+            text = self.push(ids)
+            score = float(sum(log_probabilities[: len(self.ids) - before]))
+            self.log_probability += score
+            return Piece(text, score, [])
         tokens = []
-        taken = zip(steps.ids[row], steps.log_probabilities[row], steps.likeliest, strict=True)
-        for token_id, score, likeliest in taken:
-            if not self.writer.finished:
-                text = self.take([token_id], [score]).text
-                tokens.append(Token(text, score, likeliest[row]))
+        for token_id, score, others in zip(ids, log_probabilities, likeliest, strict=True):
+            if not self.finished:
+                tokens.append(Token(self.push([token_id]), score, others))
+                self.log_probability += score
         text = "".join(token.text for token in tokens)
         return Piece(text, sum(token.log_probability for token in tokens), tokens)
 
+    def push(self, ids: list[int]) -> str:
+        """Takes tokens, up to the end of the text; returns the text that is certain now."""
+        length = self.settings.length
+        if length >= 0:
+            ids = ids[: length - len(self.ids)]
+        if self._ending.stop:
+            text = "".join(self._until_stop(ids))
+        else:
+            self.ids += ids
+            text = "".join(map(self._decoder.push, map(self._vocabulary.__getitem__, ids)))
+        return text + self.end() if len(self.ids) == length else text
 
-class Texts:
-    """The texts that a model is writing; others may join between two calls of `advance`.
+    def _until_stop(self, ids: list[int]) -> Iterator[str]:
+        """The texts of the tokens, one by one, up to the one that completes a stop text."""
+        for token_id in ids:
+            if self.finished:
+                return
+            self.ids.append(token_id)
+            yield self._ending.push(self._decoder.push(self._vocabulary[token_id]))
+            self.finished = self._ending.reached
+
+    def end(self) -> str:
+        """Ends the text where it is; returns what was held back."""
+        if self.finished:
+            return ""
+        self.finished = True
+        return self._ending.held
+
+
+class Ending:
+    """Finds where a text ends that comes in pieces: before its first stop text.
+
+    What may be the beginning of a stop text is held back until the next pieces decide.
 
     Args:
-        model: a network or a mixture.
+        stop: texts to end before.
+        until_paragraph: end before a blank line too, but not before anything is written.
 
     Attributes:
-        open: the texts that are not finished.
+        stop: all texts to end before.
+        held: what is held back.
+        reached: whether the end has come.
     """
 
-    def __init__(self, model: Model) -> None:
-        self._batch = Batch(model)
-        self.open: list[Text] = []
+    def __init__(self, stop: Sequence[str], until_paragraph: bool = False) -> None:
+        self._stop, self._until_paragraph = stop, until_paragraph
+        self.stop = [*stop, "\n\n"] if until_paragraph else stop
+        self._begun = False
+        self.held = ""
+        self.reached = False
 
-    def add(self, texts: Sequence[Text], stepper: Stepper | None = None) -> None:
-        """Let texts with one seed, one set of rules and one number of alternatives join.
+    def push(self, new: str) -> str:
+        """Takes a piece; returns what is certain now of the text that is held back and of it."""
+        text = self.held + new
+        start = 0 if self._begun else len(text) - len(text.lstrip("\n"))
+        self._begun |= start < len(text)
+        found = [at for stop in self._stop if (at := text.find(stop)) >= 0]
+        if self._until_paragraph and (at := text.find("\n\n", start)) >= 0:
+            found.append(at)
+        if found:
+            self.reached = True
+            return text[: min(found)]
+        certain = len(text) - max(_overlap(text, stop) for stop in self.stop)
+        self.held = text[certain:]
+        return text[:certain]
 
-        The seed is read once, or not at all where `stepper` has read it already.
+
+def _overlap(text: str, stop: str) -> int:
+    """How many characters at the end of `text` are the beginning of `stop`, but not all of it.
+
+    Example:
+        >>> _overlap("What? T", "The end")
+        1
+    """
+    sizes = range(min(len(text), len(stop) - 1), 0, -1)
+    return next((size for size in sizes if text.endswith(stop[:size])), 0)
+
+
+class ForcedTokens:
+    """The tokens of a text that are not drawn: those it begins with, and texts it must contain.
+
+    With n texts and a length of L tokens, text number i is begun at the first end of a word after
+    i L / (n + 1) tokens, or at the latest moment that leaves room for it and those after it.
+
+    Args:
+        first: ids that the text begins with.
+        texts: the texts that it must contain, in order.
+        length: tokens of the whole text.
+        tokenizer: makes tokens of the texts.
+
+    Raises:
+        TextgenError: if a text has a token that the vocabulary lacks, or they do not fit in.
+    """
+
+    def __init__(
+        self, first: Sequence[int], texts: Sequence[str], length: int, tokenizer: Tokenizer
+    ) -> None:
+        encoded = [_ids("force", text, tokenizer) for text in texts]
+        for text, ids in zip(texts, encoded, strict=True):
+            if UNKNOWN_ID in ids:
+                raise TextgenError(
+                    f"`force` {text!r} has a {tokenizer.unit} that the training text had not"
+                )
+        needed = sum(map(len, encoded))
+        if texts and length < needed:
+            raise TextgenError(
+                f"`length` must be at least {needed} to hold the forced texts. Received: {length}"
+            )
+        self._length, self._number = length, len(texts)
+        self._waiting = deque(encoded)
+        self._begun = deque(first)
+        self._vocabulary, self._ends_word = tokenizer.vocabulary, tokenizer.ends_word
+
+    @property
+    def may_come(self) -> bool:
+        """Whether there are texts, or ids that the text begins with and has not got yet."""
+        return self._number > 0 or len(self._begun) > 0
+
+    def next(self, count: int, last: int) -> int | None:
+        """The id that must be the next one, after `count` tokens of which `last` was the last.
+
+        None: it is drawn. The answer is the same until `drop` says that the token has been made.
         """
-        unfinished = [text for text in texts if not text.writer.finished]
-        if unfinished:
-            first = unfinished[0]
-            generators = [np.random.default_rng(text.settings.random_seed) for text in unfinished]
-            self._batch.add(first.prompt, first.rules, generators, first.alternatives, stepper)
-            self.open += unfinished
+        if not self._begun and self._waiting and self._due(count, last):
+            self._begun.extend(self._waiting.popleft())
+        return self._begun[0] if self._begun else None
 
-    def remove(self, texts: Sequence[Text]) -> None:
-        """Let texts leave, finished or not."""
-        self._batch.remove([row for row, text in enumerate(self.open) if text in texts])
-        self.open = [text for text in self.open if text not in texts]
+    def drop(self) -> None:
+        """Goes on to the token after the one that `next` told, if it told one."""
+        if self._begun:
+            self._begun.popleft()
 
-    def advance(self, steps: int = 1) -> list[tuple[Text, Piece]]:
-        """Make up to `steps` tokens of every open text, and let the finished ones leave.
+    def _due(self, count: int, last: int) -> bool:
+        if count + sum(map(len, self._waiting)) >= self._length:
+            return True
+        number = self._number - len(self._waiting) + 1
+        is_late = count * (self._number + 1) >= number * self._length
+        return is_late and self._ends_word(self._vocabulary[last])
 
-        Several steps at once cost less; what a text makes after its end is thrown away.
-        """
-        if any(text.demanding for text in self.open):
-            made = self._steps(1, [text.demand() for text in self.open])
-        else:
-            made = self._steps(steps, ())
-        pieces = [(text, text.take_row(made, row)) for row, text in enumerate(self.open)]
-        finished = [text for text in self.open if text.writer.finished]
-        if finished:
-            self.remove(finished)
-        return pieces
 
-    def _steps(self, steps: int, demands: Sequence[int | None]) -> Steps:
-        """What the next steps make."""
-        ids = np.empty((len(self.open), steps), np.intp)
-        scores = np.empty((len(self.open), steps))
-        likeliest = []
-        for step in range(steps):
-            ids[:, step] = self._batch.step(demands)
-            scores[:, step] = self._batch.scores.log_probabilities
-            likeliest.append(dict(self._batch.scores.likeliest))
-        return Steps(ids.tolist(), scores.tolist(), likeliest)
+def rules_of(settings: SamplingSettings, tokenizer: Tokenizer) -> Rules:
+    """The rules that `settings` ask for, in the token ids of `tokenizer`.
+
+    The unknown token is always banned; a text that would need it cannot appear anyway.
+
+    Raises:
+        TextgenError: if a banned text has no token.
+    """
+    temperature = settings.temperature if settings.sample_mode != "argmax" else 0.0
+    ban = [_ids("ban", text, tokenizer) for text in settings.ban]
+    return Rules(
+        temperature=temperature if isinstance(temperature, tuple) else (temperature,),
+        filters=filters_of(settings),
+        repetition_penalty=settings.repetition_penalty,
+        repetition_window=settings.repetition_window,
+        ban=((UNKNOWN_ID,), *(ids for ids in ban if UNKNOWN_ID not in ids)),
+        boundaries=boundaries(tokenizer) if settings.sample_mode == "spaces" else None,
+    )
+
+
+def _ids(name: str, text: str, tokenizer: Tokenizer) -> tuple[int, ...]:
+    """The ids of a text of the setting `name`. Raises TextgenError if it has none."""
+    ids = tuple(tokenizer.encode(text).tolist())
+    if not ids:
+        raise TextgenError(f"`{name}` {text!r} has no {tokenizer.unit} that a model could write")
+    return ids
+
+
+def boundaries(tokenizer: Tokenizer) -> frozenset[int]:
+    """Returns the ids after which something new begins, see `Tokenizer.ends_phrase`."""
+    tokens = enumerate(tokenizer.vocabulary)
+    return frozenset(i for i, token in tokens if tokenizer.ends_phrase(token))

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
-from textgen.generation.batch import Stepper
+from textgen.generation.batch import Batch, Stepper
 from textgen.generation.generator import Generator
 from textgen.generation.sampling import NoTokenLeftError
-from textgen.generation.texts import Text, Texts, Token
+from textgen.generation.texts import Text, Token
 from textgen.settings.server import ServerSettings
 
 TURN = 0.02
@@ -91,7 +91,7 @@ class Job:
     @property
     def made(self) -> int:
         """Tokens so far."""
-        return len(self.text.writer.ids)
+        return len(self.text.ids)
 
     def read(self) -> Stepper | None:
         """Read some more of the prompt; the stream that goes on from it when all is read."""
@@ -141,7 +141,7 @@ class Scheduler:
         self._queue: deque[Job] = deque()
         self._reading: deque[Job] = deque()
         self._writing: dict[Text, Job] = {}
-        self._batches: dict[Generator, Texts] = {}
+        self._batches: dict[Generator, Batch] = {}
         self._steps = 1
         self._closes: float | None = None
         self._thread = threading.Thread(target=self._run, name="textgen-scheduler", daemon=True)
@@ -245,7 +245,7 @@ class Scheduler:
                     place.remove(job)
         if self._writing.pop(job.text, None):
             self._batches[job.generator].remove([job.text])
-            job.keep(job.text.writer.flush(), [])
+            job.keep(job.text.end(), [])
         self._send(job, time.monotonic(), reason)
 
     def _admit(self) -> None:
@@ -266,24 +266,24 @@ class Scheduler:
                 self._join(job, stepper)
 
     def _join(self, job: Job, stepper: Stepper) -> None:
-        if job.text.writer.finished:
+        if job.text.finished:
             self._send(job, time.monotonic(), "length")
             return
         self._writing[job.text] = job
-        batch = self._batches.setdefault(job.generator, Texts(job.generator.network))
+        batch = self._batches.setdefault(job.generator, Batch(job.generator.network))
         batch.add([job.text], stepper)
 
     def _write(self) -> None:
         """A turn of every batch."""
         for generator, batch in list(self._batches.items()):
-            if batch.open:
+            if batch.texts:
                 self._advance(batch)
             else:
                 del self._batches[generator]
 
-    def _advance(self, batch: Texts) -> None:
+    def _advance(self, batch: Batch) -> None:
         begun = time.monotonic()
-        jobs = [self._writing[text] for text in batch.open]
+        jobs = [self._writing[text] for text in batch.texts]
         before = [job.made for job in jobs]
         try:
             pieces = batch.advance(self._steps_of(jobs))
@@ -310,7 +310,7 @@ class Scheduler:
         return min(self._steps, max(job.text.settings.length - job.made for job in jobs))
 
     def _hand_over(self, job: Job, now: float) -> None:
-        if not job.text.writer.finished:
+        if not job.text.finished:
             self._send(job, now)
             return
         del self._writing[job.text]

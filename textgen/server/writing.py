@@ -117,7 +117,8 @@ def text_of(request: Generate, random_seed: int, generator: Generator) -> Text:
             if first == (UNKNOWN_ID,):
                 raise TextgenError(f"`first` is no {tokenizer.unit} that the model knows")
         settings = request.sampling(random_seed)
-        return Text(request.prompt, settings, tokenizer, request.alternatives, first)
+        alternatives = request.alternatives or 0
+        return Text(request.prompt, settings, tokenizer, alternatives=alternatives, first=first)
     except TextgenError as error:
         raise RefusedError(422, str(error).replace("--", "")) from None  # names of flags
 

@@ -1,4 +1,4 @@
-"""Work side by side on all cores: one thread for each, and the matrix library on one thread.
+"""Work spread over all cores: a thread for each, and a matrix library that works on one.
 
 NumPy lets go of Python's lock inside its operations, so threads with a batch each use the cores
 better than a matrix library that splits every small product: OpenBLAS, on a machine that is busy
@@ -28,7 +28,7 @@ _limits: threadpool_limits | None = None
 
 @contextmanager
 def single_threaded_blas() -> Iterator[None]:
-    """The matrix library works on one thread; the setting is the whole process's.
+    """Lets the matrix library work on one thread; the setting is the whole process's.
 
     Blocks may overlap in any order, in any threads: the last one to end restores the setting.
     """
@@ -46,17 +46,20 @@ def single_threaded_blas() -> Iterator[None]:
                 _limits.restore_original_limits()
 
 
-def side_by_side(
+def map_in_threads(
     work: Callable[[Sequence[Part], threading.Event], list[Result]],
     parts: Sequence[Part],
     smallest_share: int,
 ) -> list[Result]:
-    """The results of `work` on all parts, in order; shares of them go to different threads.
+    """Returns the results of `work` on all `parts`, in order; each thread works on a share of them.
 
     Args:
-        work: given some parts, and an event that tells it to give up.
-        parts: what there is to do.
-        smallest_share: parts for which a thread is worth its cost.
+        work: given some parts, and an event that tells it to give up, returns a result for each.
+        parts: the work to do.
+        smallest_share: the number of parts for which a thread is worth its cost.
+
+    Raises:
+        Exception: the first one that `work` raised; the other threads are told to give up.
     """
     shares = max(1, min(cores(), len(parts) // smallest_share))
     given_up = threading.Event()
@@ -72,7 +75,7 @@ def side_by_side(
 
 
 def end_with_parent() -> None:
-    """Have SIGTERM sent to this process when the one that began it has ended, however it did."""
+    """Sends SIGTERM to this process when the one that began it has ended, however it did."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
@@ -84,5 +87,5 @@ def _end_after(parent: int) -> None:
 
 
 def cores() -> int:
-    """The processor's cores that this process may use."""
+    """The number of the processor's cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
