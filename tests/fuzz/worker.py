@@ -88,7 +88,7 @@ def opened(folder: Path, use: Callable[[Path], object]) -> str:
 def main() -> None:
     folder, original = Path(sys.argv[1]), Path(sys.argv[2])
     pair: Pair = {name: (original / name).read_bytes() for name in ("model.pkl", "model.h5")}
-    use = convert.read if checkpoint.is_ancestors(pair["model.pkl"]) else sample
+    use = convert.read if checkpoint.is_keras_text_generation(pair["model.pkl"]) else sample
     treebank.tokenize("a")  # imports what a model of words needs before anyone watches
     use(original)
     warnings.simplefilter("ignore", RuntimeWarning)  # of huge weights; to show one reads source

@@ -1,6 +1,8 @@
 """The training state on disk: what is read back was written, if not last then before."""
 
+import resource
 import shutil
+import signal
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,20 +10,30 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tests.conftest import TINY_MODEL
-from textgen.model.backend import keras
+from tests.conftest import ROOT, TINY_MODEL, run_python
+from textgen.model.backend import tf
+from textgen.model.checkpoint import Setup
 from textgen.model.keras_model import build_model
 from textgen.settings.definitions import TrainingSettings
 from textgen.support.errors import TextgenError
 from textgen.training import snapshots
-from textgen.training.snapshots import Progress, Saver, Snapshots, stored_progress
+from textgen.training.snapshots import (
+    Progress,
+    Saver,
+    Snapshots,
+    stored_progress,
+    variables_of,
+)
 from textgen.training.stepping import stepped
 
+FORMAT_3 = ROOT / "tests" / "data" / "snapshot-3"
+"""A text, and the state of its training as textgen kept it with TensorFlow."""
 
-def model(random_seed: int = 0) -> keras.Model:
+
+def variables(random_seed: int = 0) -> dict[str, tf.Variable]:
     made = stepped(build_model(replace(TINY_MODEL, dropout=0.5), 5, 2, random_seed))
     made.prepare(TrainingSettings())
-    return made
+    return variables_of(made)
 
 
 def progress(step: int) -> Progress:
@@ -29,13 +41,13 @@ def progress(step: int) -> Progress:
 
 
 def values(snapshots_: Snapshots) -> dict[str, np.ndarray]:
-    return {name: variable.numpy() for name, variable in snapshots_._checkpoint.variables.items()}
+    return {name: variable.numpy() for name, variable in snapshots_.variables.items()}
 
 
 def two_snapshots(folder: Path) -> dict[str, np.ndarray]:
     """Two snapshots, at the steps 1 and 2, of the same values; returns these."""
-    writer = Snapshots(folder, model())
-    for position, variable in enumerate(writer._checkpoint.variables.values()):
+    writer = Snapshots(folder, variables())
+    for position, variable in enumerate(writer.variables.values()):
         variable.assign_add(np.full(variable.shape, position + 1, variable.dtype.as_numpy_dtype))
     writer.begin()
     writer.save(progress(1))
@@ -45,7 +57,7 @@ def two_snapshots(folder: Path) -> dict[str, np.ndarray]:
 
 def test_every_variable_that_training_changes_comes_back(tmp_path: Path) -> None:
     written = two_snapshots(tmp_path)
-    reader = Snapshots(tmp_path, model(1))
+    reader = Snapshots(tmp_path, variables(1))
     assert reader.restore() == progress(2)
     read = values(reader)
     assert read.keys() == written.keys() >= {
@@ -55,43 +67,59 @@ def test_every_variable_that_training_changes_comes_back(tmp_path: Path) -> None
         np.testing.assert_array_equal(read[name], value, err_msg=name)
 
 
+def files(data_dir: Path) -> list[str]:
+    return sorted(path.name for path in (data_dir / ".textgen" / "checkpoints").iterdir())
+
+
 def test_the_newest_two_are_kept(tmp_path: Path) -> None:
     two_snapshots(tmp_path)
-    writer = Snapshots(tmp_path, model())
+    writer = Snapshots(tmp_path, variables())
     writer.restore()
     writer.save(progress(3))
-    names = sorted(path.name for path in (tmp_path / ".textgen" / "checkpoints").glob("*.index"))
-    assert names == ["state-2.index", "state-3.index"]
+    assert files(tmp_path) == ["state-2.npz", "state-3.npz"]
 
 
-@pytest.mark.parametrize("damaged", ["state-2.index", "state-2.data-00000-of-00001"])
-@pytest.mark.parametrize("length", [0, 100])
+@pytest.mark.parametrize("length", [0, 100, -1])
 def test_a_snapshot_cut_short_is_passed_over_and_removed(
-    tmp_path: Path, damaged: str, length: int
+    tmp_path: Path, length: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     two_snapshots(tmp_path)
     folder = tmp_path / ".textgen" / "checkpoints"
-    (folder / damaged).write_bytes((folder / damaged).read_bytes()[:length])
+    newest = folder / "state-2.npz"
+    newest.write_bytes(newest.read_bytes()[:length])
     (folder / "state-3_temp").mkdir()
-    reader = Snapshots(tmp_path, model(1))
-    assert reader.restore() == progress(1)
-    assert {path.stem for path in folder.iterdir()} == {"state-1", "checkpoint"}
+    (folder / ".state-3.01234567.tmp.npz").touch()
+    assert Snapshots(tmp_path, variables(1)).restore() == progress(1)
+    assert f"{newest} is damaged; going on from the one before" in capsys.readouterr().err
+    assert files(tmp_path) == ["state-1.npz"]
     assert stored_progress(tmp_path) == progress(1)
 
 
-def test_the_list_of_snapshots_may_be_lost(tmp_path: Path) -> None:
-    two_snapshots(tmp_path)
-    (tmp_path / ".textgen" / "checkpoints" / "checkpoint").unlink()
-    assert Snapshots(tmp_path, model(1)).restore() == progress(2)
+def test_a_changed_snapshot_is_passed_over(tmp_path: Path) -> None:
+    """Wherever a bit is another, nothing of it is taken."""
+    before = two_snapshots(tmp_path)
+    newest = tmp_path / ".textgen" / "checkpoints" / "state-2.npz"
+    data, rng = newest.read_bytes(), np.random.default_rng(0)
+    reader = Snapshots(tmp_path, variables(1))
+    for place in rng.integers(0, len(data), 200):
+        changed = bytearray(data)
+        changed[place] ^= 1 << int(rng.integers(8))
+        newest.write_bytes(changed)
+        if (found := stored_progress(tmp_path)) == progress(1):
+            continue  # noticed
+        assert found == progress(2)  # a bit that says nothing, such as a date
+        assert reader.restore() == progress(2)
+        for name, value in values(reader).items():
+            np.testing.assert_array_equal(value, before[name], err_msg=name)
 
 
 def test_no_whole_snapshot_is_said_so(tmp_path: Path) -> None:
     two_snapshots(tmp_path)
-    for path in (tmp_path / ".textgen" / "checkpoints").glob("*.data*"):
+    for path in (tmp_path / ".textgen" / "checkpoints").iterdir():
         path.write_bytes(b"")
     assert stored_progress(tmp_path) is None
     with pytest.raises(TextgenError, match=r"no snapshot in .* is whole"):
-        Snapshots(tmp_path, model()).restore()
+        Snapshots(tmp_path, variables()).restore()
 
 
 def test_a_snapshot_of_another_version_is_refused(
@@ -109,7 +137,7 @@ def test_a_folder_without_snapshots(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_takes_no_snapshot_is_named(tmp_path: Path) -> None:
-    writer = Snapshots(tmp_path, model())
+    writer = Snapshots(tmp_path, variables())
     writer.begin()
     shutil.rmtree(writer.folder)
     writer.folder.write_text("a file in the way")
@@ -124,3 +152,59 @@ def test_snapshots_are_due_by_steps_and_by_time() -> None:
         clock.step, clock.seconds = moment
         saver.on_train_batch_begin(0)
     assert saved == [(10, 1.0), (19, 51.0), (29, 100.5)]
+
+
+def test_a_run_that_textgen_before_npz_began_goes_on(tmp_path: Path) -> None:
+    """It was interrupted at step 14, in the middle of an epoch; the values are TensorFlow's."""
+    shutil.copy(FORMAT_3 / "input.txt", tmp_path)
+    shutil.copytree(FORMAT_3 / "checkpoints", tmp_path / ".textgen" / "checkpoints")
+    stored = stored_progress(tmp_path)
+    assert stored is not None
+    assert stored.clock["step"] == 14
+    result = run_python("train.py", "--data-dir", tmp_path, "--resume")
+    assert result.returncode == 0, result.stderr
+    assert "going on from epoch 1, step 14" in result.stderr
+    assert files(tmp_path) == ["state-13.npz", "state-14.npz"]
+    assert stored_progress(tmp_path).complete
+
+
+def test_the_values_of_a_former_snapshot_come_back(tmp_path: Path) -> None:
+    shutil.copytree(FORMAT_3 / "checkpoints", tmp_path / ".textgen" / "checkpoints")
+    setup = Setup.from_dict(stored_progress(tmp_path).run)
+    size, training = len(setup.tokenizer.vocabulary), setup.training
+    made = stepped(build_model(setup.model, size, training.batch_size, 5))
+    made.prepare(training)
+    reader = Snapshots(tmp_path, variables_of(made))
+    assert reader.restore().clock["step"] == 14
+    stored = tf.train.load_checkpoint(str(FORMAT_3 / "checkpoints" / "state-3"))
+    for name, value in values(reader).items():
+        key = f"variables/{name.replace('/', '.S')}/.ATTRIBUTES/VARIABLE_VALUE"
+        np.testing.assert_array_equal(value, stored.get_tensor(key), err_msg=name)
+    state = values(reader)["lstm_1/state/0"]
+    assert state.any(), "or it shows nothing"
+    reader.save(progress(15))
+    assert files(tmp_path) == ["state-3.data-00000-of-00001", "state-3.index", "state-4.npz"]
+    before = values(reader)
+    for variable in reader.variables.values():
+        variable.assign(tf.zeros_like(variable))
+    assert reader.restore() == progress(15)
+    for name, value in values(reader).items():
+        np.testing.assert_array_equal(value, before[name], err_msg=name)
+
+
+def test_a_full_disk_leaves_the_snapshots_before(tmp_path: Path) -> None:
+    """The system refuses a file's bytes beyond some size, as a full disk does."""
+    writer = Snapshots(tmp_path, variables())
+    writer.begin()
+    writer.save(progress(1))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    try:
+        with pytest.raises(TextgenError, match=r"cannot write the training state"):
+            writer.save(progress(2))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert files(tmp_path) == ["state-1.npz"]
+    assert stored_progress(tmp_path) == progress(1)

@@ -99,7 +99,7 @@ def _read_objects(path: Path) -> tuple[dict[str, Any], Any]:
     if not path.is_file():
         raise TextgenError(f"{path} is missing: give a folder with model.h5 and model.pkl")
     data = checkpoint.read_bytes(path)
-    if not checkpoint.is_ancestors(data):
+    if not checkpoint.is_keras_text_generation(data):
         raise TextgenError(
             f"{path} is not a MetaModel of keras-text-generation: there is nothing to convert."
             " Models of textgen are read as they are"

@@ -1,14 +1,13 @@
 """`model.h5` + `model.pkl`: safe, atomic, versioned reading and writing.
 
 `model.h5` is Keras' own file of a model of stock layers, so plain Keras opens it. `model.pkl` is a
-pickle of built-in values alone. Reading executes nothing: `safe_pickle` knows no names, every field
+pickle of built-in values alone. Reading executes nothing: `safe_pickle` takes no names, every field
 is checked before it is used, and `weights_file` takes only the arrays that the fields call for.
 
 Both files carry the same `model_id`. While a pair is replaced there is a moment with the new
 `model.pkl` beside the old `model.h5`; for that moment it describes both models.
 """
 
-import pickle
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -137,13 +136,13 @@ def save(directory: Path, metadata: Metadata, write_model: Callable[[Path], obje
             with h5py.File(path, "a") as file:
                 file.attrs["model_id"] = new["model_id"]
             both = new | {"replaces": _current(directory)}
-            write_atomic(directory / "model.pkl", pickle.dumps(both, protocol=4))
+            write_atomic(directory / "model.pkl", safe_pickle.dumps(both))
     except (OSError, RuntimeError) as error:  # h5py raises either on a full disk
         raise TextgenError(
             f"cannot write the model to {directory} ({error}); the one before is intact. Free some"
             " space"
         ) from error
-    write_atomic(directory / "model.pkl", pickle.dumps(new, protocol=4))
+    write_atomic(directory / "model.pkl", safe_pickle.dumps(new))
     write_atomic(directory / "model.yaml", _readable(new).encode())
 
 
@@ -185,7 +184,7 @@ def _unpickle(path: Path) -> dict[str, Any]:
     try:
         values = safe_pickle.loads(data)
     except safe_pickle.PickleError as error:
-        if is_ancestors(data):
+        if is_keras_text_generation(data):
             raise TextgenError(
                 f"{path} is of keras-text-generation. Convert the model, which runs nothing in it:"
                 f" {console.command_line('convert', path.parent)}"
@@ -205,8 +204,8 @@ def _unpickle(path: Path) -> dict[str, Any]:
     return values  # type: ignore[no-any-return]
 
 
-def is_ancestors(data: bytes) -> bool:
-    """Whether `data` is a pickle of a `MetaModel`, whose name is the first thing in it."""
+def is_keras_text_generation(data: bytes) -> bool:
+    """Returns whether `data` is that project's pickle, which begins with the name `MetaModel`."""
     return b"MetaModel" in data[:200]
 
 

@@ -1,53 +1,79 @@
-"""Reads a pickle of plain values, and runs nothing that is in it.
+"""Reads the pickles of strangers, and runs nothing that is in them.
 
-A pickle is a program for a small stack machine. This is such a machine that knows only the
-instructions for dict, list, str, int, float, bool and None: those that `pickle.dumps` writes for
-them with protocol 2 or newer. `Lib/pickletools.py` of CPython describes each one.
+A pickle is a program for a small stack machine. Before Python's own unpickler may run one, a pass
+over its instructions allows only those that plain values are made of (`Lib/pickletools.py` of
+CPython describes each), in limited number. Classes are not imported: a `Record` stands in.
 
-Python's own unpickler is not safe here, even when every global is refused: a memo index of 2**32
-makes it allocate gigabytes, and a nest of tuples as a dict's key takes 2**60 steps to hash. In
-this machine only strings can be used twice, so a result is a tree, and no larger than its file.
-`objects` gives up that much: what it returns may refer to itself, so look at known places only.
+What the pass prevents beside that: a memo index of 2**32, for which the unpickler allocates
+gigabytes; integers of thousands of digits, of which many have the same hash; a nest of tuples that
+refers to itself, which as a dict's key takes 2**60 steps to hash. In plain values only texts can be
+referred to, so that the result is a tree, no larger than its file.
 """
 
-import struct
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+import io
+import pickle
+import pickletools
+import re
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, TypeAlias
 
 MAX_BYTES = 32 * 2**20
 """Size of a pickle. With a vocabulary of 50,000 words it has 0.7 million bytes."""
 MAX_STEPS = 2_000_000
-"""Instructions. A token takes two to five of them, and at most 90 bytes beside its text."""
+"""Instructions. A token takes one to five of them, and at most 90 bytes beside its text."""
 MAX_CONTAINERS = 100
-"""Dicts, lists and records together, and so also the depth. A model's metadata has up to 17."""
+"""Dicts, lists and objects together, and so also the depth. A model's metadata has up to 17."""
+MAX_OBJECTS = 1000
+"""The same where tuples and all classes are allowed. gensim's files have some 90."""
 MAX_INT_BYTES = 8
+TWO_LINES = re.compile(rb"[^\n]*\n[^\n]*\n")
+"""The module and the name of a class in old protocols."""
+
+Instructions: TypeAlias = Mapping[int, tuple[int | None, str]]
+"""By code: the bytes of the argument (-N: its length stands before it, in N bytes; None: it is two
+lines), and what the instruction does."""
 
 
 class PickleError(ValueError):
     """The pickle is broken, too large, or has something in it that is not plain."""
 
 
-class ClassName(NamedTuple):
-    """The name of a class that a pickle asks for; nothing can be done with it."""
-
-    name: str
-
-
-@dataclass
 class Record:
-    """What a pickle says of an object: the name of its class, and its attributes."""
+    """An object as a pickle describes it, without its class.
 
-    class_name: str
-    attributes: dict[str, Any] = field(default_factory=dict)
-    arguments: Any = ()
-    """What the object would be made with."""
-    state: Any = None
-    """What it would be set to, where that is no dict of attributes."""
+    Args:
+        arguments: what the class or function would be called with.
+    """
+
+    def __new__(cls, *arguments: Any) -> "Record":  # without `__init__`, as unpicklers do
+        record = super().__new__(cls)
+        record.arguments, record.state = arguments, None
+        return record
+
+    arguments: tuple[Any, ...]
+    state: Any
+    """What the object would be set to."""
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """The state where it is a dict, else an empty one."""
+        return self.state if isinstance(self.state, dict) else {}
+
+
+def dumps(value: Any) -> bytes:
+    """Returns a pickle of plain values without a memo, so that nothing in it is referred to."""
+    file = io.BytesIO()
+    pickler = pickle.Pickler(file, protocol=4)
+    pickler.fast = True
+    pickler.dump(value)
+    return file.getvalue()
 
 
 def loads(data: bytes, classes: Collection[str] = ()) -> Any:
-    """The value that the pickle `data` describes.
+    """Returns the value that the pickle `data` describes.
 
     Args:
         data: the bytes of the pickle.
@@ -58,289 +84,128 @@ def loads(data: bytes, classes: Collection[str] = ()) -> Any:
     """
     if len(data) > MAX_BYTES:
         raise PickleError(f"it has more than {MAX_BYTES:,} bytes")
-    try:
-        return _Machine(data, frozenset(classes)).run()
-    except (IndexError, KeyError, UnicodeDecodeError) as error:  # empty stack, memo, end of data
-        raise PickleError("it is broken") from error
+    _check(data, _PLAIN, MAX_STEPS, MAX_CONTAINERS)
+    return _Unpickler(data, classes).value()
 
 
 def objects(data: bytes) -> Any:
-    """The value that the pickle `data` describes, in which every object becomes a `Record`.
+    """Returns the value that the pickle `data` describes, in which every object is a `Record`.
 
-    Whatever class or function is asked for is noted by name, and neither imported nor called.
-    Sets become tuples. Takes memory in proportion to `data`, which may be of any size.
+    No class or function is imported or called. An object may be in many places, and in itself, so
+    look at known places only. Takes memory in proportion to `data`, which may be of any size.
 
     Raises:
-        PickleError: if `data` is not a whole pickle.
+        PickleError: if `data` is not a whole pickle of such values.
     """
-    try:
-        return _ObjectMachine(data).run()
-    except (IndexError, KeyError, UnicodeDecodeError) as error:
-        raise PickleError("it is broken") from error
+    _check(data, _OBJECTS, len(data) + 1, MAX_OBJECTS)  # an instruction is a byte or more
+    return _Unpickler(data, None).value()
 
 
-class _Machine:
-    """The state of the stack machine while it reads `data`."""
+class _Unpickler(pickle.Unpickler):
+    """Python's unpickler with `Record` in the place of `classes`; None allows all names."""
 
-    def __init__(self, data: bytes, classes: frozenset[str]) -> None:
-        self.data = data
+    def __init__(self, data: bytes, classes: Collection[str] | None) -> None:
+        super().__init__(io.BytesIO(data))
         self.classes = classes
-        self.instructions = _INSTRUCTIONS
-        self.max_steps, self.max_containers = MAX_STEPS, MAX_CONTAINERS
-        self.position = 0
-        self.stack: list[Any] = []
-        self.marks: list[int] = []
-        self.memo: dict[int, Any] = {}
-        self.containers = 0
 
-    def run(self) -> Any:
-        for _ in range(self.max_steps):
-            code = self.data[self.position]
-            self.position += 1
-            if code == _STOP:
-                return self.result()
-            instruction = self.instructions.get(code)
-            if instruction is None:
-                raise PickleError(f"its instruction {chr(code)!r} is not for plain values")
-            instruction(self)
-        raise PickleError(f"it has more than {self.max_steps:,} instructions")
+    def find_class(self, module: str, name: str) -> type[Record]:
+        if self.classes is not None and name not in self.classes:
+            raise PickleError("it asks for " + repr(f"{module}.{name}"[:100]))
+        return Record
 
-    def takes(self, class_name: str) -> bool:
-        """Whether the pickle may ask for a class of this name."""
-        return class_name in self.classes
+    def value(self) -> Any:
+        try:
+            return self.load()
+        except PickleError:
+            raise
+        except Exception as error:  # of many types, where an instruction lacks its values
+            raise PickleError("it is broken") from error
 
-    def result(self) -> Any:
-        if len(self.stack) != 1 or self.marks or self.position != len(self.data):
-            raise PickleError("it is broken")
-        return self.stack[0]
 
-    def take(self, length: int) -> bytes:
-        """The next `length` bytes of the data."""
-        start = self.position
-        self.position = end = start + length
-        if end > len(self.data):
+def _check(data: bytes, instructions: Instructions, max_steps: int, max_containers: int) -> None:
+    """Raises PickleError unless `data` is a row of `instructions` within the limits."""
+    memo: dict[int, bool] = {}  # index -> whether that value may be referred to
+    containers, referable = 0, False
+    for role, argument in _steps(data, instructions, max_steps):
+        if role == "text":
+            referable = True
+        elif role == "put":
+            index = int.from_bytes(argument, "little") if argument else len(memo)
+            if index > len(memo) + 1:  # Python 2 counted from 1
+                raise PickleError("it is broken")
+            memo[index], referable = referable, False
+        elif role == "get" and not memo.get(int.from_bytes(argument, "little")):
+            raise PickleError("it refers to something that is not a text")
+        elif role == "integer" and len(argument) > 1 + MAX_INT_BYTES:
+            raise PickleError(f"it has an integer of more than {MAX_INT_BYTES} bytes")
+        elif role != "frame":  # which may stand between a value and "put"
+            containers += role in ("container", "object")
+            referable = role == "object"
+            if containers > max_containers:
+                raise PickleError(f"it has more than {max_containers} lists and dicts")
+
+
+def _steps(data: bytes, instructions: Instructions, max_steps: int) -> Iterator[tuple[str, bytes]]:
+    """Yields what each instruction does and its argument, with the length that precedes it."""
+    position = 0
+    for _ in range(max_steps):
+        if position >= len(data):
             raise PickleError("it ends too early")
-        return self.data[start:end]
-
-    def number(self, size: int) -> int:
-        """The next `size` bytes as a number of 0 or more."""
-        return int.from_bytes(self.take(size), "little")
-
-    def line(self) -> str:
-        """The text up to the next newline."""
-        end = self.data.find(b"\n", self.position)
-        if end < 0:
-            raise PickleError("it ends too early")
-        return self.take(end + 1 - self.position)[:-1].decode()
-
-    def push_container(self, value: Any) -> None:
-        self.containers += 1
-        if self.containers > self.max_containers:
-            raise PickleError(f"it has more than {self.max_containers} lists and dicts")
-        self.stack.append(value)
-
-    def pop_to_mark(self) -> list[Any]:
-        mark = self.marks.pop()
-        values = self.stack[mark:]
-        del self.stack[mark:]
-        return values
-
-    def top(self, kind: type) -> Any:
-        """The value on top of the stack, which must be a `kind`."""
-        if not isinstance(self.stack[-1], kind):
-            raise PickleError("it is broken")
-        return self.stack[-1]
+        code = data[position]
+        if code not in instructions:
+            raise PickleError(f"its instruction {chr(code)!r} is not for plain values")
+        size, role = instructions[code]
+        start = position + 1
+        if size is None:
+            lines = TWO_LINES.match(data, start)
+            position = lines.end() if lines else len(data)
+        elif size < 0:
+            position = start - size + int.from_bytes(data[start : start - size], "little")
+        else:
+            position = start + size
+        yield role, data[start:position]
+        if role == "end":
+            if position < len(data):
+                raise PickleError("it goes on after its end")
+            return
+    raise PickleError(f"it has more than {max_steps:,} instructions")
 
 
-class _ObjectMachine(_Machine):
-    """A machine that also knows the instructions for objects, bytes, tuples and sets."""
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__(data, frozenset())
-        self.max_steps = self.max_containers = len(data)  # an instruction is a byte or more
-        self.instructions = _INSTRUCTIONS | _OBJECT_INSTRUCTIONS
-
-    def takes(self, class_name: str) -> bool:
-        return True
-
-
-def _text(machine: _Machine) -> None:
-    machine.stack.append(str(machine.take(machine.number(4)), "utf-8", "surrogatepass"))
-
-
-def _short_text(machine: _Machine) -> None:
-    length = machine.take(1)[0]
-    machine.stack.append(str(machine.take(length), "utf-8", "surrogatepass"))
+def _instructions(roles: Mapping[str, str]) -> Instructions:
+    """Returns the instructions whose names are in `roles`, by what they do."""
+    opcodes = {opcode.name: opcode for opcode in pickletools.opcodes}
+    lengths = {
+        pickletools.TAKEN_FROM_ARGUMENT1: -1, pickletools.TAKEN_FROM_ARGUMENT4U: -4,
+        pickletools.TAKEN_FROM_ARGUMENT8U: -8, pickletools.UP_TO_NEWLINE: None,
+    }  # fmt: skip
+    found: dict[int, tuple[int | None, str]] = {}
+    for role, names in roles.items():
+        for name in names.split():
+            argument = opcodes[name].arg
+            size = argument.n if argument else 0
+            found[ord(opcodes[name].code)] = (lengths.get(size, size), role)
+    return found
 
 
-def _int(machine: _Machine, size: int, *, signed: bool = False) -> None:
-    machine.stack.append(int.from_bytes(machine.take(size), "little", signed=signed))
-
-
-def _long(machine: _Machine) -> None:
-    size = machine.number(1)
-    if size > MAX_INT_BYTES:
-        raise PickleError(f"it has an integer of more than {MAX_INT_BYTES} bytes")
-    _int(machine, size, signed=True)
-
-
-def _float(machine: _Machine) -> None:
-    machine.stack.append(struct.unpack(">d", machine.take(8))[0])
-
-
-def _append(machine: _Machine) -> None:
-    value = machine.stack.pop()
-    machine.top(list).append(value)
-
-
-def _appends(machine: _Machine) -> None:
-    values = machine.pop_to_mark()
-    machine.top(list).extend(values)
-
-
-def _set_item(machine: _Machine) -> None:
-    value, key = machine.stack.pop(), machine.stack.pop()
-    _fill(machine.top(dict), [key], [value])
-
-
-def _set_items(machine: _Machine) -> None:
-    values = machine.pop_to_mark()
-    _fill(machine.top(dict), values[::2], values[1::2])
-
-
-def _fill(mapping: dict[Any, Any], keys: list[Any], values: list[Any]) -> None:
-    if len(keys) != len(values) or any(type(key) not in (str, int) for key in keys):
-        raise PickleError("it has a dict whose keys are not text or numbers")
-    mapping.update(zip(keys, values, strict=True))
-
-
-def _remember(machine: _Machine) -> None:
-    machine.memo[len(machine.memo)] = machine.stack[-1]
-
-
-def _remember_as(machine: _Machine, size: int) -> None:
-    machine.memo[machine.number(size)] = machine.stack[-1]
-
-
-def _recall(machine: _Machine, size: int) -> None:
-    value = machine.memo[machine.number(size)]
-    if not isinstance(value, str | ClassName):
-        raise PickleError("it uses a list or dict twice")
-    machine.stack.append(value)
-
-
-def _class_name(machine: _Machine, module: str, name: str) -> None:
-    if not machine.takes(name):
-        raise PickleError("it asks for " + repr(f"{module}.{name}"[:100]))
-    machine.stack.append(ClassName(name))
-
-
-def _class_name_of_stack(machine: _Machine) -> None:
-    name, module = machine.stack.pop(), machine.stack.pop()
-    if not isinstance(name, str) or not isinstance(module, str):
-        raise PickleError("it is broken")
-    _class_name(machine, module, name)
-
-
-def _record(machine: _Machine) -> None:
-    arguments = machine.stack.pop()
-    if arguments != ():
-        raise PickleError("it makes an object with arguments")
-    name = machine.top(ClassName).name
-    machine.stack.pop()
-    machine.push_container(Record(name))
-
-
-def _attributes(machine: _Machine) -> None:
-    values = machine.top(dict)
-    machine.stack.pop()
-    machine.top(Record).attributes.update(values)
-
-
-_STOP = ord(".")
-_INSTRUCTIONS: dict[int, Callable[[_Machine], object]] = {
-    # values
-    ord("N"): lambda machine: machine.stack.append(None),
-    0x88: lambda machine: machine.stack.append(True),
-    0x89: lambda machine: machine.stack.append(False),
-    ord("J"): lambda machine: _int(machine, 4, signed=True),
-    ord("K"): lambda machine: _int(machine, 1),
-    ord("M"): lambda machine: _int(machine, 2),
-    0x8A: _long,
-    ord("G"): _float,
-    0x8C: _short_text,
-    ord("X"): _text,
-    # containers
-    ord("("): lambda machine: machine.marks.append(len(machine.stack)),
-    ord("]"): lambda machine: machine.push_container([]),
-    ord("}"): lambda machine: machine.push_container({}),
-    ord("a"): _append,
-    ord("e"): _appends,
-    ord("s"): _set_item,
-    ord("u"): _set_items,
-    # the memo
-    0x94: _remember,
-    ord("q"): lambda machine: _remember_as(machine, 1),
-    ord("r"): lambda machine: _remember_as(machine, 4),
-    ord("h"): lambda machine: _recall(machine, 1),
-    ord("j"): lambda machine: _recall(machine, 4),
-    # objects
-    ord("c"): lambda machine: _class_name(machine, machine.line(), machine.line()),
-    0x93: _class_name_of_stack,
-    ord(")"): lambda machine: machine.stack.append(()),
-    0x81: _record,
-    ord("b"): _attributes,
-    # the protocol's number, and how many bytes to read at a time
-    0x80: lambda machine: machine.take(1),
-    0x95: lambda machine: machine.take(8),
+_ROLES = {
+    "value": "NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 BINFLOAT EMPTY_TUPLE",
+    "integer": "LONG1",
+    "text": "SHORT_BINUNICODE BINUNICODE GLOBAL STACK_GLOBAL",
+    "container": "EMPTY_LIST EMPTY_DICT NEWOBJ",
+    "fill": "MARK APPEND APPENDS SETITEM SETITEMS BUILD",
+    "put": "MEMOIZE BINPUT LONG_BINPUT",
+    "get": "BINGET LONG_BINGET",
+    "frame": "PROTO FRAME",
+    "end": "STOP",
 }
-"""By code; the letters and numbers are those of `pickletools.opcodes`."""
-
-
-def _bytes(machine: _Machine, size: int) -> None:
-    machine.stack.append(machine.take(machine.number(size)))
-
-
-def _tuple(machine: _Machine, length: int) -> None:
-    values = [machine.stack.pop() for _ in range(length)]
-    machine.stack.append(tuple(reversed(values)))
-
-
-def _recall_anything(machine: _Machine, size: int) -> None:
-    machine.stack.append(machine.memo[machine.number(size)])
-
-
-def _object(machine: _Machine) -> None:
-    """What a class or a function would return for arguments."""
-    arguments, name = machine.stack.pop(), machine.top(ClassName).name
-    machine.stack[-1] = Record(name, arguments=arguments)
-
-
-def _set_up(machine: _Machine) -> None:
-    state, record = machine.stack.pop(), machine.top(Record)
-    if isinstance(state, dict):
-        record.attributes.update(state)
-    else:
-        record.state = state
-
-
-_OBJECT_INSTRUCTIONS: dict[int, Callable[[_Machine], object]] = {
-    # values
-    ord("C"): lambda machine: _bytes(machine, 1),
-    ord("B"): lambda machine: _bytes(machine, 4),
-    0x8E: lambda machine: _bytes(machine, 8),
-    # containers
-    ord("t"): lambda machine: machine.stack.append(tuple(machine.pop_to_mark())),
-    0x85: lambda machine: _tuple(machine, 1),
-    0x86: lambda machine: _tuple(machine, 2),
-    0x87: lambda machine: _tuple(machine, 3),
-    0x91: lambda machine: machine.stack.append(tuple(machine.pop_to_mark())),
-    # the memo
-    ord("h"): lambda machine: _recall_anything(machine, 1),
-    ord("j"): lambda machine: _recall_anything(machine, 4),
-    # objects
-    ord("R"): _object,
-    0x81: _object,
-    ord("b"): _set_up,
+_PLAIN = _instructions(_ROLES)
+_OBJECTS = {
+    **_PLAIN,
+    **_instructions(
+        {
+            "text": "SHORT_BINBYTES BINBYTES BINBYTES8",
+            "container": "TUPLE TUPLE1 TUPLE2 TUPLE3 FROZENSET",
+            "object": "NEWOBJ REDUCE",
+        }
+    ),
 }
-"""More of them, and those that stand for others of `_INSTRUCTIONS`."""

@@ -5,10 +5,11 @@ other files, filters that unpack a kilobyte to a terabyte, arrays that are decla
 Only hard links and whole, unfiltered float32 arrays of the expected shapes are taken, and none
 before it is certain that the file is as large as all of them together.
 
-The HDF5 library is written in C and has had errors that a broken file can use. The worst known are
-in what a superblock's extension asks for, such as a saved image of the library's own memory
-(CVE-2025-6269, not mended in 1.14); Keras writes no such extension, and a file with one is refused.
-So is a heap of texts with an entry of no size, on which the library would loop for ever.
+The HDF5 library is written in C and has errors that a broken file can use. Two of them, found by
+fuzzing, are in HDF5 1.14.6 (h5py 3.14) and in 2.0.0 (h5py 3.16) alike, and are kept from it here:
+a superblock's extension may bring an image of the library's own memory, of which one broken file in
+300 ended the process with a segmentation fault (see also CVE-2025-6269); and a heap of texts with
+an entry of no size is read for ever. Keras writes no such extension, so a file with one is refused.
 """
 
 import math
@@ -69,7 +70,7 @@ class WeightsFile:
         self._file.close()
 
     def text(self, name: str) -> str | None:
-        """The text attribute `name` of the file, None if there is none."""
+        """Returns the text attribute `name` of the file, None if there is none."""
         with self._reading():
             if name not in self._file.attrs:
                 return None
@@ -84,7 +85,7 @@ class WeightsFile:
             return text[:MAX_TEXT]
 
     def arrays(self, shapes: Shapes) -> dict[str, Array]:
-        """The arrays at the paths of `shapes`, copied out of the file.
+        """Returns the arrays at the paths of `shapes`, copied out of the file.
 
         Raises:
             TextgenError: if one is not there as a float32 array of its shape, or has a value
@@ -98,13 +99,13 @@ class WeightsFile:
             return {path: self._read(path, dataset) for path, dataset in datasets.items()}
 
     def children(self, path: str) -> list[str]:
-        """The names in the group at `path`, in order; none if it is not a group."""
+        """Returns the names in the group at `path`, in order; none if it is not a group."""
         with self._reading():
             found = self._found(path)
             return sorted(found) if isinstance(found, h5py.Group) else []
 
     def _found(self, path: str) -> Any:
-        """The object at `path`, None unless hard links lead to it."""
+        """Returns the object at `path`, None unless hard links lead to it."""
         found = self._file
         for name in path.split("/"):
             link = found.get(name, getlink=True) if isinstance(found, h5py.Group) else None
@@ -127,7 +128,7 @@ class WeightsFile:
         if not np.isfinite(array).all():
             raise TextgenError(
                 f"{self.path} has weights that are not finite numbers, in {path[:100]!r}: its"
-                " training diverged. Train again with a lower --learning-rate"
+                " training diverged. Train again with a lower `learning_rate`"
             )
         return array
 
@@ -138,7 +139,7 @@ class WeightsFile:
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        """Turn what h5py raises on broken files, which is of many types, into TextgenError."""
+        """Raises TextgenError for what h5py raises on broken files, which is of many types."""
         try:
             yield
         except TextgenError:
@@ -150,7 +151,7 @@ class WeightsFile:
 
 
 def _is_simple(path: Path) -> bool:
-    """Whether the file begins with an HDF5 superblock that nothing extends."""
+    """Returns whether the file begins with an HDF5 superblock that nothing extends."""
     with path.open("rb") as file:
         head = file.read(60)
     place = EXTENSION_PLACES.get(head[8]) if head.startswith(SIGNATURE) and head[9:] else None
@@ -158,7 +159,7 @@ def _is_simple(path: Path) -> bool:
 
 
 def _heaps_end(path: Path) -> bool:
-    """Whether the entries of every global heap in the file lead to the heap's end."""
+    """Returns whether the entries of every global heap in the file lead to its end."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         start = data.find(HEAP)
         while start >= 0:
@@ -186,7 +187,7 @@ def _number(data: mmap.mmap, place: int, size: int) -> int:
 
 
 def _is_plain(dataset: h5py.Dataset, shape: tuple[int, ...]) -> bool:
-    """Whether all of `dataset` is in its file, as it is in memory: no filter, nothing left out."""
+    """Returns whether `dataset` is wholly in its file, and there as it is in memory."""
     plan = dataset.id.get_create_plist()
     return bool(
         dataset.id.shape == shape

@@ -11,7 +11,7 @@ from textgen.model.checkpoint import Metadata
 from textgen.support import console
 from textgen.support.arrays import Array
 from textgen.support.files import explained
-from textgen.training import closing, embeddings, sizing
+from textgen.training import closing, pretrained, sizing
 from textgen.training.history import Row
 from textgen.training.plan import Plan, with_random_seed
 from textgen.training.run import OnEpoch, Run
@@ -68,7 +68,7 @@ def _pretrained(metadata: Metadata) -> dict[str, Array]:
     """The token vectors of `word2vec`, by their path."""
     settings, vocabulary = metadata.training, metadata.tokenizer.vocabulary
     path, size = Path(settings.word2vec or ""), metadata.model.embedding_size
-    rows, found = embeddings.load(path, vocabulary, size, settings.random_seed)
+    rows, found = pretrained.load_vectors(path, vocabulary, size, settings.random_seed)
     console.say(
         f"{path} has vectors for {found:,} of the {len(vocabulary):,} tokens"
         f" ({found / len(vocabulary):.0%}); the others are drawn like them"

@@ -25,7 +25,7 @@ from textgen.support.arrays import Array
 from textgen.support.errors import TextgenError
 from textgen.tokens import tokenizer_class
 from textgen.tokens.corpus import Corpus, VocabularyRule, read_corpus
-from textgen.training import embeddings, events, finetuning, sizing
+from textgen.training import events, pretrained, sizing
 from textgen.training.snapshots import stored_progress
 
 CHANGEABLE = frozenset([
@@ -83,7 +83,7 @@ def _new(request: TrainRequest) -> Plan:
     defaults = tokenizer_class(tokenizer).defaults
     training = request.settings(TrainingSettings, defaults)
     if training.word2vec:
-        embeddings.check(Path(training.word2vec))  # now, not after reading a long text
+        pretrained.check_vectors(Path(training.word2vec))  # now, not after reading a long text
     corpus = read_corpus(request.data_dir, VocabularyRule(tokenizer), training.validation_split)
     if not training.minutes or sizing.SIZES & request.given.keys():
         return Plan(corpus, request.settings(ModelSettings, defaults), training)
@@ -111,7 +111,7 @@ def _from_model(request: TrainRequest) -> Plan:
     corpus = read_corpus(request.data_dir, rule, training.validation_split)
     added = len(corpus.tokenizer.vocabulary) - len(tokenizer.vocabulary)
     rng = np.random.default_rng(training.random_seed)
-    weights = finetuning.with_new_tokens(old_weights, added, model, rng)
+    weights = pretrained.with_new_tokens(old_weights, added, model, rng)
     console.say(f"starting from the model in {folder}; {added:,} new tokens")
     return Plan(corpus, model, training, weights=weights)
 

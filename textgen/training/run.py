@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from textgen.model.backend import keras
 from textgen.model.checkpoint import Metadata, Setup
 from textgen.model.keras_model import build_model, get_weights, is_finite, set_weights
@@ -22,7 +24,7 @@ from textgen.training.keeper import DivergenceError, Keeper, Patience
 from textgen.training.livesamples import SampleFile
 from textgen.training.losses import PlainLoss
 from textgen.training.progress import LiveSamples, PlainLog, ProgressBar, ShowSample, print_sample
-from textgen.training.snapshots import Progress, Saver, Snapshots
+from textgen.training.snapshots import Progress, Saver, Snapshots, variables_of
 from textgen.training.stepping import stepped
 from textgen.training.validation import Validation
 from textgen.training.workers import Cluster
@@ -76,7 +78,7 @@ class Run:
             validation_tokens=0 if held_out is None else len(held_out),
             agree=cluster.seconds if cluster.count > 1 else None,
         )
-        self.snapshots = Snapshots(data_dir, self.model, cluster)
+        self.snapshots = Snapshots(data_dir, variables_of(self.model), cluster)
         self.keeper = Keeper(data_dir, metadata, self.clock, writes=cluster.is_chief)
         self.schedule = Schedule(self.clock, settings, lambda: self.keeper.losses)
         self.carried_loss = CarriedLoss()
@@ -111,6 +113,7 @@ class Run:
             self._log_events(resumed=False)
             keep_previous(self.data_dir)
         self.snapshots.begin()
+        self._shift_random_seeds()
         self.save()
         text = self.corpus.training
         tokens = self.batches.epoch * self.clock.tokens_per_step
@@ -156,11 +159,19 @@ class Run:
     def _restore(self) -> Progress:
         """Take everything but the clock's time and the learning rate from the last snapshot."""
         progress = self.snapshots.restore()
+        self._shift_random_seeds()
         self.clock.step = int(progress.clock["step"] or 0)
         self.keeper.history, self.keeper.best = progress.history, progress.best
         loss = [variable.numpy() for variable in self.model.metrics_variables]
         self.carried_loss.values = loss if self.clock.step % self.batches.epoch else []
         return progress
+
+    def _shift_random_seeds(self) -> None:
+        """Draws other dropout than workers of another number, from the same state."""
+        for layer in self.model.layers:
+            for variable in layer.variables:
+                if variable.path.endswith("seed_generator_state"):
+                    variable.assign_add(np.array([self.cluster.index, 0]))
 
     def _roll_back(self, diverged: DivergenceError) -> None:
         """Go back to the last snapshot with half the learning rate; the second time, stop."""

@@ -1,38 +1,52 @@
 """The full state of a training run on disk, so that it can go on exactly where it was.
 
-A snapshot is one `tf.train.Checkpoint`: every variable of model, optimizer and running loss, and
-beside them, as one JSON string, the run's plain facts (`Progress`). Being one checkpoint, the two
-cannot get out of step, whenever a crash comes. The newest two snapshots are kept: the older one
-was on the disk before the newer was begun.
+A snapshot is one file of NumPy's, `state-N.npz`: every variable of model, optimizer and running
+loss, and beside them, as JSON, the run's plain facts (`Progress`). Being one file, the two cannot
+get out of step, whenever a crash comes, and a zip file has a checksum of each of its parts. The
+newest two snapshots are kept: the older one was on the disk before the newer was begun.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
+import re
 import shutil
-from collections.abc import Callable, Iterator
+import struct
+import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from textgen.model.backend import keras, tf
 from textgen.support import console
 from textgen.support.errors import TextgenError
-from textgen.support.files import sync_file
+from textgen.support.files import replacing
 from textgen.training.clock import RunClock
 from textgen.training.workers import Cluster
 from textgen.training.workspace import work_folder
 
+Values = dict[str, npt.NDArray[Any]]
+"""By name of the variable; "progress" is the JSON of `Progress` in UTF-8."""
+
 FORMAT_VERSION = 3
+"""Of `Progress`."""
 KEPT = 2
+NAME = re.compile(r"state-(\d+)\.(npz|index)")
+"""Of a snapshot; ".index" belongs to a `tf.train.Checkpoint`, which textgen wrote before."""
+STATE = "/state/"
+"""What the names of recurrent states have in them, of which each worker has some rows."""
 SECONDS = 50.0
 """Wall time between snapshots; one more call of steps, and it is still within a minute."""
-DAMAGED = (tf.errors.OpError, IndexError, RuntimeError, ValueError)
-"""What TensorFlow raises on a checkpoint that was cut short or changed."""
+DAMAGED = (
+    OSError, EOFError, KeyError, ValueError, MemoryError, RuntimeError, IndexError, struct.error,
+    zipfile.BadZipFile, tf.errors.OpError,
+)  # fmt: skip
+"""What is raised on a snapshot that was cut short or changed."""
 
 
 @dataclass(frozen=True)
@@ -64,15 +78,13 @@ class Progress:
 
 
 def stored_progress(data_dir: Path) -> Progress | None:
-    """How far the run in `data_dir` has come, or None where there is no run to go on with."""
-    text = tf.Variable("", dtype=tf.string)
-    for prefix in _prefixes(_folder(data_dir)):
+    """Returns how far the run in `data_dir` has come, or None where there is none to go on with."""
+    for path in _snapshots(_folder(data_dir)):
         try:
-            status = tf.train.Checkpoint(progress=text).read(prefix)
-            status.assert_existing_objects_matched().expect_partial()
+            text = _text(_read(path))
         except DAMAGED:
             continue
-        return Progress.from_json(text.numpy().decode())
+        return Progress.from_json(text)
     return None
 
 
@@ -84,120 +96,135 @@ class Snapshots:
 
     Args:
         data_dir: the data directory.
-        model: compiled; its optimizer is built here.
+        variables: everything that training changes, by name.
         cluster: the workers.
     """
 
-    def __init__(self, data_dir: Path, model: keras.Model, cluster: Cluster | None = None) -> None:
-        self.folder, self.cluster = _folder(data_dir), cluster or Cluster()
-        self._progress = tf.Variable("", dtype=tf.string)
-        self._own, self._model = _variables(model), model
-        self._whole = {} if self.cluster.count == 1 else _whole(self._own, self.cluster.count)
-        stored = self._own | self._whole
-        self._checkpoint = tf.train.Checkpoint(progress=self._progress, variables=stored)
-        self._manager: Any = None
+    def __init__(
+        self, data_dir: Path, variables: dict[str, tf.Variable], cluster: Cluster | None = None
+    ) -> None:
+        self.folder, self.variables = _folder(data_dir), variables
+        self.cluster = cluster or Cluster()
 
     def begin(self) -> None:
-        """Forget the snapshots of another run; all workers start from what the chief has."""
+        """Removes the snapshots of another run; all workers start from what the chief has."""
         if self.cluster.is_chief:
             shutil.rmtree(self.folder, ignore_errors=True)
-            self._manage([])
-        self._share()
+            self.folder.mkdir(parents=True, exist_ok=True)
+        self._assign(self._values())
 
     def restore(self) -> Progress:
-        """Give the variables, on all workers, the values of the newest snapshot that is whole.
+        """Gives the variables, on all workers, the values of the newest snapshot that is whole.
 
         Raises:
             TextgenError: if none is.
         """
-        text = self.cluster.by_chief(self._read)
-        self._share()
+        values = self._values()  # what the chief reads takes their place
+        text = self.cluster.by_chief(lambda: self._read_newest(values))
+        self._assign(values)
         return Progress.from_json(text)
 
-    def _read(self) -> str:
-        prefixes = _prefixes(self.folder)
-        for age, prefix in enumerate(prefixes):
+    def _read_newest(self, values: Values) -> str:
+        """Fills `values` from a snapshot, and removes all others but the one before it."""
+        paths = _snapshots(self.folder)
+        for age, path in enumerate(paths):
             try:
-                self._checkpoint.restore(prefix).assert_consumed()
+                found = _read(path)
+                values.update({name: found[name] for name in values})
             except DAMAGED:
-                console.warn(f"{prefix} was cut short; going on from the one before")
+                console.warn(f"{path} is damaged; going on from the one before")
                 continue
-            self._manage(prefixes[age:])
-            return str(self._progress.numpy().decode())
+            self._keep(paths[age : age + KEPT])
+            return _text(found)
         raise TextgenError(
-            f"no snapshot in {self.folder} is whole. Start again without --resume; the models in"
+            f"no snapshot in {self.folder} is whole. Start again without `resume`; the models in"
             f" {self.folder.parent.parent} are not affected"
         )
 
     def save(self, progress: Progress) -> None:
-        """Write a snapshot and remove the oldest beyond two.
+        """Writes a snapshot and removes the oldest beyond two.
 
         Raises:
             TextgenError: if the disk does not take it; the snapshots before are left as they were.
         """
-        for name, whole in self._whole.items():
-            whole.assign(self.cluster.joined(self._own[name].numpy()))
+        values = self._values()
         if not self.cluster.is_chief:
             return
-        self._progress.assign(progress.to_json())
-        with self._explained():
-            prefix = Path(self._manager.save())
-            for path in [*self.folder.glob(f"{prefix.name}.*"), self.folder / "checkpoint"]:
-                sync_file(path)
-
-    def _share(self) -> None:
-        """Give all workers the chief's values, each its rows of the recurrent state.
-
-        Each draws dropout of its own: the random generators have the chief's seeds plus the
-        worker's number.
-        """
-        if self.cluster.count == 1:
-            return
-        for name, variable in (self._own | self._whole).items():
-            variable.assign(self.cluster.from_chief(variable.numpy()))
-            if name in self._whole:
-                rows = self.cluster.rows(variable.shape[0])
-                self._own[name].assign(variable[rows])
-        for layer in self._model.layers:
-            for seed in layer.variables:
-                if seed.path.endswith("seed_generator_state"):
-                    seed.assign_add(np.array([self.cluster.index, 0]))
-
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        """TensorFlow's own errors, and the system's, as one that says what to do."""
+        values["progress"] = np.frombuffer(progress.to_json().encode(), np.uint8)
         try:
-            yield
-        except (tf.errors.OpError, OSError) as error:
-            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            paths = _snapshots(self.folder)
+            path = self.folder / f"state-{_number(paths[0]) + 1 if paths else 1}.npz"
+            with replacing(path) as temporary:
+                np.savez(temporary, **values)  # type: ignore[arg-type]
+            self._keep([path, *paths][:KEPT])
+        except OSError as error:
             raise TextgenError(
-                f"cannot write the training state to {self.folder} ({reason}). Free some space,"
-                " then go on with --resume; nothing up to the last snapshot is lost"
+                f"cannot write the training state to {self.folder} ({error.strerror or error})."
+                " Free some space, then go on with `resume`; nothing up to the last snapshot is"
+                " lost"
             ) from error
 
-    def _manage(self, prefixes: list[str]) -> None:
-        """Keep the snapshots `prefixes` (newest first) and remove what crashes left of others."""
-        whole = tuple(f"{Path(prefix).name}." for prefix in prefixes[:KEPT])
-        self.folder.mkdir(parents=True, exist_ok=True)
+    def _values(self) -> Values:
+        """Returns the values of the variables; recurrent states with the rows of all workers."""
+        values = {name: variable.numpy() for name, variable in self.variables.items()}
+        states = {name: self.cluster.joined(values[name]) for name in values if STATE in name}
+        return values | states
+
+    def _assign(self, values: Values) -> None:
+        """Gives all workers the chief's values, each its rows of the recurrent states."""
+        for name, variable in self.variables.items():
+            value = self.cluster.from_chief(values[name])
+            variable.assign(value[self.cluster.rows(len(value))] if STATE in name else value)
+
+    def _keep(self, paths: list[Path]) -> None:
+        """Removes everything else from the folder, also what crashes left."""
+        kept = {path.stem for path in paths}
         for path in self.folder.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
-            elif not whole or not path.name.startswith(whole):
+            elif path.name.partition(".")[0] not in kept:
                 path.unlink()
-        if prefixes:
-            kept = prefixes[:KEPT][::-1]
-            times = [float(number) for number in range(1, len(kept) + 1)]
-            with self._explained():
-                tf.compat.v1.train.update_checkpoint_state(
-                    self.folder,
-                    prefixes[0],
-                    kept,
-                    all_model_checkpoint_timestamps=times,  # without these it never removes them
-                    last_preserved_timestamp=0.0,
-                )
-        self._manager = tf.train.CheckpointManager(
-            self._checkpoint, self.folder, max_to_keep=KEPT, checkpoint_name="state"
-        )
+
+
+def _snapshots(folder: Path) -> list[Path]:
+    """Returns the snapshots in `folder`, newest first."""
+    found = (path for path in folder.glob("*") if NAME.fullmatch(path.name))
+    return sorted(found, key=_number, reverse=True)
+
+
+def _number(path: Path) -> int:
+    return int(path.stem.removeprefix("state-"))
+
+
+def _folder(data_dir: Path) -> Path:
+    return work_folder(data_dir) / "checkpoints"
+
+
+def _text(values: Values) -> str:
+    return values["progress"].tobytes().decode()
+
+
+def _read(path: Path) -> Values:
+    """Returns all of a snapshot. Raises one of DAMAGED if it is not whole."""
+    if path.suffix == ".index":
+        return _read_tensorflow(str(path.with_suffix("")))
+    with zipfile.ZipFile(path) as file:
+        if file.testzip():
+            raise zipfile.BadZipFile
+    with np.load(path, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def _read_tensorflow(prefix: str) -> Values:
+    """Returns all of a snapshot that textgen wrote when it used `tf.train.Checkpoint`."""
+    reader = tf.train.load_checkpoint(prefix)
+    values, end = {}, "/.ATTRIBUTES/VARIABLE_VALUE"
+    for key in reader.get_variable_to_shape_map():
+        if key.startswith("variables/"):
+            name = key.removeprefix("variables/").removesuffix(end).replace(".S", "/")
+            values[name] = reader.get_tensor(key)
+    progress = reader.get_tensor("progress" + end)
+    return values | {"progress": np.frombuffer(progress, np.uint8)}
 
 
 class Saver(keras.callbacks.Callback):
@@ -223,28 +250,8 @@ class Saver(keras.callbacks.Callback):
             self._saved_step, self._saved_at = self.clock.step, self.clock.seconds
 
 
-def _whole(own: dict[str, tf.Variable], count: int) -> dict[str, tf.Variable]:
-    """A variable (B, H) for each state (B / K, H)."""
-    return {
-        name: tf.Variable(tf.zeros((count * variable.shape[0], variable.shape[1])))
-        for name, variable in own.items()
-        if "/state/" in name
-    }
-
-
-def _folder(data_dir: Path) -> Path:
-    return work_folder(data_dir) / "checkpoints"
-
-
-def _prefixes(folder: Path) -> list[str]:
-    """The snapshots in `folder`, newest first. TensorFlow's own list may lack the newest."""
-    found = folder.glob("state-*.index")
-    numbered = {int(path.stem.removeprefix("state-")): str(path.with_suffix("")) for path in found}
-    return [numbered[number] for number in sorted(numbered, reverse=True)]
-
-
-def _variables(model: keras.Model) -> dict[str, tf.Variable]:
-    """Every variable that training changes, by layer and position.
+def variables_of(model: keras.Model) -> dict[str, tf.Variable]:
+    """Returns every variable that training changes, by layer and position.
 
     Keras' own paths will not do: they number optimizers and random generators by how many the
     process has made before.
