@@ -100,7 +100,7 @@ def test_a_space_beyond_all_limits_is_a_problem(tmp_path: Path) -> None:
     for _ in range(report.MOST_IN_A_ROW["left out"]):
         assert not told.problem
         told.tell(study, study.trials[7])
-    assert "could not be trained, the last ones because of memory: 9 of 1 GiB" in told.problem
+    assert "30 trials in a row left out, the last one so: memory: 9 of 1 GiB" in told.problem
 
 
 def test_a_trial_is_chosen(tmp_path: Path) -> None:

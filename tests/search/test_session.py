@@ -336,7 +336,7 @@ def test_limits_are_kept(folder: Path) -> None:
         (["--data-dir", "/nonexistent/x"], "the data directory /nonexistent/x does not exist"),
         (["--storage", "postgresql+psycopg://127.0.0.1:9/x"], "cannot be used (connection"),
         (["--apply", "70"], "--apply 70 is no complete trial. Choose from"),
-        (["--max-parameters", "5"], "30 settings in a row could not be trained"),
+        (["--max-parameters", "5"], "30 trials in a row left out, the last one so: "),
     ],
 )
 def test_bad_input_ends_in_one_line(folder: Path, more: list[str], problem: str) -> None:
@@ -533,6 +533,7 @@ def test_a_real_search_finds_settings_and_trains_the_final_model(tmp_path: Path)
     )
     assert done.returncode == 0, done.stderr
     assert "no validate.txt: holding out 10%" in done.stderr
+    assert "(--validation-split takes another share)" in done.stderr
     assert states(tmp_path) == {"complete": 2}
     logs = tmp_path / ".textgen" / "search" / "tensorboard" / tmp_path.name
     assert {path.name for path in logs.iterdir()} == {"0", "1"}

@@ -163,24 +163,19 @@ class Reporter:
         self.data_dir, self.folder = data_dir, folder
         self.problem = ""
         self._lock = threading.Lock()
-        self._in_a_row = dict.fromkeys(MOST_IN_A_ROW, 0)
+        self._state, self._in_a_row = "", 0
         self._has_head = False
 
     def tell(self, study: Study, trial: FrozenTrial) -> None:
         """Shows a trial that has ended, and writes the results so far."""
         with self._lock:
             state = state_of(trial)
-            for kind, number in self._in_a_row.items():
-                self._in_a_row[kind] = number + 1 if kind == state else 0
-            if self._in_a_row["failed"] >= MOST_IN_A_ROW["failed"]:
+            self._in_a_row = self._in_a_row + 1 if state == self._state else 1
+            self._state = state
+            if self._in_a_row >= MOST_IN_A_ROW.get(state, math.inf):
                 self.problem = (
-                    f"{MOST_IN_A_ROW[state]} trials in a row failed, the last one so:"
-                    f" {reason(trial)}. Mend that, then go on with `resume`"
-                )
-            if self._in_a_row["left out"] >= MOST_IN_A_ROW["left out"]:
-                self.problem = (
-                    f"{MOST_IN_A_ROW[state]} settings in a row could not be trained, the last ones"
-                    f" because of {reason(trial)}. Raise the limit, or narrow the `space`"
+                    f"{self._in_a_row} trials in a row {state}, the last one so: {reason(trial)}."
+                    " Mend that, raise the limit or narrow the `space`, then go on with `resume`"
                 )
             if state == "left out":
                 console.detail(line(trial))

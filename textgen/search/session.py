@@ -74,7 +74,7 @@ def make_plan(data_dir: Path, fixed: dict[str, Any], children: Children) -> dict
     """Returns what `train` would train with these settings; see `textgen.search.trial`."""
     order = {
         "data_dir": str(data_dir), "given": fixed, "folder": None, "log": None,
-        "threads": cores(), "verbosity": console.current(),
+        "threads": cores(), "verbosity": console.current(), "flags": console.flags(),
     }  # fmt: skip
     try:
         with closing(children.messages(order, loud=True)) as messages:

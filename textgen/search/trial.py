@@ -146,8 +146,8 @@ def main() -> int:
     """Carries out the order on standard input: plans, and trains if there is a folder for it.
 
     The order has `data_dir`, `given` (settings of a training), `folder` (where the model goes, or
-    None), `log` (a folder for TensorBoard, or None), `threads` and `verbosity`. Returns the exit
-    code.
+    None), `log` (a folder for TensorBoard, or None), `threads`, `verbosity`, and may have `flags`
+    (those that settings are printed as). Returns the exit code.
     """
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what else is printed is not for the parent
@@ -158,7 +158,9 @@ def main() -> int:
         print(json.dumps(message), file=channel, flush=True)
 
     try:
-        with console.verbosity(console.Verbosity(order["verbosity"])):
+        level = console.Verbosity(order["verbosity"])
+        with console.verbosity(level), console.flags_for_settings():
+            console.add_flags(order.get("flags", {}))
             if order["folder"]:
                 _train(order, tell)
             else:
