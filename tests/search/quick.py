@@ -10,7 +10,7 @@ variables:
 - `HANG`: the trial of this number says its first epoch and then does no more, until there is a
   file of the name `GO`;
 - `CRASH`: the trial of this number ends with a traceback, or with the signal `SIGNAL`;
-- `HEARTBEAT`, `GRACE`: seconds, those of `textgen.search.storage`;
+- `HEARTBEAT`, `GRACE`: seconds, those of `textgen.search.study`;
 - `REAL`: the children are the real ones;
 - `MEMORY`: a file to which the parent adds its resident memory in bytes after each trial.
 """
@@ -24,15 +24,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from textgen.commands import run
-from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
+from textgen.settings.request import TRAIN_SETTINGS
 
 
 def plan(order: dict[str, Any]) -> dict[str, Any]:
-    given = order["given"]
-    parts = [
-        kind.from_given(given) for kind in (TokenizerSettings, ModelSettings, TrainingSettings)
-    ]
+    parts = [kind.from_given(order["given"]) for kind in TRAIN_SETTINGS]
     settings = {n: v for part in parts for n, v in part.to_dict().items() if v is not None}
     text = (Path(order["data_dir"]) / "input.txt").read_bytes()
     return {
@@ -84,22 +80,22 @@ def resident() -> int:
 
 
 def parent() -> int:
-    from textgen.commands import search
-    from textgen.search import children, plots, reporter, storage
+    from textgen.commands import run, search
+    from textgen.search import report, study, trial
 
-    def tell(self: reporter.Reporter, *arguments: Any) -> None:
+    def tell(self: report.Reporter, *arguments: Any) -> None:
         usual(self, *arguments)
         with Path(os.environ["MEMORY"]).open("a") as file:
             file.write(f"{resident()}\n")
 
-    usual = reporter.Reporter.tell
+    usual = report.Reporter.tell
     if "MEMORY" in os.environ:
-        reporter.Reporter.tell = tell  # type: ignore[method-assign]
-    plots.write = lambda *arguments: []  # they take seconds to import what draws them
+        report.Reporter.tell = tell  # type: ignore[method-assign]
+    report.draw = lambda *arguments: []  # they take seconds to import what draws them
     for name in ("HEARTBEAT", "GRACE"):
-        setattr(storage, name, int(os.environ.get(name, getattr(storage, name))))
+        setattr(study, name, int(os.environ.get(name, getattr(study, name))))
     if "REAL" not in os.environ:
-        children.COMMAND = (sys.executable, "-m", "tests.search.quick", "child")
+        trial.COMMAND = (sys.executable, "-m", "tests.search.quick", "child")
     return run(sys.argv[1:], search.main)
 
 

@@ -38,7 +38,7 @@ def add(
 
 def mixed(objective: str = "loss") -> optuna.Study:
     """Eight trials: complete ones of the numbers 0, 1, 2 and 6, and one of each other kind."""
-    made = study.created(study.OBJECTIVES[objective])
+    made = study.new_study(study.OBJECTIVES[objective])
     add(made, TrialState.COMPLETE, 2.0, 300, defaults=True)
     add(made, TrialState.COMPLETE, 1.5, 100)
     add(made, TrialState.COMPLETE, 1.6, 200)

@@ -1,6 +1,7 @@
-"""Whole searches as a user runs them, in processes of their own.
+"""A trial as Optuna is told of it, and whole searches as a user runs them.
 
-Most have children that only pretend to train (`tests.search.quick`); everything else is real.
+Searches run in processes of their own. Most have children that only pretend to train
+(`tests.search.quick`); everything else is real.
 """
 
 import contextlib
@@ -8,6 +9,7 @@ import csv
 import io
 import itertools
 import json
+import math
 import os
 import signal
 import subprocess
@@ -15,22 +17,143 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 
+import optuna
 import pytest
 import yaml
+from optuna.trial import TrialState
 
 from tests.conftest import ROOT, VERSES, run_python
 from tests.processes import beside
-from tests.search import postgres
+from tests.search import postgres, quick
 from tests.training.test_never_lose_work import small_disk
-from textgen.commands import search as command
 from textgen.model import checkpoint
-from textgen.search import storage
-from textgen.search.request import Request
-from textgen.search.session import Session
+from textgen.search import study
+from textgen.search.session import Objective
+from textgen.search.trial import Children, StoppedError
+from textgen.support.errors import TextgenError
+
+COMMAND = (sys.executable, "-m", "tests.search.quick", "child")
+SPACE = {"learning_rate": {"log": [0.001, 0.1]}}
+
+
+LIMITS = {"weights": math.inf, "GiB of memory": math.inf, "tokens of text": 100_000}
+
+
+@pytest.fixture
+def objective(tmp_path: Path) -> Objective:
+    (tmp_path / "input.txt").write_text("text")
+    base = quick.plan({"data_dir": tmp_path, "given": {"num_epochs": 4}})["settings"]
+    return Objective(
+        tmp_path, tmp_path / "work", logs=None,
+        facts={"space": SPACE, "base": base, "fixed": {}, "objective": "loss"},
+        vocabulary_size=65, limits=LIMITS, threads=1, trials=9, children=Children(COMMAND),
+    )  # fmt: skip
+
+
+def optimize(
+    objective: Objective, number: int = 1, pruner: Any = None, **options: Any
+) -> optuna.Study:
+    """Run trials of a learning rate of 0.1, then 0.01 and so on."""
+    found = optuna.create_study(pruner=pruner or optuna.pruners.NopPruner(), **options)
+    for exponent in range(1, number + 1):
+        found.enqueue_trial({"learning_rate": 10.0**-exponent})
+    found.optimize(objective, n_trials=number, catch=(TextgenError, StoppedError))
+    return found
+
+
+def test_a_trial_reports_how_it_goes_and_what_came_of_it(objective: Objective) -> None:
+    trial = optimize(objective).trials[0]
+    assert trial.intermediate_values == {2: 2.5, 5: 2.25, 7: 2.125, 10: 2.0625}, "by tenths"
+    assert trial.value == 2.0625
+    assert trial.user_attrs["results"] == {
+        "validation_loss": 2.0625, "training_loss": pytest.approx(1.9625), "epochs": 4,
+        "seconds_per_epoch": 0.5, "parameters": 242_945, "tokens_per_second": 781.25,
+    }  # fmt: skip
+    assert trial.user_attrs["settings"] == objective.facts["base"] | {"learning_rate": 0.1}
+    assert list(objective.work.glob("*")) == []
+
+
+def test_a_poor_trial_is_stopped_early(objective: Objective) -> None:
+    pruner = optuna.pruners.ThresholdPruner(upper=2.2, n_warmup_steps=7)
+    trial = optimize(objective, pruner=pruner).trials[0]
+    assert trial.state == TrialState.COMPLETE, "2.125 after three epochs"
+    pruner = optuna.pruners.ThresholdPruner(upper=2.2)
+    trial = optimize(objective, pruner=pruner).trials[0]
+    assert (trial.state, trial.last_step) == (TrialState.PRUNED, 2)
+    assert trial.user_attrs["results"]["epochs"] == 1
+
+
+def test_two_objectives_give_two_values_and_no_reports(objective: Objective) -> None:
+    objective.facts["objective"] = "loss,speed"
+    trial = optimize(objective, directions=["minimize", "maximize"]).trials[0]
+    assert trial.values == [2.0625, 781.25]
+    assert trial.intermediate_values == {}
+
+
+def test_a_crash_is_one_failed_trial(objective: Objective, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRASH", "1")
+    trials = optimize(objective, 3).trials
+    states = [trial.state for trial in trials]
+    assert states == [TrialState.COMPLETE, TrialState.FAIL, TrialState.COMPLETE]
+    assert trials[1].user_attrs["failure"] == "MemoryError: no room for the model"
+    assert all(study.state_of(trial) in study.COUNTED for trial in trials)
+
+
+@pytest.mark.parametrize(
+    ("limits", "fixed", "reason"),
+    [
+        ({"weights": 1000}, {}, "242,945 of 1,000 weights"),
+        ({"GiB of memory": 2**-10}, {}, "of 0.000976562 GiB of memory"),
+        ({"tokens of text": 100}, {}, "1,626 of 100 tokens of text"),
+        ({}, {"residual": True, "num_layers": 1}, "`residual` needs"),
+    ],
+)
+def test_what_cannot_be_trained_is_left_out(
+    objective: Objective, limits: dict[str, float], fixed: dict[str, Any], reason: str
+) -> None:
+    facts = objective.facts | {"fixed": fixed}
+    found = optimize(replace(objective, limits=LIMITS | limits, facts=facts))
+    (trial,) = found.trials
+    assert trial.state == TrialState.PRUNED
+    assert reason in trial.user_attrs["left_out"]
+    assert study.count(found) == 0
+    assert set(trial.user_attrs) == {"left_out"}, "each would be a write"
+    assert set(trial.constraints) == ({"excess"} if limits else set())
+    assert all(excess > 0 for excess in trial.constraints.values()), "Optuna learns from it"
+
+
+def test_a_trial_too_many_is_not_trained(objective: Objective) -> None:
+    found = optimize(replace(objective, trials=2), 3)
+    assert "there are enough" in found.trials[2].user_attrs["left_out"]
+    assert study.count(found) == 2
+
+
+def test_what_killed_trials_left_is_removed_and_what_others_begin_stays(
+    objective: Objective,
+) -> None:
+    (objective.work / "3").mkdir(parents=True)
+    found = optuna.create_study()
+    number = found.ask().number
+    (objective.work / str(number)).mkdir()
+    objective.remove_leftovers(found)
+    assert [path.name for path in objective.work.iterdir()] == [str(number)]
+
+
+def test_when_the_storage_fails_all_children_end(objective: Objective, monkeypatch: Any) -> None:
+    def fail(*arguments: object) -> None:
+        raise optuna.exceptions.StorageInternalError("gone")
+
+    monkeypatch.setattr(optuna.Trial, "report", fail)
+    with pytest.raises(optuna.exceptions.StorageInternalError):
+        optimize(objective)
+    assert objective.children.stopped
+    assert os.listdir(objective.work.parent) == ["input.txt"]
+
 
 QUICK = ("-m", "tests.search.quick")
 TINY_SPACE = "base: none\nlearning-rate: {log: [0.001, 0.1]}\nrnn-size: {int: [8, 16]}\n"
@@ -136,21 +259,6 @@ def test_a_crash_is_not_the_end(folder: Path) -> None:
     assert "killed by SIGKILL" in done.stderr
 
 
-def test_a_trial_that_another_worker_begins_meanwhile_keeps_its_folder(tmp_path: Path) -> None:
-    arguments = command.parse(["--data-dir", str(tmp_path)])
-    session = Session(arguments, Request.of(arguments))
-    trials = session.work / "trials" / session.name
-    (trials / "3").mkdir(parents=True)
-
-    class Shared:
-        def get_trials(self, **options: object) -> list[object]:
-            (trials / "7").mkdir()
-            return []
-
-    session._clean(Shared())  # type: ignore[arg-type]
-    assert [path.name for path in trials.iterdir()] == ["7"]
-
-
 def test_when_every_trial_fails_the_search_stops(folder: Path) -> None:
     stopped = search(folder, 50, CRASH="all")
     assert stopped.returncode == 2
@@ -209,7 +317,7 @@ def test_loss_and_speed(folder: Path) -> None:
     front = [row for row in rows(folder).values() if row["pareto_front"]]
     assert rows(folder)[front[0]["trial"]]["rank"] == "1"
     refused = run_python(*QUICK, "--data-dir", folder, "--resume", "--objective", "loss")
-    assert "--objective does not fit" in refused.stderr
+    assert "--objective loss does not fit" in refused.stderr
 
 
 def test_limits_are_kept(folder: Path) -> None:
@@ -228,7 +336,7 @@ def test_limits_are_kept(folder: Path) -> None:
         (["--data-dir", "/nonexistent/x"], "the data directory /nonexistent/x does not exist"),
         (["--storage", "postgresql+psycopg://127.0.0.1:9/x"], "cannot be used (connection"),
         (["--apply", "70"], "--apply 70 is no complete trial. Choose from"),
-        (["--max-parameters", "5"], "30 settings in a row could not be trained"),
+        (["--max-parameters", "5"], "30 trials in a row left out, the last one so: "),
     ],
 )
 def test_bad_input_ends_in_one_line(folder: Path, more: list[str], problem: str) -> None:
@@ -238,6 +346,35 @@ def test_bad_input_ends_in_one_line(folder: Path, more: list[str], problem: str)
     assert len(errors) == 1
     assert problem in errors[0]
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture(scope="module")
+def begun_search(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("begun")
+    (folder / "input.txt").write_text(VERSES * 4)
+    (folder / "space.yaml").write_text(TINY_SPACE)
+    assert search(folder, 1).returncode == 0
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        (["--num-epochs", "2"], "--num-epochs 2 does not fit: the search was begun with 3"),
+        (["--word-tokens"], "--word-tokens does not fit: the search was begun without it"),
+        (["--dropout", "0.1"], "--dropout 0.1 does not fit: the search was begun without it"),
+        (["--objective", "loss,speed"], "--objective loss,speed does not fit"),
+        (["--space", "other.yaml"], "does not fit: the search was begun with {'learning_rate'"),
+    ],
+)
+def test_a_search_of_something_else_is_refused(
+    begun_search: Path, more: list[str], problem: str
+) -> None:
+    (begun_search / "other.yaml").write_text("dropout: {float: [0, 0.2]}\n")
+    more = [str(begun_search / flag) if flag == "other.yaml" else flag for flag in more]
+    refused = run_python(*QUICK, "--data-dir", begun_search, "--resume", *more)
+    assert refused.returncode == 2
+    assert problem in refused.stderr
 
 
 def test_a_changed_text_is_refused(folder: Path) -> None:
@@ -366,11 +503,10 @@ def test_a_server_that_goes_away_ends_the_search_in_one_line(folder: Path) -> No
 
 
 def test_optuna_dashboard_shows_the_search(folder: Path) -> None:
-    import optuna
     import optuna_dashboard
 
     search(folder, 2, "--pruner", "none")
-    database = optuna.storages.RDBStorage(storage.sqlite_url(folder / ".textgen" / "search.db"))
+    database = optuna.storages.RDBStorage(study.sqlite_url(folder / ".textgen" / "search.db"))
     application = optuna_dashboard.wsgi(database)
     answer: list[str] = []
 
@@ -397,6 +533,7 @@ def test_a_real_search_finds_settings_and_trains_the_final_model(tmp_path: Path)
     )
     assert done.returncode == 0, done.stderr
     assert "no validate.txt: holding out 10%" in done.stderr
+    assert "(--validation-split takes another share)" in done.stderr
     assert states(tmp_path) == {"complete": 2}
     logs = tmp_path / ".textgen" / "search" / "tensorboard" / tmp_path.name
     assert {path.name for path in logs.iterdir()} == {"0", "1"}

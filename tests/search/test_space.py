@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from textgen.search import space
+from textgen.search import SearchRequest, space
 from textgen.settings.definitions import ModelSettings, TrainingSettings
+from textgen.settings.request import TrainRequest
 from textgen.support.errors import TextgenError
 from textgen.tokens.words import WordTokenizer
 
@@ -35,8 +36,8 @@ def test_the_default_space_is_around_the_defaults() -> None:
 
 def test_a_space_is_written_as_it_is_read(tmp_path: Path) -> None:
     found = space.default(WORDS)
-    assert "rnn-size:\n  int: [128, 512]\n  step: 32\n" in space.text(found)
-    assert space.read(written(tmp_path, space.text(found))).space == found
+    assert "rnn-size:\n  int: [128, 512]\n  step: 32\n" in space.as_text(found)
+    assert space.read(written(tmp_path, space.as_text(found))).space == found
     assert found["embedding_dropout"] == {"float": [0.0, 0.6]}
     assert not {"embedding_dropout", "tie_weights"} & space.default(CHARACTERS).keys()
 
@@ -46,18 +47,23 @@ def test_tied_weights_keep_the_embedding_as_wide_as_the_layer() -> None:
     assert "embedding_size" not in found
     assert found["tie_weights"] == {"choice": [True, False]}
     for tied in (True, False):
-        settled = space.settled(WORDS, {"rnn_size": 384, "tie_weights": tied}, {})
+        settled = space.all_settings(WORDS, {"rnn_size": 384, "tie_weights": tied}, {})
         assert (settled["embedding_size"], settled["tie_weights"]) == (384, tied)
-    assert space.settled(WORDS, {"rnn_size": 384}, {"embedding_size": 100})["embedding_size"] == 100
+    assert (
+        space.all_settings(WORDS, {"rnn_size": 384}, {"embedding_size": 100})["embedding_size"]
+        == 100
+    )
 
 
 def test_settings_that_belong_together_go_together() -> None:
-    both = space.settled(CHARACTERS, {"seq_length": 81, "optimizer": "adam"}, {})
+    both = space.all_settings(CHARACTERS, {"seq_length": 81, "optimizer": "adam"}, {})
     assert (both["seq_step"], both["weight_decay"]) == (41, 0.0)
-    assert space.settled(CHARACTERS, {"seq_length": 50}, {})["seq_step"] == CHARACTERS["seq_step"]
+    assert (
+        space.all_settings(CHARACTERS, {"seq_length": 50}, {})["seq_step"] == CHARACTERS["seq_step"]
+    )
     suggested = {"optimizer": "rmsprop", "learning_rate": 0.01}
-    assert space.settled(CHARACTERS, suggested, {})["learning_rate"] == 0.01
-    assert space.settled(CHARACTERS, {"seq_length": 80}, {"seq_step": 5})["seq_step"] == 5
+    assert space.all_settings(CHARACTERS, suggested, {})["learning_rate"] == 0.01
+    assert space.all_settings(CHARACTERS, {"seq_length": 80}, {"seq_step": 5})["seq_step"] == 5
 
 
 @pytest.mark.parametrize(
@@ -86,7 +92,7 @@ def test_what_is_suggested_is_a_setting_that_can_be(
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
     study.enqueue_trial(space.nearest(found, base))
     for _ in range(2):
-        full = space.settled(base, space.suggest(found, study.ask()), {})
+        full = space.all_settings(base, space.suggest(found, study.ask()), {})
         ModelSettings.from_dict({n: full[n] for n in ModelSettings.names()})
         TrainingSettings.from_dict({n: full[n] for n in TrainingSettings.names()})
 
@@ -102,7 +108,7 @@ def test_a_space_file_has_every_kind(tmp_path: Path) -> None:
         "weight-decay: {choice: [0, 1e-2]}\n"
         "batch-size: 8\n",
     )
-    assert space.read(path) == space.SpaceFile(
+    assert space.read(path) == space.Scope(
         {
             "rnn_size": {"int": [64, 256], "step": 64},
             "num_layers": {"int": [1, 4], "log": True},
@@ -123,25 +129,36 @@ def test_a_space_file_has_every_kind(tmp_path: Path) -> None:
     ("text", "problem"),
     [
         ("dropout: [", "cannot be read as YAML"),
-        ("- dropout", "must hold lines like `dropout: {float: "),
+        ("- dropout", "must hold lines like dropout: {float: "),
         ("drop-out: {float: [0, 1]}", "'drop-out' cannot be searched. Nearest: dropout"),
         ("minutes: {float: [1, 2]}", "'minutes' cannot be searched"),
         ("cell: {choice: []}", "cell: choice needs values, as in [1, 2]. Received: []"),
-        ("cell: {choice: [lstm, cnn]}", "--cell must be one of lstm, gru, rnn. Received: cnn"),
-        ("cell: {choice: [[lstm]]}", "a choice is a word or a number"),
-        ("cell: cnn", "cell: --cell must be one of"),
-        ("dropout: {float: [0, 1]}", "--dropout must be below 1. Received: 1.0"),
-        ("dropout: {float: [0.5, 0.1]}", "float is [lowest, highest]. Received: [0.5, 0.1]"),
+        ("cell: {choice: [lstm, cnn]}", "`cell` must be one of lstm, gru, rnn. Received: cnn"),
+        ("cell: {choice: [[lstm]]}", "`cell` takes a value of type str. Received: ['lstm']"),
+        ("cell: cnn", "cell: `cell` must be one of"),
+        ("dropout: {float: [0, 1]}", "`dropout` must be below 1. Received: 1.0"),
+        ("dropout: {float: [0.5, 0.1]}", "`low <= high` must hold, but got (low=0.5, high=0.1)"),
         ("dropout: {float: [0.5]}", "float is [lowest, highest]"),
         ("dropout: {float: 0.5}", "float needs values"),
-        ("dropout: {log: [0, 0.5]}", "a logarithmic range begins above 0. Received: 0.0"),
+        (
+            "dropout: {log: [0, 0.5]}",
+            "`low > 0` must hold for `log=True`, but got (low=0.0, high=0.5)",
+        ),
         ("dropout: {uniform: [0, 0.5]}", "takes one of choice, int, float, log"),
         ("dropout: {float: [0, 0.5], steps: 2}", "Received: 'steps'"),
-        ("dropout: {float: [0, 0.5], step: 0}", "step must be above 0. Received: 0.0"),
+        ("dropout: {float: [0, 0.5], step: 0}", "`step > 0` must hold, but got step=0"),
         ("rnn-size: {int: [1.5, 3]}", "1.5 is not a whole number"),
         ("rnn-size: {int: [a, 3]}", "'a' is not a whole number"),
-        ("rnn-size: {int: [1, 8], step: 2, log: true}", "beside int, log is true, or left out"),
-        ("rnn-size: {float: [64, 128]}", "--rnn-size takes a value of type int"),
+        ("dropout: {float: [a, 0.3]}", "`dropout` takes a value of type float. Received: 'a'"),
+        (
+            "dropout: {float: [0, 0.3], step: a}",
+            "dropout: '<=' not supported between instances of 'str' and 'int'",
+        ),
+        (
+            "rnn-size: {int: [1, 8], step: 2, log: true}",
+            "only accept step is 1 when `log` argument is True",
+        ),
+        ("rnn-size: {float: [64, 128]}", "`rnn_size` takes a value of type int"),
         ("base: mine", "base is default or none. Received: 'mine'"),
     ],
 )
@@ -154,8 +171,48 @@ def test_a_wrong_space_file_is_refused(tmp_path: Path, text: str, problem: str) 
 
 def test_an_unreadable_space_file_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "missing.yaml", tmp_path):
-        with pytest.raises(TextgenError, match=r"cannot be read \(.+\): give --space the path of"):
+        with pytest.raises(TextgenError, match=r"cannot be read \(.+\): give `space` the path of"):
             space.read(path)
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(TextgenError, match=r"binary.yaml cannot be read as YAML"):
         space.read(tmp_path / "binary.yaml")
+
+
+def scope(*path: Path, **given: object) -> space.Scope:
+    asked = {"space": str(path[0])} if path else {}
+    return space.read_scope(SearchRequest(TrainRequest(Path("data/x"), given), asked))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return written(tmp_path, "dropout: {float: [0, 0.2]}\nbatch-size: 8\n")
+
+
+def test_settings_that_are_given_are_not_searched() -> None:
+    asked = scope(word_tokens=True, cell="gru", rnn_size=64)
+    assert asked.fixed == {"word_tokens": True, "cell": "gru", "rnn_size": 64}
+    assert not {"cell", "rnn_size"} & asked.full_space(CHARACTERS).keys()
+
+
+def test_a_trial_takes_two_minutes_unless_told_otherwise() -> None:
+    assert scope().fixed_with_length == {"minutes": 2.0}
+    assert scope(minutes=5.0).fixed_with_length == {"minutes": 5.0}
+    assert scope(num_epochs=3).fixed_with_length == {"num_epochs": 3}
+
+
+def test_a_space_file_narrows_the_default_space_or_replaces_it(file: Path) -> None:
+    full = scope(file).full_space(CHARACTERS)
+    assert full["dropout"] == {"float": [0.0, 0.2]}
+    assert "cell" in full
+    assert "batch_size" not in full
+    assert scope(file).fixed == {"batch_size": 8}
+    file.write_text("base: none\n" + file.read_text())
+    assert set(scope(file).full_space(CHARACTERS)) == {"dropout"}
+
+
+def test_settings_and_space_file_must_agree(file: Path) -> None:
+    with pytest.raises(TextgenError, match=r"`dropout=0.1` contradicts .*, which has that too"):
+        scope(file, dropout=0.1)
+    file.write_text("base: none\ndropout: 0.1\n")
+    with pytest.raises(TextgenError, match="nothing to search: every setting is given"):
+        scope(file).full_space(CHARACTERS)

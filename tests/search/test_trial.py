@@ -1,14 +1,22 @@
-"""The child process of the search, as its parent starts it; the real one, which trains."""
+"""The child processes of a search, here small Python programs, and the real one, which trains."""
 
 import dataclasses
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import TINY_MODEL, TINY_TRAINING, VERSES
-from textgen.search.children import Children
+from tests.processes import beside
+from textgen.search.trial import ChildError, Children, StoppedError, needs
+from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.support.errors import TextgenError
 
 SETTINGS = TINY_MODEL.to_dict() | dataclasses.replace(TINY_TRAINING, num_epochs=2).to_dict()
@@ -49,3 +57,125 @@ def test_a_text_that_cannot_be_split_is_told(tmp_path: Path) -> None:
     (tmp_path / "input.txt").write_text("ab")
     with pytest.raises(TextgenError, match="too short"):
         list(Children().messages(order(tmp_path)))
+
+
+def children(program: str) -> Children:
+    return Children([sys.executable, "-c", "import os, sys, json\n" + program])
+
+
+def heard(program: str) -> list[dict[str, Any]]:
+    return list(children(program).messages({"number": 7}))
+
+
+def test_a_child_gets_its_order_and_says_things() -> None:
+    program = "print(sys.stdin.readline(), end='')\nprint(json.dumps({'two': 2}))"
+    assert heard(program) == [{"number": 7}, {"two": 2}]
+
+
+@pytest.mark.parametrize(
+    ("program", "error", "reason"),
+    [
+        ("print(json.dumps({'error': 'no text'})); sys.exit(2)", TextgenError, "no text"),
+        ("print('{}'); raise MemoryError('too much')", ChildError, "MemoryError: too much"),
+        ("sys.exit(3)", ChildError, "exit code 3"),
+        ("os.kill(os.getpid(), 9)", ChildError, r"killed by SIGKILL .*memory runs out"),
+        ("os.abort()", ChildError, "killed by SIGABRT"),
+        ("print('{\"ro', end='', flush=True); os.kill(os.getpid(), 9)", ChildError, "SIGKILL"),
+    ],
+)
+def test_why_a_child_failed_is_told(program: str, error: type[Exception], reason: str) -> None:
+    with pytest.raises(error, match=reason):
+        heard(program)
+
+
+def test_a_child_that_cannot_be_started_well_has_its_reason_too() -> None:
+    with pytest.raises(ChildError, match="No module named"):
+        list(Children([sys.executable, "-m", "textgen.nonsense"]).messages({"a": "b" * 100_000}))
+
+
+ENDLESS = "print(json.dumps({'pid': os.getpid()}), flush=True); sys.stdin.readlines()"
+
+
+def is_running(number: int) -> bool:
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_child_that_is_not_listened_to_any_more_is_ended() -> None:
+    with closing(children(ENDLESS).messages({})) as messages:
+        number = next(messages)["pid"]
+        assert is_running(number)
+    assert not is_running(number)
+
+
+def test_all_children_can_be_stopped_and_no_other_starts() -> None:
+    several = children(ENDLESS)
+    messages = several.messages({})
+    next(messages)
+    several.stop()
+    with pytest.raises(StoppedError):
+        next(messages)
+    with pytest.raises(StoppedError):
+        list(several.messages({}))
+
+
+PARENT = """
+import sys
+from textgen.search.trial import Children
+child = "import json, os, sys; print(json.dumps({'pid': os.getpid()}), flush=True);"
+child += " sys.stdin.readline();"
+child += " from textgen.search import trial; trial.end_with_parent()"
+for message in Children([sys.executable, "-c", child]).messages({}):
+    print(message['pid'], flush=True)
+"""
+
+
+def test_a_child_ends_with_its_parent_however_that_ends() -> None:
+    with beside("-c", PARENT, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        number = int(parent.stdout.readline())
+        parent.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while is_running(number) and not is_zombie(number):
+        assert time.monotonic() < deadline, "the child lives on"
+
+
+def is_zombie(number: int) -> bool:
+    """Whether a process has ended, and only nobody has asked after it."""
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+SMALL = (
+    ModelSettings(embedding_size=4, rnn_size=8, num_layers=1).to_dict()
+    | TrainingSettings(batch_size=2, seq_length=5, seq_step=3).to_dict()
+    | {"word_tokens": False}
+)
+
+
+def test_what_a_training_takes() -> None:
+    needed = needs(SMALL, 10)
+    embedding, lstm, logits = 10 * 4, 4 * 8 * (4 + 8 + 1), (8 + 1) * 10
+    assert needed["weights"] == embedding + lstm + logits
+    assert 0 < needed["GiB of memory"] < 0.001
+    assert needed["tokens of text"] == 2 * 5 + 1 + 3, "a batch from the second offset"
+
+
+def test_the_text_that_a_batch_needs_is_what_training_asks_for() -> None:
+    import numpy as np
+
+    from textgen.training.batches import training_batches
+
+    training_batches(np.zeros(14, np.uint8), 2, 5, 3, None)
+    with pytest.raises(TextgenError, match="needs at least 14 tokens"):
+        training_batches(np.zeros(13, np.uint8), 2, 5, 3, None)
+
+
+def test_settings_that_contradict_each_other_are_told() -> None:
+    with pytest.raises(TextgenError, match="`residual` needs"):
+        needs(SMALL | {"residual": True}, 10)

@@ -1,28 +1,29 @@
-"""One process' work on a search: begun, joined or resumed; trials; results; the final model."""
+"""A process' work on a search: begun, joined or resumed; trials; results; the final model."""
 
 from __future__ import annotations
 
-import argparse
+import math
 import os
 import shutil
 import signal
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import filelock
 import optuna
+from optuna import TrialPruned
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import RDBStorage
 from optuna.study import Study
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
-from textgen.search import space, storage, study
-from textgen.search.children import ChildError, Children, StoppedError
-from textgen.search.limits import Limits
-from textgen.search.objective import FAILURES, Objective, Task
-from textgen.search.reporter import Reporter
-from textgen.search.request import TRIALS, Request
+from textgen.search import KEPT, SearchRequest, space, study
+from textgen.search.report import Reporter, Results, described
+from textgen.search.trial import ChildError, Children, StoppedError, needs
 from textgen.settings.request import TrainRequest
 from textgen.support import console
 from textgen.support.errors import TextgenError
@@ -30,188 +31,317 @@ from textgen.support.files import explained, make_folder
 from textgen.support.parallel import cores
 from textgen.text import known
 from textgen.training import sizing
+from textgen.training.history import Row
 from textgen.training.workspace import locked, work_folder
 
-OPTIONS = ("trials", "pruner", "max_parameters", "max_memory")
-"""What a search is begun with, and may be given anew at any time."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Search, and train the final model if that was asked for.
+def run(request: SearchRequest, apply: int | None = None) -> None:
+    """Searches, and trains the model of the data directory if that is asked for.
+
+    Args:
+        request: what to search.
+        apply: the number of the trial whose settings the model gets, or `BEST`; None: no model.
 
     Raises:
         TextgenError: if there is no text, no storage, or nothing to search.
         KeyboardInterrupt: after Ctrl-C; what was found is kept.
     """
-    known.find_or_make_texts(arguments.data_dir, 0.0)  # says at once where there is no text
-    request = Request.of(arguments)
-    if arguments.show_space:
-        plan = _plan(arguments.data_dir, request.with_budget, Children())
-        print(space.text(request.full_space(plan["settings"])), end="")
-        return
-    session = Session(arguments, request)
-    with explained(session.work), session.alone():
-        trial = session.search()
-    if arguments.apply is not None:
-        _train(arguments.data_dir, trial.user_attrs["settings"])
+    data_dir = request.training.data_dir
+    known.find_or_make_texts(data_dir, 0.0)  # says at once where there is no text
+    session = Session(request)
+    busy = locked(session.work, f"searching in {data_dir}")
+    with explained(session.work), nullcontext() if session.shared else busy:
+        trial = session.search(apply)
+    if apply is not None:
+        from textgen.training import fit  # only now: TensorFlow takes seconds to import
+        from textgen.training.plan import make_plan
+
+        console.heading("Training the final model")
+        fit.fit(data_dir, make_plan(TrainRequest(data_dir, trial.user_attrs["settings"])))
+
+
+def space_text(request: SearchRequest) -> str:
+    """Returns what would be searched, as a space file. Raises TextgenError."""
+    data_dir, scope = request.training.data_dir, space.read_scope(request)
+    known.find_or_make_texts(data_dir, 0.0)
+    plan = make_plan(data_dir, scope.fixed_with_length, Children())
+    return space.as_text(scope.full_space(plan["settings"]))
+
+
+def make_plan(data_dir: Path, fixed: dict[str, Any], children: Children) -> dict[str, Any]:
+    """Returns what `train` would train with these settings; see `textgen.search.trial`."""
+    order = {
+        "data_dir": str(data_dir), "given": fixed, "folder": None, "log": None,
+        "threads": cores(), "verbosity": console.current(), "flags": console.flags(),
+    }  # fmt: skip
+    try:
+        with closing(children.messages(order, loud=True)) as messages:
+            plan: dict[str, Any] = next(messages)["plan"]
+            return plan
+    except ChildError as error:
+        raise TextgenError(f"the plan for {data_dir} was not made ({error})") from error
+
+
+@dataclass
+class Objective:
+    """The function that Optuna calls for each trial; it may do so in several threads."""
+
+    data_dir: Path
+    work: Path
+    """The folder for the models of trials, while they run."""
+    logs: Path | None
+    """The folder for TensorBoard's logs, one per trial."""
+    facts: dict[str, Any]
+    """What the study is about."""
+    vocabulary_size: int
+    limits: dict[str, float]
+    """The most that a trial may take, by the names of `needs`."""
+    threads: int
+    trials: int
+    """Their number in all."""
+    children: Children
+    lost: bool = False
+    """Whether a trial of this process was taken for dead: its machine slept for a while."""
+
+    def __call__(self, trial: Trial) -> float | tuple[float, float]:
+        """Returns the validation loss; with two objectives, also the tokens per second.
+
+        Raises:
+            TrialPruned: where the trial was stopped early, or not begun.
+            TextgenError: if its settings cannot be trained, or the process that trained it failed.
+            StoppedError: if the search was asked to stop.
+        """
+        try:
+            results = self._train(trial, *self._settings(trial))
+        except TextgenError as error:
+            trial.set_user_attr("failure", str(error))
+            raise
+        except (TrialPruned, StoppedError):
+            raise
+        except UpdateFinishedTrialError:
+            self.lost = True
+            raise
+        except BaseException:
+            self.children.stop()  # the storage is gone, or a second Ctrl-C: the others end too
+            raise
+        if self.facts["objective"] == "loss":
+            return results.validation_loss
+        return results.validation_loss, results.tokens_per_second
+
+    def _settings(self, trial: Trial) -> tuple[dict[str, Any], int]:
+        """Returns the settings of a trial and its number of weights, or leaves it out."""
+        if study.count(trial.study, before=trial.number) >= self.trials:
+            _leave_out(trial, "not needed: there are enough trials")  # another worker was as quick
+        suggested = space.suggest(self.facts["space"], trial)
+        settings = space.all_settings(self.facts["base"], suggested, self.facts["fixed"])
+        try:
+            needed = needs(settings, self.vocabulary_size)
+        except TextgenError as error:
+            _leave_out(trial, str(error))
+        if beyond := [name for name, most in self.limits.items() if needed[name] > most]:
+            excess = sum(needed[name] / self.limits[name] - 1 for name in beyond)
+            trial.set_constraint("excess", excess)  # the sampler learns from it
+            shown = (f"{needed[name]:,.6g} of {self.limits[name]:,.6g} {name}" for name in beyond)
+            _leave_out(trial, "; ".join(shown))
+        trial.set_user_attr("settings", settings)
+        console.detail(f"trial {trial.number}: {described(trial.params)}")
+        return settings, int(needed["weights"])
+
+    def _train(self, trial: Trial, settings: dict[str, Any], parameters: int) -> Results:
+        """Trains in a child process, and tells Optuna after each epoch how it goes."""
+        rows, reported = list[Row](), 0
+        folder = self.work / str(trial.number)
+        order = {
+            "data_dir": str(self.data_dir), "given": settings, "folder": str(folder),
+            "log": str(self.logs / str(trial.number)) if self.logs else None,
+            "threads": self.threads, "verbosity": console.Verbosity.QUIET,
+        }  # fmt: skip
+        try:
+            with closing(self.children.messages(order)) as messages:
+                for message in messages:
+                    rows.append(row := message["row"])
+                    console.detail(
+                        f"trial {trial.number}: epoch {row['epoch']:.0f}, loss {row['loss']:.3f},"
+                        f" validation {row['val_loss']:.3f}"
+                    )
+                    step = int(study.STEPS * message["fraction"])
+                    if step > reported and self.facts["objective"] == "loss":
+                        reported = step
+                        trial.report(row["val_loss"], step)
+                        if step < study.STEPS and trial.should_prune():
+                            raise TrialPruned
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            if rows:
+                trial.set_user_attr("results", Results.of(rows, parameters)._asdict())
+        if not rows:
+            raise ChildError("it ended before its first epoch")
+        return Results.of(rows, parameters)
+
+    def remove_leftovers(self, found: Study) -> None:
+        """Removes what trials left that were killed."""
+        folders = list(self.work.glob("*"))  # first: others may begin
+        running = found.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        for folder in folders:
+            if folder.name not in {str(trial.number) for trial in running}:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _leave_out(trial: Trial, reason: str) -> NoReturn:
+    trial.set_user_attr("left_out", reason)
+    raise TrialPruned(reason)
 
 
 class Session:
-    """The work of this process on a search.
+    """The work of this process on a search."""
 
-    Args:
-        arguments: see `textgen.commands.search`.
-        request: what is to be searched.
-    """
-
-    def __init__(self, arguments: argparse.Namespace, request: Request) -> None:
-        self.arguments, self.request = arguments, request
-        self.data_dir: Path = arguments.data_dir
-        self.shared = arguments.storage is not None
-        self.name = arguments.study or self.data_dir.resolve().name or "search"
+    def __init__(self, request: SearchRequest) -> None:
+        self.scope, self.settings = space.read_scope(request), request.settings()
+        self.request, self.data_dir = request, request.training.data_dir
         self.work = work_folder(self.data_dir) / "search"
-        self.url = arguments.storage or storage.sqlite_url(work_folder(self.data_dir) / "search.db")
-        self.results = self.data_dir / "search" / (arguments.study or "")
-        self.options = {name: getattr(arguments, name) for name in OPTIONS}
-        self.children = Children()
+        database = work_folder(self.data_dir) / "search.db"
+        self.shared = self.settings.storage is not None
+        self.url = self.settings.storage or study.sqlite_url(database)
+        self.name = self.settings.study or self.data_dir.resolve().name or "search"
+        results = self.data_dir / "search" / (self.settings.study or "")
+        self.reporter, self.children = Reporter(self.data_dir, results), Children()
 
-    def alone(self) -> AbstractContextManager[None]:
-        """Let no other process search with the folder's own storage meanwhile."""
-        return nullcontext() if self.shared else locked(self.work, f"searching in {self.data_dir}")
-
-    def search(self) -> optuna.trial.FrozenTrial:
-        """Run what is missing of the trials; returns the best, or the one that was asked for."""
+    def search(self, number: int | None = None) -> FrozenTrial:
+        """Runs the trials that are missing; returns the best one, or that of a number."""
         make_folder(self.work)
-        make_folder(self.results)
-        database = storage.connect(self.url, study.try_again if self.shared else None)
-        storage.quieten_heartbeats()
-        with storage.explained(self.url), self._stoppable():
-            facts, plan = self._facts(database)
-            task = self._task(facts, plan)
-            random_seed = None if self.shared else facts["base"]["random_seed"]
+        make_folder(self.reporter.folder)
+        with study.explained(self.url), self._stoppable():
+            storage = study.connect(self.url, self.shared)
+            facts, plan = self._facts(storage)
+            self.settings = self.request.settings(_kept(facts))
             found = optuna.load_study(
                 study_name=self.name,
-                storage=database,
-                sampler=study.sampler(random_seed, task.wanted),
-                pruner=study.pruner(facts["pruner"], task.steps),
+                storage=storage,
+                sampler=study.make_sampler(
+                    None if self.shared else facts["base"]["random_seed"], self.settings.trials
+                ),
+                pruner=study.make_pruner(self.settings.pruner),
             )
-            reporter = Reporter(self.data_dir, self.results, task.wanted)
             if not self.shared:
-                study.fail_dead(found)
-            self._clean(found)
-            self._say_start(found, task, facts)
-            self._optimize(found, task, reporter)
-            reporter.write(found)
-            trial = reporter.chosen(found, self.arguments.apply)
-            reporter.close(found, trial, storage.shown(self.url))
+                study.fail_running(found)
+            objective = self._objective(facts, plan)
+            objective.remove_leftovers(found)
+            self._say_start(found, objective)
+            self._optimize(found, objective)
+            self.reporter.write(found)
+            trial = self.reporter.choose(found, number)
+            self.reporter.close(found, trial, study.shown(self.url))
         return trial
 
-    def _facts(self, database: optuna.storages.RDBStorage) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What the study is about, begun here if it is new; and this machine's plan for it."""
-        facts = study.facts(database, self.name, self.shared)
-        if facts and not (self.shared or self.arguments.resume):
+    def _facts(self, storage: RDBStorage) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Returns what the study is about, begun here if it is new; and the plan for it here."""
+        facts = self._begun(storage)
+        if facts and not (self.shared or self.settings.resume):
             raise TextgenError(
-                f"{self.data_dir} has a search already. Add --resume to go on with it, or --study"
+                f"{self.data_dir} has a search already. Add `resume` to go on with it, or `study`"
                 " NAME for another one"
             )
-        if not facts and self.arguments.resume:
+        if not facts and self.settings.resume:
             console.say(f"no search yet in {self.data_dir}: starting from the beginning")
-        if facts:
-            self.request.refuse_others(facts)
-        plan = self._planned(facts["fixed"] if facts else self.request.with_budget)
+        fixed = facts["fixed"] if facts else self.scope.fixed_with_length
+        with filelock.FileLock(self.work / "planning"):  # token files are made once a machine
+            plan = make_plan(self.data_dir, fixed, self.children)
         if not facts:
-            facts = self._new_facts(plan)
-            first = space.nearest(facts["space"], facts["base"])
-            if not study.begin(database, self.name, facts, first):
-                facts = study.facts(database, self.name, self.shared) or facts
-                self.request.refuse_others(facts)
+            base = plan["settings"]
+            facts = {
+                "fixed": fixed | {"validation_split": base["validation_split"]},
+                "file": self.scope.space,
+                "objective": self.settings.objective,
+                "base": base,
+                "space": self.scope.full_space(base),
+                "texts": plan["texts"],
+                **_kept(self.request.given),
+            }
+            if not study.begin(storage, self.name, facts, space.nearest(facts["space"], base)):
+                facts = self._begun(storage) or facts
         if facts["texts"] != plan["texts"]:
             raise TextgenError(
                 f"the text in {self.data_dir} is not that of the search {self.name}. Put the old"
-                " one back, or begin another search with --study NAME"
+                " one back, or begin another search with another name for `study`"
             )
-        return facts | {n: v for n, v in self.options.items() if v is not None}, plan
+        return facts, plan
 
-    def _planned(self, fixed: dict[str, Any]) -> dict[str, Any]:
-        """What train.py would do; processes on this machine make the token files in turn."""
-        with filelock.FileLock(self.work / "planning"):
-            return _plan(self.data_dir, fixed, self.children)
+    def _begun(self, storage: RDBStorage) -> dict[str, Any] | None:
+        """Returns what the study is about, if there is one, and nothing else is asked for."""
+        facts = study.read_facts(storage, self.name, self.shared)
+        if facts is None:
+            return None
+        before = facts["fixed"] | {"space": facts["file"], "objective": facts["objective"]}
+        now = self.scope.fixed | ({"space": self.scope.space} if self.scope.space else {})
+        if "objective" in self.request.given:
+            now |= {"objective": self.settings.objective}
+        for name, value in now.items():
+            if name not in before or before[name] != value:
+                begun = f"with {before[name]}" if name in before else "without it"
+                raise TextgenError(
+                    f"`{name}={value}` does not fit: the search was begun {begun}. Leave it out, or"
+                    " begin another search with another name for `study`"
+                )
+        return facts
 
-    def _new_facts(self, plan: dict[str, Any]) -> dict[str, Any]:
-        """What a new study is about, as it is kept with it: built-in values only."""
-        base = plan["settings"]
-        return {
-            "fixed": self.request.with_budget | {"validation_split": base["validation_split"]},
-            "file": self.request.file.space,
-            "objective": self.request.objective or "loss",
-            "base": base,
-            "space": self.request.full_space(base),
-            "texts": plan["texts"],
-            **self.options,
-        }
-
-    def _task(self, facts: dict[str, Any], plan: dict[str, Any]) -> Task:
-        workers, memory = self.arguments.workers, facts["max_memory"]
-        return Task(
-            data_dir=self.data_dir,
-            work=self.work / "trials" / self.name,
-            logs=self.work / "tensorboard" / self.name if facts["base"]["tensorboard"] else None,
-            space=facts["space"],
-            base=facts["base"],
-            fixed=facts["fixed"],
-            vocabulary_size=plan["vocabulary_size"],
-            limits=Limits(
-                facts["max_parameters"] or float("inf"),
-                memory * 2**30 if memory else sizing.physical_memory() / workers,
-                plan["num_tokens"],
+    def _objective(self, facts: dict[str, Any], plan: dict[str, Any]) -> Objective:
+        settings = self.settings
+        limits = {
+            "weights": settings.max_parameters or math.inf,
+            "GiB of memory": (
+                settings.max_memory or sizing.physical_memory() / 2**30 / settings.workers
             ),
-            threads=max(1, cores() // workers),
-            wanted=facts["trials"] or TRIALS,
+            "tokens of text": plan["num_tokens"],
+        }
+        logs = self.work / "tensorboard" / self.name
+        return Objective(
+            self.data_dir,
+            work=self.work / "trials" / self.name,
+            logs=logs if facts["base"]["tensorboard"] else None,
+            facts=facts,
+            vocabulary_size=plan["vocabulary_size"],
+            limits=limits,
+            threads=max(1, cores() // settings.workers),
+            trials=settings.trials,
+            children=self.children,
         )
 
-    def _clean(self, found: Study) -> None:
-        """Remove what trials left that were killed."""
-        folders = list((self.work / "trials" / self.name).glob("*"))  # first: others may begin
-        running = found.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        kept = {str(trial.number) for trial in running}
-        for folder in folders:
-            if folder.name not in kept:
-                shutil.rmtree(folder, ignore_errors=True)
-
-    def _say_start(self, found: Study, task: Task, facts: dict[str, Any]) -> None:
-        done = study.counted(found)
-        console.heading(f"search {self.name}: {done} of {task.wanted} trials are there")
+    def _say_start(self, found: Study, objective: Objective) -> None:
+        facts = objective.facts
+        console.heading(
+            f"search {self.name}: {study.count(found)} of {objective.trials} trials are there"
+        )
         minutes, epochs = facts["base"].get("minutes"), facts["base"]["num_epochs"]
         each = console.counted(minutes or epochs, "minute" if minutes else "epoch")
         console.say(
-            f"each of {each}; {self.arguments.workers} at once, {task.threads} threads each; the"
-            " first has the settings of train.py"
+            f"each of {each}; {self.settings.workers} at once, {objective.threads} threads each;"
+            " the first has the default settings"
         )
         if facts["objective"] == "loss,speed":
             console.say("no trial is stopped early: Optuna does so for one objective only")
-        if task.logs:
-            console.say(f"to watch: tensorboard --logdir {task.logs}")
-        for name, entry in task.space.items():
+        if objective.logs:
+            console.say(f"to watch: tensorboard --logdir {objective.logs}")
+        for name, entry in facts["space"].items():
             console.detail(f"  {name}: {entry}")
 
-    def _optimize(self, found: Study, task: Task, reporter: Reporter) -> None:
-        """Run trials until there are enough. Raises KeyboardInterrupt when asked to stop."""
-        objective = Objective(task, self.children)
+    def _optimize(self, found: Study, objective: Objective) -> None:
+        """Runs trials until there are enough. Raises KeyboardInterrupt when asked to stop."""
+        reporter, trials = self.reporter, objective.trials
 
-        def ended(_: Study, trial: optuna.trial.FrozenTrial) -> None:
-            if study.state(trial) == "interrupted":
+        def ended(_: Study, trial: FrozenTrial) -> None:
+            if study.state_of(trial) == "interrupted":
                 study.try_again(found, trial)
             reporter.tell(found, trial)
-            enough = study.counted(found) >= task.wanted
-            if enough or self.children.stopped or reporter.problem:
+            if study.count(found) >= trials or self.children.stopped or reporter.problem:
                 found.stop()
 
-        while (missing := task.wanted - study.counted(found)) > 0:
+        while (missing := trials - study.count(found)) > 0:
             try:
                 found.optimize(
-                    objective, n_trials=missing, n_jobs=min(missing, self.arguments.workers),
-                    catch=(*FAILURES, StoppedError), callbacks=[ended],
+                    objective, n_trials=missing, n_jobs=min(missing, self.settings.workers),
+                    catch=(TextgenError, StoppedError), callbacks=[ended],
                 )  # fmt: skip
             except ValueError:  # Optuna's "Cannot tell a FAIL trial"
                 if not objective.lost:
@@ -220,7 +350,7 @@ class Session:
                 console.warn("a trial was taken for dead meanwhile: another worker begins it again")
             if self.children.stopped:
                 reporter.write(found)
-                console.say(f"kept: {study.counted(found)} trials. To go on, add --resume")
+                console.say(f"kept: {study.count(found)} trials. To go on, add `resume`")
                 raise KeyboardInterrupt
             if reporter.problem:
                 raise TextgenError(reporter.problem)
@@ -245,26 +375,5 @@ class Session:
                 signal.signal(number, handler)
 
 
-def _plan(data_dir: Path, fixed: dict[str, Any], children: Children) -> dict[str, Any]:
-    """What train.py would train with these settings; see `textgen.search.trial`."""
-    order = {
-        "data_dir": str(data_dir), "given": fixed, "folder": None, "log": None,
-        "threads": cores(), "verbosity": console.current(),
-    }  # fmt: skip
-    try:
-        with closing(children.messages(order, loud=True)) as messages:
-            plan: dict[str, Any] = next(messages)["plan"]
-            return plan
-    except StopIteration:
-        raise TextgenError(f"the plan for {data_dir} was not made: see above") from None
-    except ChildError as error:
-        raise TextgenError(f"the plan for {data_dir} was not made ({error})") from error
-
-
-def _train(data_dir: Path, settings: dict[str, Any]) -> None:
-    """Train the final model, as train.py does."""
-    from textgen.training import fit  # only now: TensorFlow takes seconds to import
-    from textgen.training.plan import make_plan
-
-    console.heading("Training the final model")
-    fit.fit(data_dir, make_plan(TrainRequest(data_dir, settings)))
+def _kept(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: settings[name] for name in KEPT if settings.get(name) is not None}

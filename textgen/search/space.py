@@ -12,28 +12,24 @@ from __future__ import annotations
 import difflib
 import reprlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
+from optuna.distributions import FloatDistribution, IntDistribution
+from optuna.trial import Trial
 
+from textgen.search import MINUTES, UNUSED, SearchRequest
 from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.settings.fields import Settings
 from textgen.settings.yaml_file import read_yaml
 from textgen.support.errors import TextgenError
 
-if TYPE_CHECKING:
-    from optuna.trial import Trial
-
 Space = dict[str, dict[str, Any]]
 
-KINDS = ("choice", "int", "float", "log")
-"""Of entries; where one has several, the first one says what it is."""
 EXTRAS = {"choice": set(), "int": {"step", "log"}, "float": {"step"}, "log": set()}
-NO_FLAGS = frozenset(
-    ["init_from", "word2vec", "freeze_embeddings", "live_sample", "save_every", "print_every"]
-)
-"""Settings of train.py that a search has no use for."""
+"""The kinds of entries, and what else may stand in one."""
 SHARED = frozenset(
     [
         "num_epochs", "steps_per_epoch", "minutes", "patience", "validation_split", "random_seed",
@@ -44,23 +40,55 @@ SHARED = frozenset(
 SEARCHABLE: dict[str, type[Settings]] = {
     name: kind
     for kind in (ModelSettings, TrainingSettings)
-    for name in kind.names() - NO_FLAGS - SHARED
+    for name in kind.names() - UNUSED - SHARED
 }
 """The settings that may be searched, and where they belong."""
 
 
-class SpaceFile(NamedTuple):
-    """What a space file says."""
+class Scope(NamedTuple):
+    """The settings that are searched, and those that are fixed."""
 
     space: Space
+    """Settings that are tried otherwise than by default, or besides."""
     fixed: dict[str, Any]
-    """Settings with one value, which all trials share."""
+    """Settings with one value, which all trials have."""
     replaces: bool
-    """Whether nothing but what it names is searched."""
+    """Whether nothing but `space` is searched."""
+
+    @property
+    def fixed_with_length(self) -> dict[str, Any]:
+        """The settings that all trials have, among them how long a trial is."""
+        has_length = self.fixed.keys() & {"minutes", "num_epochs"}
+        return self.fixed if has_length else self.fixed | {"minutes": MINUTES}
+
+    def full_space(self, base: Mapping[str, Any]) -> Space:
+        """Returns all that is tried. Raises TextgenError where nothing is."""
+        usual = {} if self.replaces else default(base)
+        found = {n: e for n, e in usual.items() if n not in self.fixed} | self.space
+        if not found:
+            raise TextgenError("there is nothing to search: every setting is given")
+        return found
+
+
+def read_scope(request: SearchRequest) -> Scope:
+    """Returns what is given in a request and its space file.
+
+    Raises:
+        TextgenError: if they contradict each other, or the file cannot be used.
+    """
+    given, path = request.training.given, request.settings().space
+    if path is None:
+        return Scope({}, dict(given), False)
+    file = read(Path(path))
+    for name in given.keys() & (file.space.keys() | file.fixed.keys()):
+        raise TextgenError(
+            f"`{name}={given[name]}` contradicts {path}, which has that too. Leave one of them out"
+        )
+    return file._replace(fixed={**file.fixed, **given})
 
 
 def default(base: Mapping[str, Any]) -> Space:
-    """The settings that are searched unless told otherwise: around those that train.py chooses.
+    """Returns the settings searched unless told otherwise: around those that `train` chooses.
 
     From half of each size to its double, from a third of the learning rate to three times, and
     0.3 to both sides of a dropout: with 20 trials a wider space finds less. `rmsprop` and the cell
@@ -69,7 +97,7 @@ def default(base: Mapping[str, Any]) -> Space:
     better without tied weights, many with them.
 
     Args:
-        base: the settings of train.py for this text and time.
+        base: the settings of a training of this text and time.
     """
     space: Space = {
         "rnn_size": _around(base["rnn_size"], 32 if base["rnn_size"] >= 64 else 1),
@@ -94,18 +122,18 @@ def default(base: Mapping[str, Any]) -> Space:
 
 
 def _around(value: int, step: int) -> dict[str, Any]:
-    """From half of a size to its double, in steps."""
+    """Returns what goes from half of a size to its double, in steps."""
     low = max(step, value // 2 // step * step)
     return {"int": [low, max(low, 2 * value // step * step)], "step": step}
 
 
 def _third_to_triple(rate: float) -> list[float]:
-    """To both sides of a learning rate, in two digits."""
+    """Returns the ends to both sides of a learning rate, in two digits."""
     return [float(f"{rate / 3:.2g}"), float(f"{rate * 3:.2g}")]
 
 
 def _beside(share: float) -> dict[str, Any]:
-    """A dropout, and what is close to it."""
+    """Returns the dropouts close to one."""
     return {"float": [round(max(0.0, share - 0.3), 2), round(min(0.8, share + 0.3), 2)]}
 
 
@@ -114,17 +142,17 @@ def _is_tied(base: Mapping[str, Any]) -> bool:
     return ModelSettings(**{name: base[name] for name in sizes}).is_tied
 
 
-def settled(
+def all_settings(
     base: Mapping[str, Any], suggested: Mapping[str, Any], fixed: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """All settings of a trial.
+    """Returns all settings of a trial.
 
     Settings that belong together go together where only one of them is searched: tied weights
     keep the embedding as wide as the layers, an epoch keeps two passes over the text, and
-    an optimizer brings what `--optimizer` brings in train.py.
+    an optimizer brings what it brings in a training.
 
     Args:
-        base: the settings of train.py for this text and time.
+        base: the settings of a training of this text and time.
         suggested: the ones that are tried.
         fixed: the ones that were asked for.
     """
@@ -137,46 +165,51 @@ def settled(
     return settings
 
 
+def _parts(entry: Mapping[str, Any]) -> tuple[str, list[Any], dict[str, Any]]:
+    """Returns an entry's kind, its values, and the options `step` and `log` as Optuna has them."""
+    kind = next(kind for kind in EXTRAS if kind in entry)
+    options = {name: value for name, value in entry.items() if name != kind}
+    return kind, entry[kind], options | ({"log": True} if kind == "log" else {})
+
+
 def suggest(space: Space, trial: Trial) -> dict[str, Any]:
-    """The settings that Optuna wants tried."""
+    """Returns the settings that Optuna wants tried."""
     found: dict[str, Any] = {}
     for name, entry in space.items():
-        if "choice" in entry:
-            found[name] = trial.suggest_categorical(name, entry["choice"])
-        elif "int" in entry:
-            step, log = entry.get("step", 1), entry.get("log", False)
-            found[name] = trial.suggest_int(name, *entry["int"], step=step, log=log)
-        elif "log" in entry:
-            found[name] = trial.suggest_float(name, *entry["log"], log=True)
+        kind, values, options = _parts(entry)
+        if kind == "choice":
+            found[name] = trial.suggest_categorical(name, values)
+        elif kind == "int":
+            found[name] = trial.suggest_int(name, *values, **options)
         else:
-            found[name] = trial.suggest_float(name, *entry["float"], step=entry.get("step"))
+            found[name] = trial.suggest_float(name, *values, **options)
     return found
 
 
 def nearest(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
-    """For each name in the space the value of `values`, or what is nearest to it there."""
+    """Returns for each name in the space the value of `values`, or the nearest one there."""
     return {name: _nearest(entry, values[name]) for name, entry in space.items()}
 
 
 def _nearest(entry: Mapping[str, Any], value: Any) -> Any:
-    if "choice" in entry:
-        return value if value in entry["choice"] else entry["choice"][0]
-    kind = next(kind for kind in KINDS if kind in entry)
-    low, high = entry[kind]
+    kind, values, options = _parts(entry)
+    if kind == "choice":
+        return value if value in values else values[0]
+    low, high = values
     number = min(max(value, low), high)
-    if step := entry.get("step"):
+    if step := options.get("step"):
         number = low + min(round((number - low) / step), (high - low) // step) * step
     return number
 
 
-def text(space: Space) -> str:
-    """A space as a space file."""
+def as_text(space: Space) -> str:
+    """Returns a space as the text of a space file."""
     shown = {name.replace("_", "-"): entry for name, entry in space.items()}
     return yaml.safe_dump(shown, sort_keys=False, default_flow_style=None)
 
 
-def read(path: Path) -> SpaceFile:
-    """Read a space file.
+def read(path: Path) -> Scope:
+    """Reads a space file.
 
     Raises:
         TextgenError: if it cannot be read, or says what cannot be.
@@ -188,94 +221,56 @@ def read(path: Path) -> SpaceFile:
     space: Space = {}
     fixed: dict[str, Any] = {}
     for key, value in values.items():
-        name = _known(path, str(key))
-        if isinstance(value, dict):
-            space[name] = _checked(f"{path}: {key}", name, value)
-        else:
-            fixed[name] = _single(f"{path}: {key}", name, value)
-    return SpaceFile(space, fixed, base == "none")
+        name = str(key).replace("-", "_")
+        if name not in SEARCHABLE:
+            near = difflib.get_close_matches(name, SEARCHABLE, n=1, cutoff=0)[0].replace("_", "-")
+            raise TextgenError(f"{path}: {reprlib.repr(key)} cannot be searched. Nearest: {near}")
+        try:
+            if isinstance(value, dict):
+                space[name] = _entry(name, value)
+            else:
+                fixed[name] = _value(name, "choice", value)
+        except (TextgenError, TypeError, ValueError) as error:
+            raise TextgenError(f"{path}: {key}: {error}") from error
+    return Scope(space, fixed, base == "none")
 
 
-def _known(path: Path, key: str) -> str:
-    name = key.replace("-", "_")
-    if name not in SEARCHABLE:
-        near = difflib.get_close_matches(name, SEARCHABLE, n=1, cutoff=0)[0].replace("_", "-")
-        raise TextgenError(f"{path}: {reprlib.repr(key)} cannot be searched. Nearest: {near}")
-    return name
-
-
-def _checked(where: str, name: str, entry: dict[Any, Any]) -> dict[str, Any]:
-    """An entry with its values as numbers. Raises TextgenError with what is wrong."""
-    kind = next((kind for kind in KINDS if kind in entry), None)
-    if kind is None or (extra := set(entry) - {kind} - EXTRAS[kind]):
-        shown = reprlib.repr((kind and min(map(str, extra))) or entry)
+def _entry(name: str, values: dict[Any, Any]) -> dict[str, Any]:
+    """Returns an entry with its values as numbers. Raises TextgenError or ValueError if wrong."""
+    kind = next((kind for kind in EXTRAS if kind in values), None)
+    if kind is None or (extra := set(values) - {kind} - EXTRAS[kind]):
+        shown = reprlib.repr((kind and min(map(str, extra))) or values)
         raise TextgenError(
-            f"{where} takes one of {', '.join(KINDS)}, as in {{float: [0, 0.5]}}; int and float"
-            f" also a step. Received: {shown}"
+            f"it takes one of {', '.join(EXTRAS)}, as in {{float: [0, 0.5]}}; int and float also a"
+            f" step. Received: {shown}"
         )
-    values = entry[kind]
-    if not isinstance(values, list) or not values:
-        raise TextgenError(f"{where}: {kind} needs values, as in [1, 2]. Received: {values!r}")
+    items = values[kind]
+    if not isinstance(items, list) or not items:
+        raise TextgenError(f"{kind} needs values, as in [1, 2]. Received: {items!r}")
+    entry = {kind: [_value(name, kind, item) for item in items]}
+    entry |= {extra: _unquoted(values[extra]) for extra in values if extra != kind}
     if kind == "choice":
-        return {"choice": [_single(where, name, value) for value in values]}
-    return _range(where, name, kind, entry)
+        return entry
+    if len(items) != 2:
+        raise TextgenError(f"{kind} is [lowest, highest]. Received: {items!r}")
+    options = _parts(entry)[2]
+    (IntDistribution if kind == "int" else FloatDistribution)(*entry[kind], **options)
+    return entry
 
 
-def _single(where: str, name: str, value: Any) -> Any:
-    if isinstance(value, list):
-        raise TextgenError(f"{where}: a choice is a word or a number. Received: {value!r}")
-    return _valid(where, name, _unquoted(value))
+def _value(name: str, kind: str, value: Any) -> Any:
+    """Returns a value that the setting takes. Raises TextgenError where it does not."""
+    value = _unquoted(value)
+    if kind in ("float", "log") and isinstance(value, int):
+        value = float(value)
+    if kind == "int" and not isinstance(value, int):
+        raise TextgenError(f"{value!r} is not a whole number")
+    SEARCHABLE[name].check(name, value)
+    return value
 
 
 def _unquoted(value: Any) -> Any:
-    """YAML takes 1e-3 for a text; no setting is a text that is a number."""
-    try:
+    """Returns a number where YAML takes it for a text, as 1e-3; no setting is a text of one."""
+    with suppress(ValueError):
         return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
-
-
-def _range(where: str, name: str, kind: str, entry: dict[str, Any]) -> dict[str, Any]:
-    number = int if kind == "int" else float
-    ends = [_number(where, number, value) for value in entry[kind]]
-    if len(ends) != 2 or not ends[0] <= ends[1]:
-        raise TextgenError(f"{where}: {kind} is [lowest, highest]. Received: {entry[kind]!r}")
-    for end in ends:
-        _valid(where, name, end)
-    return {kind: ends} | _manner(where, kind, ends[0], entry)
-
-
-def _manner(where: str, kind: str, low: float, entry: dict[str, Any]) -> dict[str, Any]:
-    """How a range is walked through: `step`, or `log` of whole numbers."""
-    manner: dict[str, Any] = {}
-    if kind == "int" and "log" in entry:
-        if entry["log"] is not True or "step" in entry:
-            raise TextgenError(f"{where}: beside int, log is true, or left out where a step is")
-        manner["log"] = True
-    if (kind == "log" or manner) and low <= 0:
-        raise TextgenError(f"{where}: a logarithmic range begins above 0. Received: {low}")
-    if "step" in entry:
-        manner["step"] = _number(where, int if kind == "int" else float, entry["step"])
-        if manner["step"] <= 0:
-            raise TextgenError(f"{where}: step must be above 0. Received: {manner['step']}")
-    return manner
-
-
-def _number(where: str, number: type[int] | type[float], value: Any) -> float:
-    """A number as Optuna wants it; YAML takes 1e-3 for a text."""
-    try:
-        if isinstance(value, bool) or number(value) != float(value):
-            raise ValueError
-        return number(value)
-    except (TypeError, ValueError) as error:
-        kind = "whole number" if number is int else "number"
-        raise TextgenError(f"{where}: {reprlib.repr(value)} is not a {kind}") from error
-
-
-def _valid(where: str, name: str, value: Any) -> Any:
-    """The value, if the setting takes it. Raises TextgenError where not."""
-    try:
-        SEARCHABLE[name].from_dict({name: value})
-    except TextgenError as error:
-        raise TextgenError(f"{where}: {error}") from error
     return value

@@ -97,6 +97,11 @@ def flags_for_settings() -> Iterator[None]:
         _flags = before
 
 
+def flags() -> dict[str, str]:
+    """Returns the flags that settings are printed as: none outside commands."""
+    return dict(_flags or {})
+
+
 def add_flags(flags: Mapping[str, str]) -> None:
     """Let settings of these names be printed as these flags, within a command."""
     if _flags is not None:
