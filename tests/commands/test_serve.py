@@ -18,6 +18,8 @@ from tests.processes import beside
 from tests.services import Running, serving
 from textgen.commands import serve
 from textgen.model import checkpoint
+from textgen.server import check_installed
+from textgen.server.run import listening
 from textgen.settings.server import ServerSettings
 from textgen.support.errors import TextgenError
 
@@ -62,8 +64,8 @@ def test_no_model_and_a_port_in_use_are_said_in_a_line(tmp_path: Path, trained_d
 
 @pytest.mark.parametrize("host", ["a..b", "192.0.2.1"])
 def test_an_address_that_is_none_of_ours_is_named(host: str) -> None:
-    with pytest.raises(TextgenError, match=rf"cannot listen on {host} port 0 \(.*another --host"):
-        serve.listening(ServerSettings(host=host, port=0))
+    with pytest.raises(TextgenError, match=rf"cannot listen on {host} port 0 \(.*another `host`"):
+        listening(ServerSettings(host=host, port=0))
 
 
 def test_what_is_missing_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +73,7 @@ def test_what_is_missing_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -
         importlib.util, "find_spec", lambda name: None if name != "uvicorn" else object()
     )
     with pytest.raises(TextgenError, match=r"pip install fastapi prometheus-client$"):
-        serve.check_installed()
+        check_installed()
 
 
 def test_the_key_comes_from_the_environment_and_prompts_are_logged_where_that_is_asked_for(

@@ -242,7 +242,7 @@ def test_production_says_less(trained_dir: Path, monkeypatch: pytest.MonkeyPatch
             shown = client.get("/api/models").json()["documentation"]
             assert shown == (None if production else "/docs")
             with monkeypatch.context() as patched:
-                patched.setattr(service.models, "find", lambda name: 1 / 0)
+                patched.setattr(service, "find", lambda name: 1 / 0)
                 broken = client.post("/api/generate", json={"n": 5})
             assert broken.status_code == 500
             assert ("ZeroDivisionError" in broken.json()["error"]) is not production
