@@ -26,9 +26,9 @@ def test_several_models_by_the_names_of_their_folders(trained_dir: Path, tmp_pat
     with TestClient(build_app(Service([one, other], LIMITS))) as client:
         names = [model["name"] for model in client.get("/api/models").json()["models"]]
         assert names == ["one", "other"]
-        wanted = {"n": 5, "model": "other"}
+        wanted = {"length": 5, "model": "other"}
         assert client.post("/api/generate", json=wanted).json()["model"] == "other"
-        assert client.post("/api/generate", json={"n": 5}).json()["model"] == "one"
+        assert client.post("/api/generate", json={"length": 5}).json()["model"] == "one"
 
 
 def test_folders_of_one_name_are_numbered() -> None:
@@ -43,7 +43,7 @@ def test_a_folder_without_a_model_is_refused_unless_it_is_watched(tmp_path: Path
     with TestClient(build_app(service)) as client:
         (model,) = client.get("/api/models").json()["models"]
         assert (model["ready"], model["watched"]) == (False, True)
-        answer = client.post("/api/generate", json={"n": 5})
+        answer = client.post("/api/generate", json={"length": 5})
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
 
 
@@ -52,7 +52,7 @@ def test_a_newer_model_is_taken_and_texts_under_way_go_on_with_the_old_one(
 ) -> None:
     folder = copied(trained_dir, tmp_path / "model")
     service = Service([folder], ServerSettings(max_length=20_000))
-    wanted = {"n": 20_000, "random_seed": 1, "stream": True}
+    wanted = {"length": 20_000, "random_seed": 1, "stream": True}
     with TestClient(build_app(service)) as client:
         (served,) = service.models.values()
         old = served.loaded
@@ -71,7 +71,7 @@ def test_a_newer_model_is_taken_and_texts_under_way_go_on_with_the_old_one(
             content += "".join(chunks)
         pieces = [data["text"] for name, data in events(content) if name == "piece"]
         assert "".join(pieces) == expected
-        assert client.post("/api/generate", json={"n": 5}).status_code == 200
+        assert client.post("/api/generate", json={"length": 5}).status_code == 200
 
 
 def test_a_broken_model_is_not_taken_nor_one_without_room(

@@ -41,7 +41,9 @@ def flags_of(field: "dataclasses.Field[Any]") -> tuple[str, ...]:
 
 def _shown_default(field: "dataclasses.Field[Any]") -> str:
     words = field.metadata["words"]
-    if field.default in (None, ()) or field.default is words is False:
+    if field.default == ():
+        return "; repeat the flag for more"
+    if field.default is None or field.default is words is False:
         return ""
     shown = [f"default: {field.default}"] if field.default is not False else []
     shown += [f"word models: {words}"] if words != field.default else []
@@ -104,5 +106,5 @@ class ArgumentParser(argparse.ArgumentParser):
 class _DefaultsFormatter(argparse.ArgumentDefaultsHelpFormatter):
     def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.default is None or action.default is False or action.default == []:
-            return action.help
-        return super()._get_help_string(action)
+            return console.spelled(action.help or "")
+        return console.spelled(super()._get_help_string(action) or "")

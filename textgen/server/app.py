@@ -29,6 +29,8 @@ from textgen.server.schemas import (
     ModelShown,
     Outcome,
     Problem,
+    SettingShown,
+    settings_shown,
 )
 from textgen.server.service import Served, Service
 from textgen.server.writing import Writing, begin
@@ -68,6 +70,8 @@ MISTAKES = {
 }
 """What to say instead of pydantic's own words, by its name of the mistake."""
 DOCUMENTATION = "/docs"
+OLD_NAMES_SINCE = "@1795737600"
+"""The day, 2026-11-27, since which `prompt` and `n` are old names, in the form of RFC 9745."""
 
 
 def build_app(service: Service) -> ASGIApp:
@@ -115,6 +119,9 @@ def in_words(errors: Sequence[Any]) -> str:
 
 
 def _add_information(app: FastAPI, service: Service) -> None:
+    limits = service.settings
+    shown = settings_shown(limits.max_length)
+
     @app.get("/healthz", tags=["service"])
     async def health() -> Health:
         """Whether the service takes requests."""
@@ -129,34 +136,38 @@ def _add_information(app: FastAPI, service: Service) -> None:
     @app.get("/api/models", tags=["writing"], responses=KEY)
     async def models() -> ModelList:
         """What can write; the first one is the default."""
-        settings = service.settings
-        shown = [
+        known = [
             ModelShown(
                 name=name,
                 ready=served.loaded is not None,
-                watched=settings.watch,
+                watched=limits.watch,
                 **(served.loaded.facts if served.loaded else {}),
             )
             for name, served in service.models.items()
         ]
         return ModelList(
-            models=shown,
-            max_length=settings.max_length,
-            max_prompt=settings.max_prompt,
-            documentation=None if settings.production else DOCUMENTATION,
+            models=known,
+            max_length=limits.max_length,
+            max_seed_length=limits.max_seed_length,
+            documentation=None if limits.production else DOCUMENTATION,
         )
+
+    @app.get("/api/settings", tags=["writing"], responses=KEY)
+    async def settings() -> list[SettingShown]:
+        """How each token can be drawn, and where a text may end."""
+        return shown
 
     def watched(model: Annotated[str | None, Query(max_length=200)] = None) -> Served:
         served = service.find(model)
-        if served is None or not service.settings.watch:
-            raise HTTPException(404, "no training is watched here: start the service with --watch")
+        if served is None or not limits.watch:
+            raise HTTPException(404, "no training is watched here: the service needs `watch`")
         return served
 
     @app.get("/api/live", tags=["training"], response_class=EventSourceResponse, responses=PROBLEMS)
     async def live_view(
         served: Annotated[Served, Depends(watched)],
     ) -> AsyncIterator[ServerSentEvent]:
-        """With --watch: events `training`, with the rows of history.csv and the newest samples."""
+        """Events `training` of a watched folder: rows of history.csv, and the newest samples."""
         async for state in live.updates(served.folder, service.closing):
             yield ServerSentEvent(event="training", data=state)
 
@@ -166,28 +177,29 @@ def _add_generation(app: FastAPI, service: Service) -> None:
         "/api/generate", tags=["writing"], response_model=Generated, responses=PROBLEMS | STREAM
     )
     async def generate(request: Request, asked: Generate) -> Response:
-        """Write on from `prompt`."""
-        note(request, service, asked.prompt)
+        """Write on from `seed`."""
+        note(request, service, asked.seed)
         writing = await begin(asked, service)
+        headers = {"Deprecation": OLD_NAMES_SINCE} if asked.old_names else {}
         if asked.stream:
             end = BackgroundTask(writing.cancel)  # also where the client is gone
-            headers = {"X-Accel-Buffering": "no"}
+            headers["X-Accel-Buffering"] = "no"
             return EventSourceResponse(_events(writing), headers=headers, background=end)
         whole = await unless_gone(writing, request)
-        return JSONResponse(whole.model_dump(exclude_none=True))
+        return JSONResponse(whole.model_dump(exclude_none=True), headers=headers)
 
     @app.get("/", tags=["writing"], response_class=PlainTextResponse, responses=PROBLEMS)
     async def classic(request: Request, asked: Annotated[Classic, Query()]) -> Response:
-        """The classic form: the prompt and what is written, as text; for browsers, the page."""
+        """The classic form: the seed and what is written, as text; for browsers, the page."""
         note(request, service, asked.prime)
         writing = await begin(asked.in_full(), service)
         return PlainTextResponse(asked.prime + (await unless_gone(writing, request)).text)
 
 
-def note(request: Request, service: Service, prompt: str) -> None:
+def note(request: Request, service: Service, seed: str) -> None:
     """Tells the log more of a request."""
-    facts = {"prompt": prompt} if service.settings.log_prompts else {}
-    request.scope["facts"] = {"prompt_length": len(prompt), **facts}
+    facts = {"seed": seed} if service.settings.log_seeds else {}
+    request.scope["facts"] = {"seed_length": len(seed), **facts}
 
 
 async def unless_gone(writing: Writing, request: Request) -> Generated:

@@ -210,7 +210,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, service: "Service") -> None:
         self._app, self._service, self._settings = app, service, service.settings
-        self._most_bytes = OTHER_BYTES + BYTES_PER_CHARACTER * self._settings.max_prompt
+        self._most_bytes = OTHER_BYTES + BYTES_PER_CHARACTER * self._settings.max_seed_length
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

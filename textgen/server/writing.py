@@ -129,9 +129,9 @@ def text_of(request: Generate, random_seed: int, generator: Generator) -> Text:
             if first == (UNKNOWN_ID,):
                 raise TextgenError(f"`first` is no {tokenizer.unit} that the model knows")
         settings = request.sampling(random_seed)
-        return Text(request.prompt, settings, tokenizer, request.alternatives, first)
+        return Text(request.seed, settings, tokenizer, request.alternatives, first)
     except TextgenError as error:
-        raise HTTPException(422, str(error).replace("--", "")) from None  # names of flags
+        raise HTTPException(422, str(error)) from None
 
 
 async def begin(request: Generate, service: Service) -> Writing:
@@ -140,15 +140,17 @@ async def begin(request: Generate, service: Service) -> Writing:
     served = service.find(request.model)
     if served is None:
         raise HTTPException(404, f"no such model; there are: {', '.join(service.models)}")
-    if request.n > settings.max_length:
-        raise HTTPException(422, f"n must be at most {settings.max_length}")
-    if len(request.prompt) > settings.max_prompt:
-        raise HTTPException(422, f"prompt must have at most {settings.max_prompt} characters")
+    if request.length > settings.max_length:
+        raise HTTPException(422, f"`length` must be at most {settings.max_length}")
+    if len(request.seed) > settings.max_seed_length:
+        most = settings.max_seed_length
+        raise HTTPException(422, f"`seed` must have at most {most} characters")
     if served.loaded is None:
         raise HTTPException(503, f"{served.name} has no model yet: it is being trained", RETRY)
-    seed = request.random_seed
-    seed = secrets.randbits(32) if seed is None else seed
+    random_seed = request.random_seed
+    if random_seed is None:
+        random_seed = secrets.randbits(32)
     generator = served.loaded.generator  # a newer one may come while the seed is read
     # In a thread, because the words of a long seed take many milliseconds to find.
-    text = await asyncio.to_thread(text_of, request, seed, generator)
+    text = await asyncio.to_thread(text_of, request, random_seed, generator)
     return Writing(text, generator, served, service)
