@@ -29,18 +29,14 @@ from textgen.server.schemas import (
     ModelShown,
     Outcome,
     Problem,
-    SettingShown,
-    settings_shown,
+    settings_schema,
 )
 from textgen.server.service import Served, Service
 from textgen.server.writing import Writing, begin
 
 STATIC = Path(__file__).parent / "static"
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {
-        "description": words,
-        "content": {"application/json": {"schema": Problem.model_json_schema()}},
-    }
+    status: {"description": words, "model": Problem}
     for status, words in {
         400: "not HTTP, or not JSON",
         401: "no key, or a wrong one",
@@ -120,7 +116,7 @@ def in_words(errors: Sequence[Any]) -> str:
 
 def _add_information(app: FastAPI, service: Service) -> None:
     limits = service.settings
-    shown = settings_shown(limits.max_length)
+    schemas = settings_schema(limits.max_length)
 
     @app.get("/healthz", tags=["service"])
     async def health() -> Health:
@@ -153,9 +149,9 @@ def _add_information(app: FastAPI, service: Service) -> None:
         )
 
     @app.get("/api/settings", tags=["writing"], responses=KEY)
-    async def settings() -> list[SettingShown]:
-        """How each token can be drawn, and where a text may end."""
-        return shown
+    async def settings() -> dict[str, dict[str, Any]]:
+        """A JSON Schema of each sampling setting; `group` is the heading that it stands under."""
+        return schemas
 
     def watched(model: Annotated[str | None, Query(max_length=200)] = None) -> Served:
         served = service.find(model)

@@ -167,53 +167,21 @@ class Classic(InAddress):  # type: ignore[misc]
         return Generate(seed=self.prime, length=self.n, sample_mode=mode, **same)
 
 
-class SettingShown(BaseModel):
-    """A sampling setting, for those who make controls of them."""
+def settings_schema(max_length: int) -> dict[str, Any]:
+    """Returns a JSON Schema of each sampling setting that a request may have, by name, in order.
 
-    name: str
-    kind: Literal["integer", "number", "string", "boolean"]
-    lists: Literal["no", "allowed", "always"] = Field(description="whether it takes several values")
-    default: Any
-    minimum: float | None = None
-    maximum: float | None = None
-    above: float | None = Field(None, description="like minimum, but it is not allowed itself")
-    below: float | None = Field(None, description="like maximum, but it is not allowed itself")
-    choices: list[str]
-    description: str
-    group: str
-
-
-KINDS: dict[type, Any] = {int: "integer", float: "number", str: "string", bool: "boolean"}
-
-
-def settings_shown(max_length: int) -> list[SettingShown]:
-    """Returns the sampling settings that a request may have, in their order."""
-    shown, group = [], ""
+    Args:
+        max_length: the largest `length`.
+    """
+    offered = create_model("Offered", **definitions(NOT_OFFERED))
+    schemas: dict[str, Any] = offered.model_json_schema()["properties"]
+    schemas["length"]["maximum"] = max_length
+    group = ""
     for field in fields_of(SamplingSettings):
         group = field.metadata["group"] or group
-        if field.name in NOT_OFFERED:
-            continue
-        kind, limits = kind_of(field), limits_of(field)
-        if kind.item in (str, bool):
-            limits = {}
-        if field.name == "length":
-            limits["le"] = max_length
-        shown.append(
-            SettingShown(
-                name=field.name,
-                kind=KINDS[kind.item],
-                lists=("allowed" if kind.single else "always") if kind.several else "no",
-                default=default_of(field),
-                minimum=limits.get("ge"),
-                maximum=limits.get("le"),
-                above=limits.get("gt"),
-                below=limits.get("lt"),
-                choices=list(field.metadata["choices"]),
-                description=words_of(field),
-                group=group,
-            )
-        )
-    return shown
+        if field.name in schemas:
+            schemas[field.name]["group"] = group  # what it has to do with
+    return schemas
 
 
 class TokenShown(BaseModel):

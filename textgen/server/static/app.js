@@ -257,16 +257,16 @@ function render() {
 // ---- start
 
 async function start() {
-  let models, documentation, settings;
+  let models, documentation, schemas;
   try {
-    [{ models, documentation }, settings] = await Promise.all([getJson("/api/models"), getJson("/api/settings")]);
+    [{ models, documentation }, schemas] = await Promise.all([getJson("/api/models"), getJson("/api/settings")]);
   } catch (error) {
     refuse(error);
     return;
   }
   $("model").replaceChildren(...models.map(({ name, unit }) => new Option(unit === "word" ? `${name} (words)` : name, name)));
   $("documentation").hidden = !documentation;
-  build(settings);
+  build(schemas);
   const wanted = fromLink();
   $("error").hidden = true;
   if (wanted) fill(wanted);

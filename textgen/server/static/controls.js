@@ -17,7 +17,18 @@ const STEP = 0.01;
 
 let controls = new Map(); // by name: { setting, input, show }
 
-export function build(settings) {
+// What a control needs to know, from the JSON Schema of a setting.
+function settingOf([name, schema]) {
+  const kinds = schema.anyOf ?? [schema];
+  const list = kinds.find(({ type }) => type === "array");
+  const single = kinds.find(({ type }) => type !== "array" && type !== "null") ?? list.items;
+  const { type: kind, enum: choices = [], minimum, maximum, exclusiveMinimum: above } = single;
+  const { description, group, default: start } = schema;
+  return { name, kind, choices, minimum, maximum, above, description, group, default: start, lists: single === list?.items };
+}
+
+export function build(schemas) {
+  const settings = Object.entries(schemas).map(settingOf);
   controls = new Map();
   for (const old of document.querySelectorAll("#form [data-made]")) old.remove();
   const known = Object.keys(LOOKS).map((name) => settings.find((setting) => setting.name === name)).filter(Boolean);
@@ -53,7 +64,7 @@ export const settingsKnown = () => [...controls.values()].map(({ setting }) => s
 // A value of a setting from the text that an address has for it.
 export function parsed(setting, texts) {
   const one = (text) => ({ string: text, boolean: text === "true" })[setting.kind] ?? Number(text);
-  return setting.lists === "always" ? texts.map(one) : one(texts[0]);
+  return setting.lists ? texts.map(one) : one(texts[0]);
 }
 
 const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
@@ -78,7 +89,7 @@ function field(setting, look) {
   if (look.dice) parts[1] = element("div", { className: "together" }, input, dice(input));
   if (setting.kind === "boolean") parts.splice(0, 2, element("label", { className: "check" }, input, ` ${words}`));
   if (!look.label) {
-    const help = element("p", { className: "help", id: `${input.id}-help` }, setting.description.replace(/`(\w+)`/g, (_, name) => plain(name)) + (setting.lists === "always" ? "; one a line" : ""));
+    const help = element("p", { className: "help", id: `${input.id}-help` }, setting.description.replace(/`(\w+)`/g, (_, name) => plain(name)) + (setting.lists ? "; one a line" : ""));
     input.setAttribute("aria-describedby", help.id);
     parts.push(help);
   }
@@ -92,14 +103,14 @@ function inputOf(setting, { range, words = {}, empty }) {
     return element("select", {}, ...names.map((name) => new Option(words[name] ?? name, name)));
   }
   if (setting.kind === "boolean") return element("input", { type: "checkbox" });
-  if (setting.lists === "always") return element("textarea", { rows: 2, spellcheck: false });
+  if (setting.lists) return element("textarea", { rows: 2, spellcheck: false });
   if (setting.kind === "string") return element("input", { type: "text" });
   if (range) return element("input", { type: "range", ...range });
   const whole = setting.kind === "integer";
   const input = element("input", { type: "number", step: whole ? 1 : STEP, inputMode: whole ? "numeric" : "decimal" });
-  const least = setting.minimum ?? (setting.above === null ? null : setting.above + input.step * 1);
-  if (least !== null) input.min = least;
-  if (setting.maximum !== null && setting.name !== "length") input.max = setting.maximum;
+  const least = setting.minimum ?? (setting.above === undefined ? undefined : setting.above + Number(input.step));
+  if (least !== undefined) input.min = least;
+  if (setting.maximum !== undefined && setting.name !== "length") input.max = setting.maximum;
   if (empty ?? setting.default === null) input.placeholder = empty ?? "";
   return input;
 }
@@ -113,13 +124,13 @@ function dice(input) {
 
 function read(setting, input) {
   if (setting.kind === "boolean") return input.checked;
-  if (setting.lists === "always") return input.value.split("\n").filter((line) => line !== "");
+  if (setting.lists) return input.value.split("\n").filter((line) => line !== "");
   if (input.value === "") return null;
   return setting.kind === "string" ? input.value : Number(input.value);
 }
 
 function write(setting, input, value) {
   if (setting.kind === "boolean") input.checked = value ?? false;
-  else if (setting.lists === "always") input.value = (value ?? []).join("\n");
+  else if (setting.lists) input.value = (value ?? []).join("\n");
   else input.value = value ?? "";
 }
