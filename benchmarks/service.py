@@ -119,7 +119,7 @@ async def stream(
     """Read one text as it is written, unless it is given up."""
     begun = time.perf_counter()
     reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
-    body = json.dumps({"prompt": "The ", "n": length, "stream": True}).encode()
+    body = json.dumps({"seed": "The ", "length": length, "stream": True}).encode()
     writer.write(
         b"POST /api/generate HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
         b"Content-Type: application/json\r\n"

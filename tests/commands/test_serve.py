@@ -17,7 +17,10 @@ from tests.loopback import free_port
 from tests.processes import beside
 from tests.services import Running, serving
 from textgen.commands import serve
+from textgen.commands.flags import ArgumentParser, add_settings, given_settings
 from textgen.model import checkpoint
+from textgen.server import check_installed
+from textgen.server.run import listening
 from textgen.settings.server import ServerSettings
 from textgen.support.errors import TextgenError
 
@@ -33,7 +36,7 @@ LIMITS = ("--max-length", "1000000", "--grace-seconds", "1")
 def test_a_signal_lets_streams_finish(trained_dir: Path, number: signal.Signals) -> None:
     with serving(trained_dir, flags=LIMITS, measured=False) as service:
         for length, reason in ((3_000, "length"), (1_000_000, "shutdown")):
-            content = json.dumps({"n": length, "stream": True}).encode()
+            content = json.dumps({"length": length, "stream": True}).encode()
             request = urllib.request.Request(
                 service.address + "/api/generate", content, {"Content-Type": "application/json"}
             )
@@ -62,8 +65,8 @@ def test_no_model_and_a_port_in_use_are_said_in_a_line(tmp_path: Path, trained_d
 
 @pytest.mark.parametrize("host", ["a..b", "192.0.2.1"])
 def test_an_address_that_is_none_of_ours_is_named(host: str) -> None:
-    with pytest.raises(TextgenError, match=rf"cannot listen on {host} port 0 \(.*another --host"):
-        serve.listening(ServerSettings(host=host, port=0))
+    with pytest.raises(TextgenError, match=rf"cannot listen on {host} port 0 \(.*another `host`"):
+        listening(ServerSettings(host=host, port=0))
 
 
 def test_what_is_missing_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,19 +74,26 @@ def test_what_is_missing_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -
         importlib.util, "find_spec", lambda name: None if name != "uvicorn" else object()
     )
     with pytest.raises(TextgenError, match=r"pip install fastapi prometheus-client$"):
-        serve.check_installed()
+        check_installed()
 
 
-def test_the_key_comes_from_the_environment_and_prompts_are_logged_where_that_is_asked_for(
+def test_the_key_comes_from_the_environment_and_seeds_are_logged_where_that_is_asked_for(
     trained_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(serve.KEY_VARIABLE, "sesame")
     key = {"Authorization": "Bearer sesame"}
-    with serving(trained_dir, flags=("--log-prompts",)) as service:
+    with serving(trained_dir, flags=("--log-seeds",)) as service:
         assert service.ask("/api/models")[0] == 401
         assert service.ask("/api/models", headers=key)[0] == 200
-        service.ask("/api/generate", {"prompt": "The river", "n": 5}, key)
-    assert '"prompt": "The river"' in service.said()
+        service.ask("/api/generate", {"seed": "The river", "length": 5}, key)
+    assert '"seed": "The river"' in service.said()
+
+
+def test_flags_that_have_new_names_still_work() -> None:
+    parser = ArgumentParser()
+    add_settings(parser, ServerSettings)
+    given = given_settings(parser.read(["--max-prompt", "7", "--log-prompts"]), ServerSettings)
+    assert given == {"max_seed_length": 7, "log_seeds": True}
 
 
 def test_a_training_shows_itself_and_ctrl_c_keeps_its_model(tmp_path: Path) -> None:

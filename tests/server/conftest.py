@@ -11,7 +11,7 @@ from textgen.server.app import build_app
 from textgen.server.service import Service
 from textgen.settings.server import ServerSettings
 
-LIMITS = ServerSettings(max_length=2000, max_prompt=5000)
+LIMITS = ServerSettings(max_length=2000, max_seed_length=5000)
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def events(content: str) -> list[tuple[str, dict]]:
 
 
 def test_a_text_whole(client: TestClient, trained_dir: Path) -> None:
-    wanted = {"prompt": "The river", "n": 50, "temperature": 0.5, "random_seed": 3}
+    wanted = {"seed": "The river", "length": 50, "temperature": 0.5, "random_seed": 3}
     answer = client.post("/api/generate", json=wanted)
     assert answer.status_code == 200
     content = answer.json()
@@ -32,7 +33,7 @@ def test_a_text_whole(client: TestClient, trained_dir: Path) -> None:
 
 
 def test_the_same_text_as_events(client: TestClient) -> None:
-    wanted = {"prompt": "The", "n": 80, "random_seed": 4, "stream": True}
+    wanted = {"seed": "The", "length": 80, "random_seed": 4, "stream": True}
     answer = client.post("/api/generate", json=wanted)
     assert answer.headers["content-type"].startswith("text/event-stream")
     (first, start), *pieces, (last, done) = events(answer.text)
@@ -45,13 +46,13 @@ def test_the_same_text_as_events(client: TestClient) -> None:
 
 
 def test_without_a_random_seed_the_answer_says_which_one_makes_it_again(client: TestClient) -> None:
-    first = client.post("/api/generate", json={"n": 30}).json()
-    again = client.post("/api/generate", json={"n": 30, "random_seed": first["random_seed"]})
+    first = client.post("/api/generate", json={"length": 30}).json()
+    again = client.post("/api/generate", json={"length": 30, "random_seed": first["random_seed"]})
     assert again.json()["text"] == first["text"]
 
 
 def test_tokens_and_what_else_was_likely(client: TestClient) -> None:
-    wanted = {"prompt": "The ", "n": 20, "alternatives": 4, "random_seed": 1}
+    wanted = {"seed": "The ", "length": 20, "alternatives": 4, "random_seed": 1}
     content = client.post("/api/generate", json=wanted).json()
     details = content["details"]
     assert "".join(token["text"] for token in details) == content["text"]
@@ -63,11 +64,49 @@ def test_tokens_and_what_else_was_likely(client: TestClient) -> None:
 
 
 def test_a_branch_begins_with_the_token_that_was_chosen(client: TestClient) -> None:
-    branch = client.post("/api/generate", json={"prompt": "The ", "n": 9, "first": "w"}).json()
+    branch = client.post("/api/generate", json={"seed": "The ", "length": 9, "first": "w"}).json()
     assert branch["text"].startswith("w")
-    unknown = client.post("/api/generate", json={"prompt": "The ", "n": 9, "first": "☃"})
+    unknown = client.post("/api/generate", json={"seed": "The ", "length": 9, "first": "☃"})
     assert unknown.status_code == 422
     assert "`first`" in unknown.json()["error"]
+
+
+def test_old_names_are_still_read_and_said_to_be_old(client: TestClient) -> None:
+    new = client.post("/api/generate", json={"seed": "The ", "length": 9, "random_seed": 3})
+    assert "deprecation" not in new.headers
+    for stream in (False, True):
+        old = {"prompt": "The ", "n": 9, "random_seed": 3, "stream": stream}
+        answer = client.post("/api/generate", json=old)
+        assert re.fullmatch(r"@\d+", answer.headers["deprecation"])  # RFC 9745
+        if not stream:
+            assert answer.json()["text"] == new.json()["text"]
+    for both in ({"prompt": "a", "seed": "a"}, {"n": 5, "length": 5}):
+        answer = client.post("/api/generate", json=both)
+        assert answer.status_code == 422
+        assert "is the old name of" in answer.json()["error"]
+    described = client.get("/openapi.json").json()["components"]["schemas"]["Generate"]
+    old_names = {n for n, field in described["properties"].items() if field.get("deprecated")}
+    assert old_names == {"prompt", "n"}
+
+
+def test_every_sampling_setting_is_offered(client: TestClient) -> None:
+    """But those of which the service says itself that a request cannot have them."""
+    offered = client.get("/api/settings").json().keys()
+    schemas = client.get("/openapi.json").json()
+    assert offered <= schemas["components"]["schemas"]["Generate"]["properties"].keys()
+    classic = {one["name"] for one in schemas["paths"]["/"]["get"]["parameters"]}
+    assert offered - {"length"} <= classic
+
+
+def test_what_the_page_makes_controls_of(client: TestClient) -> None:
+    settings = client.get("/api/settings").json()
+    length, stop = settings["length"], settings["stop"]
+    assert (length["minimum"], length["maximum"]) == (1, LIMITS.max_length)
+    number = {"type": "number", "exclusiveMinimum": 0, "maximum": 1}
+    assert settings["top_p"]["anyOf"] == [number, {"type": "null"}]
+    assert (stop["type"], stop["items"]["type"], stop["default"]) == ("array", "string", [])
+    assert settings["sample_mode"]["enum"] == ["sample", "argmax", "spaces"]
+    assert settings["until_paragraph"]["group"] == "what is written"
 
 
 def test_the_classic_form(client: TestClient, trained_dir: Path) -> None:
@@ -76,6 +115,9 @@ def test_the_classic_form(client: TestClient, trained_dir: Path) -> None:
         answer = client.get(f"/?prime=The&n=40&sample_mode={number}&random_seed=2")
         assert answer.headers["content-type"] == "text/plain; charset=utf-8"
         assert answer.text == "The" + model.generate("The", 40, random_seed=2, sample_mode=mode)
+    more = client.get("/?prime=The&n=40&random_seed=2&min_p=0.1&stop=a&stop=b&until_paragraph=true")
+    settings = {"min_p": 0.1, "stop": ["a", "b"], "until_paragraph": True, "random_seed": 2}
+    assert more.text == "The" + model.generate("The", 40, **settings)
     assert client.get("/?n=0").status_code == 422
     assert client.get("/?sample_mode=3").status_code == 422
 
@@ -116,13 +158,13 @@ def test_security_headers(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"n": 0}, "n: "),
-        ({"n": LIMITS.max_length + 1}, "n must be at most 2000"),
-        ({"n": "20"}, "n: "),
-        ({"n": True}, "n: "),
-        ({"prompt": "a" * (LIMITS.max_prompt + 1)}, "prompt must have at most 5000 characters"),
-        ({"prompt": 7}, "prompt: "),
-        ({"prompt": None}, "prompt: "),
+        ({"length": 0}, "length: "),
+        ({"length": LIMITS.max_length + 1}, "`length` must be at most 2000"),
+        ({"length": "20"}, "length: "),
+        ({"length": True}, "length: "),
+        ({"seed": "a" * (LIMITS.max_seed_length + 1)}, "`seed` must have at most 5000 characters"),
+        ({"seed": 7}, "seed: "),
+        ({"seed": None}, "seed: "),
         ({"temperature": -1}, "temperature"),
         ({"temperature": []}, "temperature"),
         ({"temperature": [0.5, "x"]}, "temperature"),
@@ -133,13 +175,13 @@ def test_security_headers(client: TestClient) -> None:
         ({"stop": ["a"] * 33}, "stop: "),
         ({"random_seed": -1}, "random_seed: "),
         ({"alternatives": 1000}, "alternatives: "),
-        ({"force": ["☃"]}, "force '☃' has a character"),
+        ({"force": ["☃"]}, "'☃' has a character"),
         ({"folder": "/etc"}, "folder: "),
         ({"beam_size": 3}, "beam_size: "),
     ],
 )
 def test_values_out_of_range_are_said_in_words(client: TestClient, change, problem) -> None:
-    answer = client.post("/api/generate", json={"prompt": "a", "n": 5} | change)
+    answer = client.post("/api/generate", json={"seed": "a", "length": 5} | change)
     assert answer.status_code == 422
     assert problem in answer.json()["error"]
 
@@ -147,8 +189,8 @@ def test_values_out_of_range_are_said_in_words(client: TestClient, change, probl
 @pytest.mark.parametrize(
     "content",
     [
-        b'{"temperature": NaN}', b'{"temperature": Infinity}', b'{"n": 1e400}', b"{", b"", b"[]",
-        b'{"prompt": "\xff"}', b"[" * 50_000, b'{"n": ' + b"9" * 5000 + b"}",
+        b'{"temperature": NaN}', b'{"temperature": Infinity}', b'{"length": 1e400}', b"{", b"",
+        b"[]", b'{"seed": "\xff"}', b"[" * 50_000, b'{"length": ' + b"9" * 5000 + b"}",
     ],
 )  # fmt: skip
 def test_what_is_no_json_or_no_number_is_refused(client: TestClient, content: bytes) -> None:
@@ -160,14 +202,14 @@ def test_what_is_no_json_or_no_number_is_refused(client: TestClient, content: by
 
 
 def test_what_beginners_send_is_answered_plainly(client: TestClient) -> None:
-    form = client.post("/api/generate", content=b'{"prompt": "a"}')
+    form = client.post("/api/generate", content=b'{"seed": "a"}')
     assert form.json()["error"].endswith("with the header Content-Type: application/json")
-    typo = client.post("/api/generate", json={"promt": "a"})
-    assert typo.json()["error"] == "promt: there is no control of this name"
+    typo = client.post("/api/generate", json={"sead": "a"})
+    assert typo.json()["error"] == "sead: there is no control of this name"
 
 
 def test_half_a_character_is_read_as_unknown(client: TestClient) -> None:
-    content = b'{"prompt": "\\ud800", "n": 5}'
+    content = b'{"seed": "\\ud800", "length": 5}'
     headers = {"content-type": "application/json"}
     assert client.post("/api/generate", content=content, headers=headers).status_code == 200
 
@@ -181,7 +223,7 @@ def test_models_are_named_and_nothing_else_can_be_opened(
     assert (model["unit"], model["cell"], model["ready"]) == ("character", "lstm", True)
     assert str(trained_dir.parent) not in json.dumps(content)
     for name in ("nothing", "../" + trained_dir.name, str(trained_dir), "/etc/passwd"):
-        answer = client.post("/api/generate", json={"model": name, "n": 5})
+        answer = client.post("/api/generate", json={"model": name, "length": 5})
         assert answer.status_code == 404
         assert trained_dir.name in answer.json()["error"]
     assert client.get("/static/../app.py").status_code == 404
@@ -189,8 +231,8 @@ def test_models_are_named_and_nothing_else_can_be_opened(
 
 
 def test_metrics_count_what_happens(client: TestClient, trained_dir: Path) -> None:
-    client.post("/api/generate", json={"n": 30})
-    client.post("/api/generate", json={"n": -1})
+    client.post("/api/generate", json={"length": 30})
+    client.post("/api/generate", json={"length": -1})
     lines = client.get("/metrics").text.splitlines()
     values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
     route = 'method="POST",route="/api/generate"'
@@ -242,8 +284,8 @@ def test_production_says_less(trained_dir: Path, monkeypatch: pytest.MonkeyPatch
             shown = client.get("/api/models").json()["documentation"]
             assert shown == (None if production else "/docs")
             with monkeypatch.context() as patched:
-                patched.setattr(service.models, "find", lambda name: 1 / 0)
-                broken = client.post("/api/generate", json={"n": 5})
+                patched.setattr(service, "find", lambda name: 1 / 0)
+                broken = client.post("/api/generate", json={"length": 5})
             assert broken.status_code == 500
             assert ("ZeroDivisionError" in broken.json()["error"]) is not production
             assert client.get("/healthz").json() == {"status": "ok"}
@@ -253,6 +295,6 @@ def test_a_closing_service_says_so(trained_dir: Path) -> None:
     service = Service([trained_dir], LIMITS)
     with TestClient(build_app(service)) as client:
         service.close()
-        answer = client.post("/api/generate", json={"n": 5})
+        answer = client.post("/api/generate", json={"length": 5})
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
         assert client.get("/healthz").json() == {"status": "closing"}

@@ -1,8 +1,5 @@
-import asyncio
 import json
 from pathlib import Path
-
-import pytest
 
 from tests.services import serving
 from textgen.server import live
@@ -37,27 +34,6 @@ def test_the_view_follows_a_run(tmp_path: Path) -> None:
             assert answer.read().strip() == b"", "the stream ends with the service"
     with serving(tmp_path, flags=("--watch",)) as service:
         assert service.ask("/api/live?model=nothing")[0] == 404
-
-
-def test_a_sign_of_life_comes_while_nothing_changes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(live, "SECONDS_BETWEEN_LOOKS", 0.001)
-
-    async def looked() -> list[dict | None]:
-        closing, seen = asyncio.Event(), []
-        async for state in live.updates(tmp_path, closing):
-            seen.append(state)
-            if len(seen) == 3:
-                write_atomic(tmp_path / "history.csv", csv_text([{"epoch": 1}]).encode())
-            if len(seen) == 4:
-                closing.set()
-        return seen
-
-    before, sign, other_sign, after = asyncio.run(looked())
-    assert before == {"rows": [], "samples": []}
-    assert (sign, other_sign) == (None, None)
-    assert after == {"rows": [{"epoch": 1}], "samples": []}
 
 
 def next_state(answer) -> dict:

@@ -24,13 +24,13 @@ CHECKS = (
 )
 
 
-PATHS = ("/", "/api/generate", "/api/models", "/api/live", "/healthz", "/metrics")
+PATHS = ("/", "/api/generate", "/api/models", "/api/settings", "/api/live", "/healthz", "/metrics")
 
 
 @pytest.fixture(scope="module")
 def operations(trained_dir: Path):
     """By address, what can be done there."""
-    with serving(trained_dir, flags=("--max-length", "50", "--max-prompt", "300")) as service:
+    with serving(trained_dir, flags=("--max-length", "50", "--max-seed-length", "300")) as service:
         schema = schemathesis.openapi.from_url(service.address + "/openapi.json")
         found = [result.ok() for result in schema.get_all_operations()]
         yield {operation.path: operation for operation in found}

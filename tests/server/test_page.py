@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 import textgen
 from tests.services import Running, serving
@@ -60,7 +60,7 @@ def write(page: Page, prompt: str, **knobs: object) -> str:
     """Have a text written; what was written."""
     page.get_by_label("Beginning").fill(prompt)
     for name, value in knobs.items():
-        page.locator(f"#{name}").fill(str(value))
+        page.locator(f"#setting-{name}").fill(str(value))
     page.get_by_role("button", name="Write").click()
     return finished(page)
 
@@ -75,7 +75,7 @@ def written(page: Page) -> str:
 
 
 def test_type_and_read(page: Page, trained_dir: Path) -> None:
-    text = write(page, "The river", n=60, random_seed=5)
+    text = write(page, "The river", length=60, random_seed=5)
     expected = textgen.load(trained_dir).generate("The river", 60, 0.8, 5)
     assert text == expected
     expect(page.locator("#text .seed")).to_have_text("The river")
@@ -85,11 +85,55 @@ def test_type_and_read(page: Page, trained_dir: Path) -> None:
 
 
 def test_the_knobs_are_obeyed(page: Page, trained_dir: Path) -> None:
-    page.locator("#sample_mode").select_option("argmax")
-    text = write(page, "The ", n=30, top_k=3, top_p=0.9)
+    page.locator("#setting-sample_mode").select_option("argmax")
+    text = write(page, "The ", length=30, top_k=3, top_p=0.9)
     assert text == textgen.load(trained_dir).generate("The ", 30, 0)
     page.get_by_role("button", name="dice").click()
-    assert re.fullmatch(r"\d+", page.locator("#random_seed").input_value())
+    assert re.fullmatch(r"\d+", page.locator("#setting-random_seed").input_value())
+
+
+def test_more_settings_are_obeyed_and_are_in_the_link(page: Page, trained_dir: Path) -> None:
+    page.get_by_text("More settings").click()
+    page.get_by_label("Ban").fill("e\nth")
+    page.get_by_label("Until paragraph").check()
+    page.get_by_label("Repetition penalty").fill("1.3")
+    text = write(page, "The ", length=60, random_seed=4)
+    settings = {"ban": ["e", "th"], "until_paragraph": True, "repetition_penalty": 1.3}
+    assert text == textgen.load(trained_dir).generate("The ", 60, 0.8, 4, **settings)
+    expect(page.get_by_role("listitem")).to_contain_text("ban e, th")
+    page.reload()
+    assert finished(page) == text
+    expect(page.get_by_label("Ban")).to_have_value("e\nth")
+    expect(page.get_by_label("Until paragraph")).to_be_checked()
+
+
+def test_a_setting_that_the_page_has_never_heard_of_gets_its_control(
+    browser: Browser, running: Running
+) -> None:
+    new = {
+        "anyOf": [{"type": "number", "exclusiveMinimum": 0, "maximum": 1}, {"type": "null"}],
+        "default": None, "description": "draw what is typical", "group": "how each token is drawn",
+    }  # fmt: skip
+    with browser.new_context() as context:
+        page, sent = context.new_page(), []
+
+        def more(route: Route) -> None:
+            route.fulfill(json=route.fetch().json() | {"typical_p": new})
+
+        def noted(route: Route) -> None:
+            sent.append(route.request.post_data_json)
+            route.continue_()
+
+        page.route("**/api/settings", more)
+        page.route("**/api/generate", noted)
+        page.goto(running.address)
+        page.get_by_text("More settings").click()
+        control = page.get_by_label("Typical p")
+        expect(control).to_have_accessible_description("draw what is typical")
+        control.fill("0.25")
+        page.get_by_role("button", name="Write").click()
+        expect(page.get_by_role("alert")).to_contain_text("typical_p: there is no control")
+        assert sent[0]["typical_p"] == 0.25
 
 
 CLICK_STOP = """() => {
@@ -117,7 +161,7 @@ def test_stop(page: Page) -> None:
 
 
 def test_shades_and_what_else_was_likely_and_a_branch(page: Page) -> None:
-    text = write(page, "The ", n=40, random_seed=2)
+    text = write(page, "The ", length=40, random_seed=2)
     page.get_by_label("shade by probability").check()
     token = page.locator("#text .token").nth(10)
     shade = token.evaluate("element => getComputedStyle(element).backgroundColor")
@@ -138,7 +182,7 @@ def test_shades_and_what_else_was_likely_and_a_branch(page: Page) -> None:
 
 
 def test_the_keyboard_reaches_all_of_it(page: Page) -> None:
-    text = write(page, "The ", n=20, random_seed=2)
+    text = write(page, "The ", length=20, random_seed=2)
     page.locator("#text").focus()
     for _ in range(3):
         page.keyboard.press("ArrowRight")
@@ -155,7 +199,7 @@ def test_the_keyboard_reaches_all_of_it(page: Page) -> None:
 
 
 def test_a_link_makes_the_text_again(page: Page, browser: Browser) -> None:
-    text = write(page, "A coin & a «word»", n=50, random_seed=9, top_p=0.7)
+    text = write(page, "A coin & a «word»", length=50, random_seed=9, top_p=0.7)
     link = page.url
     assert "random_seed=9" in link
     with browser.new_context() as context:
@@ -169,7 +213,7 @@ def test_a_link_makes_the_text_again(page: Page, browser: Browser) -> None:
 
 def test_a_long_beginning_is_in_no_link(page: Page) -> None:
     """In an address each of these letters takes six bytes, and the service refuses that many."""
-    write(page, "é" * 3000, n=20)
+    write(page, "é" * 3000, length=20)
     page.get_by_role("button", name="Copy link").click()
     expect(page.get_by_role("alert")).to_contain_text("too long for a link")
     page.reload()
@@ -178,8 +222,8 @@ def test_a_long_beginning_is_in_no_link(page: Page) -> None:
 
 
 def test_history_and_comparison(page: Page) -> None:
-    first = write(page, "The ", n=30, random_seed=1)
-    second = write(page, "The ", n=30, random_seed=2)
+    first = write(page, "The ", length=30, random_seed=1)
+    second = write(page, "The ", length=30, random_seed=2)
     cards = page.get_by_role("listitem")
     cards.nth(1).get_by_role("button", name="Compare").click()
     expect(page.locator("#compared-text")).to_have_text("The " + first)
@@ -234,12 +278,12 @@ def test_the_training_of_the_chosen_model_is_shown(browser: Browser, tmp_path: P
 def test_errors_are_said_in_words(page: Page) -> None:
     page.get_by_label("Length").fill("20000")
     page.get_by_role("button", name="Write").click()
-    expect(page.get_by_role("alert")).to_contain_text("n must be at most 10000")
+    expect(page.get_by_role("alert")).to_contain_text("`length` must be at most 10000")
 
 
 def test_the_service_goes_away(browser: Browser, trained_dir: Path) -> None:
     with serving(trained_dir) as service, opened(browser, service) as page:
-        text = write(page, "The ", n=20)
+        text = write(page, "The ", length=20)
         service.process.terminate()
         service.process.wait(timeout=30)
         page.get_by_role("button", name="Write").click()
@@ -256,7 +300,7 @@ def test_a_key_is_asked_for(browser: Browser, trained_dir: Path) -> None:
         page.get_by_label("Key of this service").fill("sesame")
         page.keyboard.press("Tab")
         expect(page.locator("#model option")).not_to_have_count(0)
-        assert len(write(page, "The ", n=20)) == 20
+        assert len(write(page, "The ", length=20)) == 20
         context.close()
 
 
@@ -274,7 +318,7 @@ def test_axe_finds_nothing_serious(
 ) -> None:
     viewport = {"width": width, "height": 800}
     with opened(browser, running, color_scheme=scheme, viewport=viewport) as page:
-        write(page, "The ", n=60, random_seed=1)
+        write(page, "The ", length=60, random_seed=1)
         page.get_by_label("shade by probability").check()
         page.locator("#text .token").nth(30).click()
         for address in (None, "/docs"):

@@ -1,6 +1,6 @@
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -8,7 +8,7 @@ import pytest
 from tests.networks import LETTERS, random_generator
 from textgen.generation.batch import Batch
 from textgen.generation.texts import Text
-from textgen.server.scheduler import BusyError, ClosingError, Delivery, Job, Scheduler
+from textgen.server.scheduler import BusyError, Chunk, ClosingError, Job, Scheduler
 from textgen.settings.definitions import SamplingSettings
 from textgen.settings.server import ServerSettings
 
@@ -17,28 +17,28 @@ SECONDS = 30
 
 
 class Reader:
-    """What a job delivers."""
+    """Keeps what is written of a text."""
 
     def __init__(self) -> None:
-        self.deliveries: list[Delivery] = []
+        self.chunks: list[Chunk] = []
         self.over = threading.Event()
         self.begun = threading.Event()
 
-    def __call__(self, delivery: Delivery) -> None:
-        self.deliveries.append(delivery)
+    def __call__(self, chunk: Chunk) -> None:
+        self.chunks.append(chunk)
         self.begun.set()
-        if delivery.finished:
+        if chunk.finished:
             self.over.set()
 
     @property
     def text(self) -> str:
         assert self.over.wait(SECONDS)
-        return "".join(delivery.text for delivery in self.deliveries)
+        return "".join(chunk.text for chunk in self.chunks)
 
     @property
     def reason(self) -> str | None:
         assert self.over.wait(SECONDS)
-        return self.deliveries[-1].finished
+        return self.chunks[-1].finished
 
 
 def job(
@@ -52,11 +52,11 @@ def job(
 
 @contextmanager
 def scheduler(**limits) -> Iterator[Scheduler]:
-    def post(parcels: list[Callable[[], object]]) -> None:
-        for parcel in parcels:
-            parcel()
+    def deliver(chunks: list[tuple[Job, Chunk]]) -> None:
+        for job, chunk in chunks:
+            job.deliver(chunk)
 
-    made = Scheduler(ServerSettings(**limits), post)
+    made = Scheduler(ServerSettings(**limits), deliver)
     yield made
     made.close(grace=0)
     made.join(SECONDS)
@@ -90,13 +90,13 @@ def test_a_long_prompt_is_read_in_parts_and_means_the_same() -> None:
 
 def test_while_a_long_prompt_is_read_others_go_on() -> None:
     with scheduler() as writer:
-        first, early = job(10**6)
+        first, early = job(10**6, seconds=10 * SECONDS)
         writer.submit(first)
         assert early.begun.wait(SECONDS)
-        second, late = job(5, seed="abc" * 100_000)
+        second, late = job(5, seed="abc" * 100_000, seconds=10 * SECONDS)
         writer.submit(second)
         before = first.made
-        assert late.over.wait(SECONDS)
+        assert late.over.wait(10 * SECONDS)
         assert first.made > before + 100
         first.cancelled = True
         assert early.reason == "cancelled"

@@ -70,7 +70,9 @@ def flags_of(field: "dataclasses.Field[Any]") -> tuple[str, ...]:
 
 
 def _shown_default(field: "dataclasses.Field[Any]", others: "list[type[Tokenizer]]") -> str:
-    has_none = field.default in (None, ()) or field.default is False
+    if field.default == ():
+        return "; repeat the flag for more"
+    has_none = field.default is None or field.default is False
     shown = [] if has_none else [f"default: {field.default}"]
     shown += [
         f"{tokenizer.unit} models: {tokenizer.defaults[field.name]}"
@@ -137,5 +139,5 @@ class ArgumentParser(argparse.ArgumentParser):
 class _DefaultsFormatter(argparse.ArgumentDefaultsHelpFormatter):
     def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.default is None or action.default is False or action.default == []:
-            return action.help
-        return super()._get_help_string(action)
+            return console.spelled(action.help or "")
+        return console.spelled(super()._get_help_string(action) or "")

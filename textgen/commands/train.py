@@ -112,7 +112,7 @@ def shown_live(arguments: argparse.Namespace) -> contextlib.AbstractContextManag
     """Returns what serves a page of the run meanwhile, if that was asked for."""
     if arguments.serve is None:
         return contextlib.nullcontext()
-    from textgen.server.beside import beside
+    from textgen.server.run import beside
 
     return beside(arguments.data_dir, arguments.serve)
 

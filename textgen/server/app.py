@@ -1,31 +1,25 @@
 """The web application: its addresses, and what each answers."""
 
 import asyncio
+import json
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, cast
 
-from fastapi import FastAPI, Query, Request
+from fastapi import Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import (
-    FileResponse,
-    JSONResponse,
-    PlainTextResponse,
-    Response,
-    StreamingResponse,
-)
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent, format_sse_event
 from fastapi.staticfiles import StaticFiles
-from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Scope
 
 from textgen.server import live
-from textgen.server.events import SIGN_OF_LIFE, EventStream, event, until_gone
-from textgen.server.guard import Guard, accepts_html
-from textgen.server.problems import RefusedError, in_words
-from textgen.server.scheduler import Delivery
+from textgen.server.limits import Guard, accepts_html, answer
 from textgen.server.schemas import (
     Classic,
     Generate,
@@ -35,16 +29,14 @@ from textgen.server.schemas import (
     ModelShown,
     Outcome,
     Problem,
+    settings_schema,
 )
-from textgen.server.service import Service
+from textgen.server.service import Served, Service
 from textgen.server.writing import Writing, begin
 
 STATIC = Path(__file__).parent / "static"
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {
-        "description": words,
-        "content": {"application/json": {"schema": Problem.model_json_schema()}},
-    }
+    status: {"description": words, "model": Problem}
     for status, words in {
         400: "not HTTP, or not JSON",
         401: "no key, or a wrong one",
@@ -56,22 +48,30 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     }.items()
 }
 KEY: dict[int | str, dict[str, Any]] = {401: PROBLEMS[401]}
-EVENTS = {"text/event-stream": {"schema": {"type": "string"}}}
 STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The text; with `stream` as events `start`, `piece` ... and `done`, or"
         " `error`.",
-        "content": EVENTS,
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
     }
 }
-TRAINING: dict[int | str, dict[str, Any]] = {
-    200: {"description": "Events `training`.", "content": EVENTS}
+DEFAULT_WORDS = {
+    "Not Found": "there is nothing at this address",
+    "Method Not Allowed": "not with this method",
 }
+"""What to say instead of the framework's own words."""
+MISTAKES = {
+    "model_attributes_type": "send a JSON object, with the header Content-Type: application/json",
+    "extra_forbidden": "there is no control of this name",
+}
+"""What to say instead of pydantic's own words, by its name of the mistake."""
 DOCUMENTATION = "/docs"
+OLD_NAMES_SINCE = "@1795737600"
+"""The day, 2026-11-27, since which `prompt` and `n` are old names, in the form of RFC 9745."""
 
 
 def build_app(service: Service) -> ASGIApp:
-    """The application, with everything that surrounds it."""
+    """Returns the application, with everything that surrounds it."""
     production = service.settings.production
     app = FastAPI(
         title="textgen",
@@ -85,33 +85,39 @@ def build_app(service: Service) -> ASGIApp:
     _handle_problems(app, production)
     _add_generation(app, service)
     _add_information(app, service)
-    _add_pages(app, service)
-    return Guard(app, service.settings, service.metrics)
+    _add_pages(app, production)
+    return Guard(app, service)
 
 
 def _handle_problems(app: FastAPI, production: bool) -> None:
-    async def refused(request: Request, error: Exception) -> Response:
-        return cast(RefusedError, error).answer()
+    @app.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> Response:
+        problem = DEFAULT_WORDS.get(error.detail, error.detail)
+        return answer(HTTPException(error.status_code, problem, error.headers))
 
-    async def invalid(request: Request, error: Exception) -> Response:
-        return RefusedError(422, in_words(cast(RequestValidationError, error).errors())).answer()
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        return answer(HTTPException(422, in_words(error.errors())))
 
-    async def other(request: Request, error: Exception) -> Response:
-        found = cast(HTTPException, error)
-        words = {404: "there is nothing at this address", 405: "not with this method"}
-        problem = words.get(found.status_code, found.detail)
-        return RefusedError(found.status_code, problem, headers=found.headers).answer()
-
+    @app.exception_handler(Exception)
     async def broken(request: Request, error: Exception) -> Response:
-        return RefusedError(500, "internal error" if production else repr(error)).answer()
+        return answer(HTTPException(500, "internal error" if production else repr(error)))
 
-    app.add_exception_handler(RefusedError, refused)
-    app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(HTTPException, other)
-    app.add_exception_handler(Exception, broken)
+
+def in_words(errors: Sequence[Any]) -> str:
+    """Returns what pydantic found wrong, without what was sent: that may be long, or no JSON."""
+    problems = []
+    for error in errors:
+        place = ".".join(str(part) for part in error["loc"][1:] if isinstance(part, str | int))
+        problem = MISTAKES.get(error["type"], error["msg"][:200])
+        problems.append(f"{place[:100]}: {problem}" if place else problem)
+    return "; ".join(dict.fromkeys(problems[:5]))
 
 
 def _add_information(app: FastAPI, service: Service) -> None:
+    limits = service.settings
+    schemas = settings_schema(limits.max_length)
+
     @app.get("/healthz", tags=["service"])
     async def health() -> Health:
         """Whether the service takes requests."""
@@ -120,120 +126,112 @@ def _add_information(app: FastAPI, service: Service) -> None:
     @app.get("/metrics", tags=["service"], response_class=PlainTextResponse, responses=KEY)
     async def metrics() -> Response:
         """Requests, tokens, queues and latencies, for Prometheus."""
-        return Response(service.metrics.page(), media_type=CONTENT_TYPE_LATEST)
+        page = generate_latest(service.metrics.registry)
+        return Response(page, media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/api/models", tags=["writing"], responses=KEY)
     async def models() -> ModelList:
         """What can write; the first one is the default."""
-        settings = service.settings
-        shown = [
+        known = [
             ModelShown(
                 name=name,
                 ready=served.loaded is not None,
-                watched=settings.watch,
+                watched=limits.watch,
                 **(served.loaded.facts if served.loaded else {}),
             )
-            for name, served in service.models.by_name.items()
+            for name, served in service.models.items()
         ]
         return ModelList(
-            models=shown,
-            max_length=settings.max_length,
-            max_prompt=settings.max_prompt,
-            documentation=None if settings.production else DOCUMENTATION,
+            models=known,
+            max_length=limits.max_length,
+            max_seed_length=limits.max_seed_length,
+            documentation=None if limits.production else DOCUMENTATION,
         )
 
-    @app.get(
-        "/api/live", tags=["training"], response_class=StreamingResponse,
-        responses=PROBLEMS | TRAINING,
-    )  # fmt: skip
+    @app.get("/api/settings", tags=["writing"], responses=KEY)
+    async def settings() -> dict[str, dict[str, Any]]:
+        """A JSON Schema of each sampling setting; `group` is the heading that it stands under."""
+        return schemas
+
+    def watched(model: Annotated[str | None, Query(max_length=200)] = None) -> Served:
+        served = service.find(model)
+        if served is None or not limits.watch:
+            raise HTTPException(404, "no training is watched here: the service needs `watch`")
+        return served
+
+    @app.get("/api/live", tags=["training"], response_class=EventSourceResponse, responses=PROBLEMS)
     async def live_view(
-        model: Annotated[str | None, Query(max_length=200)] = None,
-    ) -> Response:
-        """With --watch: events `training`, with the rows of history.csv and the newest samples."""
-        served = service.models.find(model)
-        if served is None or not service.settings.watch:
-            raise RefusedError(404, "no training is watched here: start the service with --watch")
-        return EventStream(_training_events(served.folder, service.closing))
-
-
-async def _training_events(folder: Path, closing: asyncio.Event) -> AsyncGenerator[str, None]:
-    async for state in live.updates(folder, closing):
-        yield SIGN_OF_LIFE if state is None else event("training", state)
+        served: Annotated[Served, Depends(watched)],
+    ) -> AsyncIterator[ServerSentEvent]:
+        """Events `training` of a watched folder: rows of history.csv, and the newest samples."""
+        async for state in live.updates(served.folder, service.closing):
+            yield ServerSentEvent(event="training", data=state)
 
 
 def _add_generation(app: FastAPI, service: Service) -> None:
     @app.post(
         "/api/generate", tags=["writing"], response_model=Generated, responses=PROBLEMS | STREAM
     )
-    async def generate(request: Request, wanted: Generate) -> Response:
-        """Write on from `prompt`."""
-        note(request, service, wanted.prompt)
-        writing = await begin(wanted, service)
-        if wanted.stream:
-            return EventStream(_text_events(writing))
-        whole = await written(writing, request)
-        return JSONResponse(whole.model_dump(exclude_none=True))
+    async def generate(request: Request, asked: Generate) -> Response:
+        """Write on from `seed`."""
+        note(request, service, asked.seed)
+        writing = await begin(asked, service)
+        headers = {"Deprecation": OLD_NAMES_SINCE} if asked.old_names else {}
+        if asked.stream:
+            end = BackgroundTask(writing.cancel)  # also where the client is gone
+            headers["X-Accel-Buffering"] = "no"
+            return EventSourceResponse(_events(writing), headers=headers, background=end)
+        whole = await unless_gone(writing, request)
+        return JSONResponse(whole.model_dump(exclude_none=True), headers=headers)
 
     @app.get("/", tags=["writing"], response_class=PlainTextResponse, responses=PROBLEMS)
-    async def classic(request: Request, wanted: Annotated[Classic, Query()]) -> Response:
-        """The classic form: the prompt and what is written, as text; for browsers, the page."""
-        note(request, service, wanted.prime)
-        writing = await begin(wanted.in_full(), service)
-        return PlainTextResponse(wanted.prime + (await written(writing, request)).text)
+    async def classic(request: Request, asked: Annotated[Classic, Query()]) -> Response:
+        """The classic form: the seed and what is written, as text; for browsers, the page."""
+        note(request, service, asked.prime)
+        writing = await begin(asked.in_full(), service)
+        return PlainTextResponse(asked.prime + (await unless_gone(writing, request)).text)
 
 
-def note(request: Request, service: Service, prompt: str) -> None:
-    """What the log shall say of a request besides."""
-    facts = {"prompt": prompt} if service.settings.log_prompts else {}
-    request.scope["facts"] = {"prompt_length": len(prompt), **facts}
+def note(request: Request, service: Service, seed: str) -> None:
+    """Tells the log more of a request."""
+    facts = {"seed": seed} if service.settings.log_seeds else {}
+    request.scope["facts"] = {"seed_length": len(seed), **facts}
 
 
-async def written(writing: Writing, request: Request) -> Generated:
-    """The whole text; given up when the client goes away. Raises RefusedError."""
-    gone = asyncio.create_task(until_gone(request.receive))
-    whole = asyncio.create_task(_gathered(writing))
+async def unless_gone(writing: Writing, request: Request) -> Generated:
+    """Returns the whole text; ends it when the client goes away. Raises HTTPException."""
+    gone = asyncio.create_task(_until_gone(request))
+    whole = asyncio.create_task(writing.whole())
     try:
         await asyncio.wait({gone, whole}, return_when=asyncio.FIRST_COMPLETED)
         if not whole.done():
-            raise RefusedError(499, "the client closed the connection")
+            raise HTTPException(499, "the client closed the connection")
         return whole.result()
     finally:
         gone.cancel()
         whole.cancel()
-        writing.cancel()
+        await writing.cancel()
 
 
-async def _gathered(writing: Writing) -> Generated:
-    pieces, tokens = [], []
-    async for delivery in writing.deliveries():
-        pieces.append(delivery.text)
-        tokens += writing.shown(delivery.tokens)
-    outcome = cast(Outcome, writing.outcome)
-    return Generated(
-        **writing.start.model_dump(),
-        **outcome.model_dump(),
-        text="".join(pieces),
-        details=tokens or None,
-    )
+async def _until_gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
-async def _text_events(writing: Writing) -> AsyncGenerator[str, None]:
+async def _events(writing: Writing) -> AsyncIterator[bytes]:
     try:
-        yield event("start", writing.start.model_dump())
-        async for delivery in writing.deliveries():
-            if delivery.text or delivery.tokens:
-                yield event("piece", _piece(writing, delivery))
-        yield event("done", cast(Outcome, writing.outcome).model_dump())
-    except RefusedError as refused:
-        yield event("error", {"error": refused.problem, "status": refused.status})
-    finally:
-        writing.cancel()
+        yield _event("start", writing.start.model_dump())
+        async for chunk in writing.chunks():
+            tokens = [token.model_dump() for token in writing.shown(chunk.tokens)]
+            if chunk.text or tokens:
+                yield _event("piece", {"text": chunk.text} | ({"tokens": tokens} if tokens else {}))
+        yield _event("done", cast(Outcome, writing.outcome).model_dump())
+    except HTTPException as refused:
+        yield _event("error", {"error": refused.detail, "status": refused.status_code})
 
 
-def _piece(writing: Writing, delivery: Delivery) -> dict[str, Any]:
-    """The data of an event `piece`: its text, and its tokens where they were asked for."""
-    tokens = [token.model_dump() for token in writing.shown(delivery.tokens)]
-    return {"text": delivery.text} | ({"tokens": tokens} if tokens else {})
+def _event(name: str, data: Any) -> bytes:
+    return format_sse_event(event=name, data_str=json.dumps(data, separators=(",", ":")))
 
 
 class PageRoute(Route):
@@ -246,13 +244,13 @@ class PageRoute(Route):
 
 
 class PageFiles(StaticFiles):
-    """What the pages load; the pages themselves have addresses of their own, or none."""
+    """The files that pages load; the pages themselves have addresses of their own, or none."""
 
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
         return ("", None) if path.endswith(".html") else super().lookup_path(path)
 
 
-def _add_pages(app: FastAPI, service: Service) -> None:
+def _add_pages(app: FastAPI, production: bool) -> None:
     async def page(request: Request) -> Response:
         return FileResponse(STATIC / "index.html")
 
@@ -260,6 +258,6 @@ def _add_pages(app: FastAPI, service: Service) -> None:
         return FileResponse(STATIC / "docs.html")
 
     app.router.routes.insert(0, PageRoute("/", page))
-    if not service.settings.production:
+    if not production:
         app.router.routes.append(Route(DOCUMENTATION, documentation))
     app.mount("/static", PageFiles(directory=STATIC))

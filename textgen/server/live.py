@@ -1,4 +1,4 @@
-"""A training in progress as events: the rows of history.csv, and the newest live samples."""
+"""A training in progress: the rows of history.csv, and the newest live samples."""
 
 import asyncio
 import csv
@@ -11,14 +11,12 @@ from textgen.support.files import stamp
 from textgen.training import livesamples
 
 SECONDS_BETWEEN_LOOKS = 1.0
-LOOKS_BETWEEN_SIGNS = 15
-"""A comment tells proxies, and us, that the connection lives."""
 MOST_ROWS = 2000
 """Epochs that are shown."""
 
 
 def rows(data_dir: Path) -> list[dict[str, float]]:
-    """The epochs in history.csv; what is no number is left out."""
+    """Returns the epochs in history.csv; what is no number is left out."""
     try:
         with (data_dir / "history.csv").open(encoding="utf-8", newline="") as file:
             return [_numbers(row) for row in csv.DictReader(file)][-MOST_ROWS:]
@@ -38,21 +36,19 @@ def _numbers(row: dict[str | Any, str | Any]) -> dict[str, float]:
     return numbers
 
 
-async def updates(data_dir: Path, closing: asyncio.Event) -> AsyncIterator[dict[str, Any] | None]:
-    """What is to be shown, now and whenever it changes; None as a sign of life.
+async def updates(data_dir: Path, closing: asyncio.Event) -> AsyncIterator[dict[str, Any]]:
+    """Yields what is to be shown, now and whenever it changes.
 
     Args:
         data_dir: the folder of the run.
         closing: ends it.
     """
-    shown, quiet = None, 0
+    shown = None
     while not closing.is_set():
         stamps = await asyncio.to_thread(_stamps, data_dir)
         if stamps != shown:
-            shown, quiet = stamps, 0
+            shown = stamps
             yield await asyncio.to_thread(_state, data_dir)
-        elif (quiet := quiet + 1) % LOOKS_BETWEEN_SIGNS == 0:
-            yield None
         try:
             await asyncio.wait_for(closing.wait(), SECONDS_BETWEEN_LOOKS)
         except TimeoutError:

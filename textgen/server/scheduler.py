@@ -11,8 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from textgen.generation.batch import Batch, Stepper
 from textgen.generation.generator import Generator
@@ -42,8 +41,8 @@ class ClosingError(Exception):
     """The service takes no more requests."""
 
 
-class Delivery(NamedTuple):
-    """What has been written since the last one."""
+class Chunk(NamedTuple):
+    """What has been written of a text since the last one."""
 
     text: str
     tokens: list[Token]
@@ -52,17 +51,13 @@ class Delivery(NamedTuple):
     """Why the text ended: length, stop, seconds, shutdown, cancelled, queue, error or broken."""
 
 
-Parcel: TypeAlias = Callable[[], object]
-"""Delivers something when it is called."""
-
-
 class Job:
     """A text that somebody asked for.
 
     Args:
         generator: the model, as it was when the request came.
         text: what is written.
-        deliver: called, where the scheduler posts its parcels, with what was written.
+        deliver: called with what was written, wherever the scheduler's `deliver` calls it.
         deadline: when to end at the latest, by `time.monotonic`.
 
     Attributes:
@@ -74,11 +69,11 @@ class Job:
         self,
         generator: Generator,
         text: Text,
-        deliver: Callable[[Delivery], object],
+        deliver: Callable[[Chunk], object],
         deadline: float,
     ) -> None:
         self.generator, self.text, self.deadline = generator, text, deadline
-        self._deliver = deliver
+        self.deliver = deliver
         self.cancelled = False
         self.problem = ""
         self.begun = time.monotonic()
@@ -103,18 +98,18 @@ class Job:
             self._stepper.read(ids)
         return self._stepper if self._read >= len(self.text.prompt) else None
 
-    def keep(self, text: str, tokens: list[Token]) -> None:
-        """What a turn wrote, to go out with the next delivery."""
+    def add(self, text: str, tokens: list[Token]) -> None:
+        """Takes what a turn wrote, to go out with the next chunk."""
         self._pieces.append(text)
         self._tokens += tokens
 
-    def parcel(self, now: float, finished: str | None = None) -> Parcel | None:
-        """The delivery of what there is, to be called, if it is time for one."""
+    def chunk(self, now: float, finished: str | None = None) -> Chunk | None:
+        """Returns what there is, if it is time for it to go out."""
         if finished is None and (now - self._sent < GROUP or not any(self._pieces)):
             return None
-        delivery = Delivery("".join(self._pieces), self._tokens, finished)
+        chunk = Chunk("".join(self._pieces), self._tokens, finished)
         self._pieces, self._tokens, self._sent = [], [], now
-        return partial(self._deliver, delivery)
+        return chunk
 
 
 class Scheduler:
@@ -124,19 +119,19 @@ class Scheduler:
 
     Args:
         settings: the limits.
-        post: called from the scheduler's thread with the parcels of a turn, all at once because
-            waking another thread is dear.
+        deliver: called from the scheduler's thread with the chunks of a turn, each with its job,
+            all at once because waking another thread is dear.
         count: called with the number of tokens made, every turn.
     """
 
     def __init__(
         self,
         settings: ServerSettings,
-        post: Callable[[list[Parcel]], object],
+        deliver: Callable[[list[tuple[Job, Chunk]]], object],
         count: Callable[[int], object] = lambda tokens: None,
     ) -> None:
-        self._config, self._post, self._count = settings, post, count
-        self._parcels: list[Parcel] = []
+        self._settings, self._deliver, self._count = settings, deliver, count
+        self._chunks: list[tuple[Job, Chunk]] = []
         self._lock = threading.Condition()
         self._queue: deque[Job] = deque()
         self._reading: deque[Job] = deque()
@@ -167,7 +162,7 @@ class Scheduler:
         with self._lock:
             if self._closes is not None:
                 raise ClosingError
-            room = self._config.max_queue + self._config.max_running - self.running
+            room = self._settings.max_queue + self._settings.max_running - self.running
             if len(self._queue) >= room:
                 raise BusyError
             self._queue.append(job)
@@ -191,9 +186,9 @@ class Scheduler:
             except Exception:
                 log.exception("a turn failed")
                 self._end_all("broken")
-            if self._parcels:
-                self._post(self._parcels)
-                self._parcels = []
+            if self._chunks:
+                self._deliver(self._chunks)
+                self._chunks = []
 
     def _turn(self) -> None:
         self._drop()
@@ -211,8 +206,8 @@ class Scheduler:
             self._send(job, time.monotonic(), reason)
 
     def _send(self, job: Job, now: float, finished: str | None = None) -> None:
-        if parcel := job.parcel(now, finished):
-            self._parcels.append(parcel)
+        if chunk := job.chunk(now, finished):
+            self._chunks.append((job, chunk))
 
     def _wait(self) -> bool:
         """Sleep while there is nothing to do; whether there is, and not the end."""
@@ -245,12 +240,12 @@ class Scheduler:
                     place.remove(job)
         if self._writing.pop(job.text, None):
             self._batches[job.generator].remove([job.text])
-            job.keep(job.text.end(), [])
+            job.add(job.text.end(), [])
         self._send(job, time.monotonic(), reason)
 
     def _admit(self) -> None:
         with self._lock:
-            while self._queue and self.running < self._config.max_running:
+            while self._queue and self.running < self._settings.max_running:
                 self._reading.append(self._queue.popleft())
 
     def _read(self) -> None:
@@ -293,7 +288,7 @@ class Scheduler:
             return
         now = time.monotonic()
         for text, piece in pieces:
-            self._writing[text].keep(piece.text, piece.tokens)
+            self._writing[text].add(piece.text, piece.tokens)
         made = [job.made - count for job, count in zip(jobs, before, strict=True)]
         self._count(sum(made))
         self._steps = _steps_for(max(made), now - begun)

@@ -364,11 +364,11 @@ class SamplingSettings(Settings):
         1000, "characters, or words, to make after the seed; -1: until Ctrl-C", minimum=-1,
         group="what is written",
     )  # fmt: skip
-    stop: tuple[str, ...] = setting((), "end before this text; repeat the flag for more texts")
+    stop: tuple[str, ...] = setting((), "end before this text")
     until_paragraph: bool = setting(False, "end with the paragraph: before the next blank line")
-    ban: tuple[str, ...] = setting((), "a text that must not appear; repeat the flag for more")
+    ban: tuple[str, ...] = setting((), "a text that must not appear")
     force: tuple[str, ...] = setting(
-        (), "a text that must appear; several are spread over the length; repeat the flag for more"
+        (), "a text that must appear; several are spread over the length"
     )
     temperature: float | tuple[float, ...] = setting(
         1.0,
@@ -391,7 +391,7 @@ class SamplingSettings(Settings):
     )
     repetition_penalty: float = setting(
         1.0,
-        "above 1: tokens of the last --repetition-window become less likely",
+        "above 1: tokens of the last `repetition_window` become less likely",
         above=0,
     )
     repetition_window: int = setting(

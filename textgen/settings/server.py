@@ -17,8 +17,10 @@ class ServerSettings(Settings):
         group="where it listens",
     )  # fmt: skip
     port: int = setting(8080, "port to listen on; 0: any that is free", minimum=0, maximum=65535)
-    max_length: int = setting(10_000, "most tokens of a request (`n`)", minimum=1, group="limits")
-    max_prompt: int = setting(10_000, "most characters of a prompt", minimum=1)
+    max_length: int = setting(10_000, "most tokens of a text", minimum=1, group="limits")
+    max_seed_length: int = setting(
+        10_000, "most characters of a seed", minimum=1, flags=("--max-seed-length", "--max-prompt")
+    )
     max_running: int = setting(128, "most requests that a model writes at once", minimum=1)
     max_queue: int = setting(
         256, "most requests that wait for a model; one more is told to come back (429)", minimum=0
@@ -47,5 +49,7 @@ class ServerSettings(Settings):
         metavar="KEY", group="who may see what",
     )  # fmt: skip
     production: bool = setting(False, "no API documentation, and no details of internal errors")
-    log_prompts: bool = setting(False, "write prompts to the log too")
+    log_seeds: bool = setting(
+        False, "write seeds to the log too", flags=("--log-seeds", "--log-prompts")
+    )
     watch: bool = setting(False, "show the training in each folder, live; it need not have a model")

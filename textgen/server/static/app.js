@@ -2,14 +2,14 @@
 
 import { events, getJson, setKey } from "./api.js";
 import { openChoices, closeChoices } from "./choices.js";
+import { build, fill as fillControls, parsed, settingsKnown, values } from "./controls.js";
 import { $, element, seedElement } from "./dom.js";
 import { forget, remember, showHistory } from "./history.js";
 import { watch } from "./training.js";
 
-const KNOBS = ["n", "temperature", "top_k", "top_p", "sample_mode", "random_seed"];
+const CLASSIC = { seed: "prime", length: "n" }; // other names in addresses
 const MODES = ["argmax", "sample", "spaces"]; // by their number in addresses
 const ALTERNATIVES = 6;
-const NEW_SEEDS = 2 ** 32;
 const LONGEST_LINK = 8000; // the service takes 16 KB of a request's head, and browsers send more
 
 let sample = null; // the text on the page: {request, tokens, text, done}
@@ -20,40 +20,25 @@ let unspoken = "";
 // ---- the form
 
 function request() {
-  const number = (id) => ($(id).value === "" ? null : Number($(id).value));
-  const wanted = {
-    model: $("model").value || null, prompt: $("prompt").value, n: number("n"),
-    temperature: number("temperature"), top_k: number("top_k"), top_p: number("top_p"),
-    sample_mode: $("sample_mode").value, random_seed: number("random_seed"),
-  };
-  return Object.fromEntries(Object.entries(wanted).filter(([, value]) => value !== null));
+  const model = $("model").value;
+  return { ...(model ? { model } : {}), seed: $("seed").value, ...values() };
 }
 
 function fill(wanted) {
-  for (const knob of KNOBS) $(knob).value = wanted[knob] ?? (knob === "n" ? 400 : "");
-  $("temperature").value = wanted.temperature ?? 1;
-  $("sample_mode").value = wanted.sample_mode ?? "sample";
-  $("prompt").value = wanted.prompt ?? "";
+  fillControls(wanted);
+  $("seed").value = wanted.seed ?? "";
   if (wanted.model && [...$("model").options].some((o) => o.value === wanted.model)) $("model").value = wanted.model;
-  showTemperature();
-}
-
-function showTemperature() {
-  $("temperature-shown").value = Number($("temperature").value).toFixed(2);
-}
-
-function roll() {
-  $("random_seed").value = crypto.getRandomValues(new Uint32Array(1))[0] % NEW_SEEDS;
 }
 
 // ---- links
 
+// The address is the classic form of a request, which has names of its own for some of it.
+
 function linkOf(wanted) {
   const parameters = new URLSearchParams();
   for (const [name, value] of Object.entries(wanted)) {
-    if (name === "prompt") parameters.set("prime", value);
-    else if (name === "sample_mode") parameters.set(name, MODES.indexOf(value));
-    else if (value !== null && value !== undefined) parameters.set(name, value);
+    if (name === "sample_mode") parameters.set(name, MODES.indexOf(value));
+    else for (const one of [value].flat()) parameters.append(CLASSIC[name] ?? name, one);
   }
   return `${location.origin}/?${parameters}`;
 }
@@ -72,12 +57,12 @@ function copyLink(wanted) {
 function fromLink() {
   const parameters = new URLSearchParams(location.search);
   if (![...parameters.keys()].length) return null;
-  const wanted = { prompt: parameters.get("prime") ?? "", n: 200, temperature: 1 };
-  for (const knob of [...KNOBS, "first", "model"]) {
-    const value = parameters.get(knob);
-    if (value === null || value === "") continue;
-    if (knob === "sample_mode") wanted[knob] = MODES[Number(value)] ?? "sample";
-    else wanted[knob] = ["first", "model"].includes(knob) ? value : Number(value);
+  const wanted = { seed: parameters.get("prime") ?? "", length: 200, temperature: 1 };
+  for (const name of ["first", "model"]) if (parameters.get(name)) wanted[name] = parameters.get(name);
+  for (const setting of settingsKnown()) {
+    const texts = parameters.getAll(CLASSIC[setting.name] ?? setting.name).filter((text) => text !== "");
+    if (!texts.length) continue;
+    wanted[setting.name] = setting.name === "sample_mode" ? MODES[Number(texts[0])] ?? "sample" : parsed(setting, texts);
   }
   return wanted;
 }
@@ -134,7 +119,7 @@ async function write(wanted) {
 
 function begin() {
   $("error").hidden = true;
-  $("text").replaceChildren(seedElement(sample.request.prompt));
+  $("text").replaceChildren(seedElement(sample.request.seed));
   $("spoken").replaceChildren();
   unspoken = "";
   current = -1;
@@ -223,8 +208,8 @@ function choose(place, focus) {
 
 function branch(number, alternative) {
   const before = sample.tokens.slice(0, number).map((token) => token.text).join("");
-  const wanted = { ...sample.request, prompt: sample.request.prompt + before, first: alternative };
-  wanted.n = Math.max(1, sample.request.n - number);
+  const wanted = { ...sample.request, seed: sample.request.seed + before, first: alternative };
+  wanted.length = Math.max(1, sample.request.length - number);
   $("text").focus();
   write(wanted);
 }
@@ -252,7 +237,7 @@ function open(entry, whole) {
   showLink();
   $("error").hidden = true;
   const known = sample.tokens.length > 0;
-  $("text").replaceChildren(seedElement(entry.request.prompt), ...(known ? sample.tokens.map(tokenElement) : [entry.text]));
+  $("text").replaceChildren(seedElement(entry.request.seed), ...(known ? sample.tokens.map(tokenElement) : [entry.text]));
   $("copy").disabled = $("link").disabled = false;
   say(known ? "" : "Write it again to see what else was likely.");
   $("text").focus();
@@ -261,7 +246,7 @@ function open(entry, whole) {
 function compare(entry) {
   $("compared").hidden = false;
   $("compared-about").textContent = entry.about;
-  $("compared-text").textContent = entry.request.prompt + entry.text;
+  $("compared-text").textContent = entry.request.seed + entry.text;
   $("compared-text").focus();
 }
 
@@ -272,34 +257,33 @@ function render() {
 // ---- start
 
 async function start() {
-  const wanted = fromLink();
-  let models, documentation;
+  let models, documentation, schemas;
   try {
-    ({ models, documentation } = await getJson("/api/models"));
+    [{ models, documentation }, schemas] = await Promise.all([getJson("/api/models"), getJson("/api/settings")]);
   } catch (error) {
     refuse(error);
     return;
   }
   $("model").replaceChildren(...models.map(({ name, unit }) => new Option(unit === "word" ? `${name} (words)` : name, name)));
   $("documentation").hidden = !documentation;
+  build(schemas);
+  const wanted = fromLink();
   $("error").hidden = true;
   if (wanted) fill(wanted);
   const chosen = models.find(({ name }) => name === $("model").value);
-  if (!wanted && chosen?.line_starts?.length) $("prompt").value = chosen.line_starts[0];
+  if (!wanted && chosen?.line_starts?.length) $("seed").value = chosen.line_starts[0];
   if (chosen && !chosen.ready) say("This model is still being trained; it can write after its first epoch.");
   if (chosen?.watched) watch($("model").value);
   if (wanted && wanted.random_seed !== undefined) write(wanted);
 }
 
 $("form").addEventListener("submit", (event) => { event.preventDefault(); write(request()); });
-$("prompt").addEventListener("keydown", (event) => {
+$("seed").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); $("form").requestSubmit(); }
 });
-$("temperature").addEventListener("input", showTemperature);
-$("dice").addEventListener("click", roll);
 $("model").addEventListener("change", () => { if (!$("training").hidden) watch($("model").value); });
 $("stop").addEventListener("click", stop);
-$("copy").addEventListener("click", () => copy(sample.request.prompt + sample.text, "Text"));
+$("copy").addEventListener("click", () => copy(sample.request.seed + sample.text, "Text"));
 $("link").addEventListener("click", () => copyLink(sample.request));
 $("shade").addEventListener("change", () => {
   $("text").classList.toggle("shaded", $("shade").checked);
@@ -315,6 +299,5 @@ $("uncompare").addEventListener("click", () => { $("compared").hidden = true; $(
 $("forget").addEventListener("click", () => { forget(); render(); });
 document.addEventListener("keydown", (event) => { if (event.key === "Escape") closeChoices(); });
 document.addEventListener("pointerdown", (event) => { if (!event.target.closest("#choices, #text")) closeChoices(); });
-showTemperature();
 render();
 start();

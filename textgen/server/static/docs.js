@@ -14,6 +14,7 @@ function typeOf(schema) {
 function row(name, schema, words) {
   const start = schema.default === undefined || schema.default === null ? "" : JSON.stringify(schema.default);
   const cells = [element("code", {}, name), typeOf(schema), start, words ?? schema.description ?? ""];
+  if (schema.deprecated) cells[3] += " (deprecated)";
   return element("tr", {}, ...cells.map((cell) => element("td", {}, cell)));
 }
 

@@ -12,7 +12,13 @@ export function forget() {
 }
 
 function remembered() {
-  try { return JSON.parse(localStorage.getItem(KEY)) ?? []; } catch { return []; }
+  try { return (JSON.parse(localStorage.getItem(KEY)) ?? []).map(renamed); } catch { return []; }
+}
+
+// Texts that were kept when seed and length had other names.
+function renamed(entry) {
+  const { prompt, n, ...request } = entry.request;
+  return prompt === undefined ? entry : { ...entry, request: { seed: prompt, length: n, ...request } };
 }
 
 function keep(entries) {
@@ -21,19 +27,19 @@ function keep(entries) {
 
 export function remember(entry, sample) {
   const about = describe(entry);
-  const same = (other) => other.text === entry.text && other.about === about && other.request.prompt === entry.request.prompt;
+  const same = (other) => other.text === entry.text && other.about === about && other.request.seed === entry.request.seed;
   keep([{ ...entry, about }, ...remembered().filter((other) => !same(other))]);
   whole.set(entry.text, sample);
 }
 
+const TOLD = { model: (name) => name, temperature: (value) => `diversity ${value}`, sample_mode: (mode) => (mode === "sample" ? "" : mode), first: (text) => `branch “${text.trim() || "space"}”` };
+const UNTOLD = ["seed", "length", "random_seed"]; // or at the end
+
 function describe({ request, text }) {
-  const parts = [request.model, `diversity ${request.temperature ?? 1}`];
-  if (request.top_k) parts.push(`top-k ${request.top_k}`);
-  if (request.top_p) parts.push(`top-p ${request.top_p}`);
-  if (request.sample_mode && request.sample_mode !== "sample") parts.push(request.sample_mode);
-  if (request.first) parts.push(`branch “${request.first.trim() || "space"}”`);
-  parts.push(`seed number ${request.random_seed}`, `${text.length} characters`);
-  return parts.join(" · ");
+  const known = { model: request.model, temperature: 1, ...request };
+  const parts = Object.entries(known).filter(([name]) => !UNTOLD.includes(name))
+    .map(([name, value]) => (TOLD[name] ?? ((other) => `${name.replaceAll("_", "-")} ${[other].flat().join(", ")}`))(value));
+  return [...parts.filter(Boolean), `seed number ${request.random_seed}`, `${text.length} characters`].join(" · ");
 }
 
 export function showHistory({ open, compare, link, changed }) {
@@ -41,7 +47,7 @@ export function showHistory({ open, compare, link, changed }) {
   $("forget").hidden = !entries.length;
   $("no-history").hidden = entries.length > 0;
   $("history").replaceChildren(...entries.map((entry, number) => element("li", { className: "card" },
-    element("pre", {}, seedElement(entry.request.prompt), entry.text.slice(0, 400)),
+    element("pre", {}, seedElement(entry.request.seed), entry.text.slice(0, 400)),
     element("p", { className: "about" }, entry.about),
     element("div", { className: "row" },
       button("Open", number, () => open(entry, whole.get(entry.text))),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.loopback import free_port
-from textgen.server.beside import beside
+from textgen.server.run import beside
 from textgen.support.errors import TextgenError
 
 

@@ -32,7 +32,7 @@ def alive(service: Running) -> Iterator[None]:
     """Whatever a test did, the service still writes, nothing runs on, and no error was logged."""
     yield
     until(lambda: metric(service, "textgen_running") == 0)
-    assert service.ask("/api/generate", {"n": 5}, KEY)[0] == 200
+    assert service.ask("/api/generate", {"length": 5}, KEY)[0] == 200
     assert not [line for line in service.log if "traceback" in line]
 
 
@@ -70,8 +70,8 @@ def rest_of(connection: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize("size", [1_000_000, 5_000_000])
-def test_a_prompt_of_megabytes(service: Running, size: int) -> None:
-    status, _, content = service.ask("/api/generate", {"prompt": "a" * size}, KEY)
+def test_a_seed_of_megabytes(service: Running, size: int) -> None:
+    status, _, content = service.ask("/api/generate", {"seed": "a" * size}, KEY)
     assert status == 422
     assert "at most" in json.loads(content)["error"]
 
@@ -79,7 +79,7 @@ def test_a_prompt_of_megabytes(service: Running, size: int) -> None:
 def test_a_client_that_disconnects_frees_its_place_within_a_second(service: Running) -> None:
     for stream in (True, False):
         with connected(service) as connection:
-            connection.sendall(post(n=1_000_000, stream=stream))
+            connection.sendall(post(length=1_000_000, stream=stream))
             until(lambda: metric(service, "textgen_running") == 1)
         begun = time.monotonic()
         until(lambda: metric(service, "textgen_running") == 0)
@@ -89,13 +89,13 @@ def test_a_client_that_disconnects_frees_its_place_within_a_second(service: Runn
 def test_a_slow_reader_holds_nobody_and_is_let_go(service: Running) -> None:
     with connected(service) as slow:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        slow.sendall(post(n=1_000_000, stream=True, alternatives=20))
-        status, _, content = service.ask("/api/generate", {"n": 300}, KEY)
+        slow.sendall(post(length=1_000_000, stream=True, alternatives=20))
+        status, _, content = service.ask("/api/generate", {"length": 300}, KEY)
         assert (status, json.loads(content)["tokens"]) == (200, 300)
         until(lambda: metric(service, "textgen_running") == 0, seconds=60)
 
 
-@pytest.mark.parametrize("wanted", [{"n": 20_000}, {"n": 1_000_000, "stream": True}])
+@pytest.mark.parametrize("wanted", [{"length": 20_000}, {"length": 1_000_000, "stream": True}])
 def test_who_takes_nothing_is_let_go_whole_answer_or_stream(service: Running, wanted) -> None:
     """Even one who goes on sending: once they had their answer, or asked for more, they stayed."""
     with socket.socket() as connection:
@@ -119,9 +119,9 @@ def test_more_requests_than_may_wait_are_told_to_come_back(service: Running) -> 
     with contextlib.ExitStack() as stack:
         for _ in range(5):
             connection = stack.enter_context(connected(service))
-            connection.sendall(post(n=1_000_000, stream=True))
+            connection.sendall(post(length=1_000_000, stream=True))
         until(lambda: metric(service, "textgen_queued") == 1)
-        status, headers, content = service.ask("/api/generate", {"n": 5}, KEY)
+        status, headers, content = service.ask("/api/generate", {"length": 5}, KEY)
         assert status == 429
         assert headers["retry-after"] == "2"
         assert "try again" in json.loads(content)["error"]
@@ -197,11 +197,11 @@ def test_ten_thousand_idle_connections(service: Running) -> None:
             stack.enter_context(connected(service))
             if number % 1000 == 999:
                 assert service.ask("/healthz")[0] == 200
-        assert service.ask("/api/generate", {"n": 5}, KEY)[0] == 200
+        assert service.ask("/api/generate", {"length": 5}, KEY)[0] == 200
 
 
-def test_the_log_has_no_prompt(service: Running) -> None:
-    service.ask("/api/generate", {"prompt": "perhaps-a-secret", "n": 5}, KEY)
+def test_the_log_has_no_seed(service: Running) -> None:
+    service.ask("/api/generate", {"seed": "perhaps-a-secret", "length": 5}, KEY)
     service.ask("/?prime=perhaps-a-secret&n=5", headers=KEY)
     until(lambda: sum('"path": "/"' in line for line in service.log) >= 1)
     lines = [json.loads(line) for line in service.log if line.startswith("{")]

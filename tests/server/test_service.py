@@ -9,8 +9,7 @@ from tests.server.test_app import events
 from textgen.generation.generator import Generator
 from textgen.model import checkpoint
 from textgen.server.app import build_app
-from textgen.server.models import Models, named
-from textgen.server.service import Service
+from textgen.server.service import Service, names_of
 from textgen.settings.server import ServerSettings
 from textgen.support.errors import TextgenError
 
@@ -27,24 +26,24 @@ def test_several_models_by_the_names_of_their_folders(trained_dir: Path, tmp_pat
     with TestClient(build_app(Service([one, other], LIMITS))) as client:
         names = [model["name"] for model in client.get("/api/models").json()["models"]]
         assert names == ["one", "other"]
-        wanted = {"n": 5, "model": "other"}
+        wanted = {"length": 5, "model": "other"}
         assert client.post("/api/generate", json=wanted).json()["model"] == "other"
-        assert client.post("/api/generate", json={"n": 5}).json()["model"] == "one"
+        assert client.post("/api/generate", json={"length": 5}).json()["model"] == "one"
 
 
 def test_folders_of_one_name_are_numbered() -> None:
     paths = [Path("a/twain"), Path("b/twain"), Path("c/twain"), Path("x")]
-    assert list(named(paths)) == ["twain", "twain-2", "twain-3", "x"]
+    assert list(names_of(paths)) == ["twain", "twain-2", "twain-3", "x"]
 
 
 def test_a_folder_without_a_model_is_refused_unless_it_is_watched(tmp_path: Path) -> None:
     with pytest.raises(TextgenError, match="no model in"):
-        Models([tmp_path], ServerSettings(), lambda parcels: None, lambda name, tokens: None)
+        Service([tmp_path], ServerSettings())
     service = Service([tmp_path], ServerSettings(watch=True))
     with TestClient(build_app(service)) as client:
         (model,) = client.get("/api/models").json()["models"]
         assert (model["ready"], model["watched"]) == (False, True)
-        answer = client.post("/api/generate", json={"n": 5})
+        answer = client.post("/api/generate", json={"length": 5})
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
 
 
@@ -53,9 +52,9 @@ def test_a_newer_model_is_taken_and_texts_under_way_go_on_with_the_old_one(
 ) -> None:
     folder = copied(trained_dir, tmp_path / "model")
     service = Service([folder], ServerSettings(max_length=20_000))
-    wanted = {"n": 20_000, "random_seed": 1, "stream": True}
+    wanted = {"length": 20_000, "random_seed": 1, "stream": True}
     with TestClient(build_app(service)) as client:
-        (served,) = service.models.by_name.values()
+        (served,) = service.models.values()
         old = served.loaded
         assert old is not None
         expected = old.generator.generate("", 20_000, random_seed=1)
@@ -72,15 +71,15 @@ def test_a_newer_model_is_taken_and_texts_under_way_go_on_with_the_old_one(
             content += "".join(chunks)
         pieces = [data["text"] for name, data in events(content) if name == "piece"]
         assert "".join(pieces) == expected
-        assert client.post("/api/generate", json={"n": 5}).status_code == 200
+        assert client.post("/api/generate", json={"length": 5}).status_code == 200
 
 
 def test_a_broken_model_is_not_taken_nor_one_without_room(
     trained_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = copied(trained_dir, tmp_path / "model")
-    models = Models([folder], ServerSettings(), lambda parcels: None, lambda name, tokens: None)
-    (served,) = models.by_name.values()
+    service = Service([folder], ServerSettings())
+    (served,) = service.models.values()
     before = served.loaded
     (folder / "model.h5").write_bytes(b"nothing")
     assert not served.refresh()
@@ -93,4 +92,4 @@ def test_a_broken_model_is_not_taken_nor_one_without_room(
     copied(trained_dir, folder)
     assert not served.refresh()
     assert served.loaded is before
-    models.close(0)
+    service.close()
