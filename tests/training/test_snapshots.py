@@ -3,25 +3,23 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from tests.conftest import TINY_MODEL
-from textgen.model.backend import keras
+from textgen.model.backend import tf
 from textgen.model.keras_model import build_model
 from textgen.settings.definitions import TrainingSettings
 from textgen.support.errors import TextgenError
 from textgen.training import snapshots
-from textgen.training.snapshots import Progress, Saver, Snapshots, stored_progress
-from textgen.training.stepping import stepped
+from textgen.training.snapshots import Progress, Snapshots, stored_progress
+from textgen.training.step import TrainStep
 
 
-def model(random_seed: int = 0) -> keras.Model:
-    made = stepped(build_model(replace(TINY_MODEL, dropout=0.5), 5, 2, random_seed))
-    made.prepare(TrainingSettings())
-    return made
+def variables(random_seed: int = 0) -> dict[str, tf.Variable]:
+    model = build_model(replace(TINY_MODEL, dropout=0.5), 5, 2, random_seed)
+    return TrainStep(model, TrainingSettings()).variables()
 
 
 def progress(step: int) -> Progress:
@@ -34,7 +32,7 @@ def values(snapshots_: Snapshots) -> dict[str, np.ndarray]:
 
 def two_snapshots(folder: Path) -> dict[str, np.ndarray]:
     """Two snapshots, at the steps 1 and 2, of the same values; returns these."""
-    writer = Snapshots(folder, model())
+    writer = Snapshots(folder, variables())
     for position, variable in enumerate(writer._checkpoint.variables.values()):
         variable.assign_add(np.full(variable.shape, position + 1, variable.dtype.as_numpy_dtype))
     writer.begin()
@@ -45,7 +43,7 @@ def two_snapshots(folder: Path) -> dict[str, np.ndarray]:
 
 def test_every_variable_that_training_changes_comes_back(tmp_path: Path) -> None:
     written = two_snapshots(tmp_path)
-    reader = Snapshots(tmp_path, model(1))
+    reader = Snapshots(tmp_path, variables(1))
     assert reader.restore() == progress(2)
     read = values(reader)
     assert read.keys() == written.keys() >= {
@@ -57,7 +55,7 @@ def test_every_variable_that_training_changes_comes_back(tmp_path: Path) -> None
 
 def test_the_newest_two_are_kept(tmp_path: Path) -> None:
     two_snapshots(tmp_path)
-    writer = Snapshots(tmp_path, model())
+    writer = Snapshots(tmp_path, variables())
     writer.restore()
     writer.save(progress(3))
     names = sorted(path.name for path in (tmp_path / ".textgen" / "checkpoints").glob("*.index"))
@@ -73,7 +71,7 @@ def test_a_snapshot_cut_short_is_passed_over_and_removed(
     folder = tmp_path / ".textgen" / "checkpoints"
     (folder / damaged).write_bytes((folder / damaged).read_bytes()[:length])
     (folder / "state-3_temp").mkdir()
-    reader = Snapshots(tmp_path, model(1))
+    reader = Snapshots(tmp_path, variables(1))
     assert reader.restore() == progress(1)
     assert {path.stem for path in folder.iterdir()} == {"state-1", "checkpoint"}
     assert stored_progress(tmp_path) == progress(1)
@@ -82,7 +80,7 @@ def test_a_snapshot_cut_short_is_passed_over_and_removed(
 def test_the_list_of_snapshots_may_be_lost(tmp_path: Path) -> None:
     two_snapshots(tmp_path)
     (tmp_path / ".textgen" / "checkpoints" / "checkpoint").unlink()
-    assert Snapshots(tmp_path, model(1)).restore() == progress(2)
+    assert Snapshots(tmp_path, variables(1)).restore() == progress(2)
 
 
 def test_no_whole_snapshot_is_said_so(tmp_path: Path) -> None:
@@ -91,7 +89,7 @@ def test_no_whole_snapshot_is_said_so(tmp_path: Path) -> None:
         path.write_bytes(b"")
     assert stored_progress(tmp_path) is None
     with pytest.raises(TextgenError, match=r"no snapshot in .* is whole"):
-        Snapshots(tmp_path, model()).restore()
+        Snapshots(tmp_path, variables()).restore()
 
 
 def test_a_snapshot_of_another_version_is_refused(
@@ -109,18 +107,9 @@ def test_a_folder_without_snapshots(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_takes_no_snapshot_is_named(tmp_path: Path) -> None:
-    writer = Snapshots(tmp_path, model())
+    writer = Snapshots(tmp_path, variables())
     writer.begin()
     shutil.rmtree(writer.folder)
     writer.folder.write_text("a file in the way")
     with pytest.raises(TextgenError, match=r"cannot write the training state to .*checkpoints"):
         writer.save(progress(1))
-
-
-def test_snapshots_are_due_by_steps_and_by_time() -> None:
-    clock, saved = SimpleNamespace(step=0, seconds=0.0), []
-    saver = Saver(lambda: saved.append((clock.step, clock.seconds)), clock, every=10)
-    for moment in [(9, 1.0), (10, 1.0), (19, 1.0), (19, 51.0), (28, 100.0), (29, 100.5)]:
-        clock.step, clock.seconds = moment
-        saver.on_train_batch_begin(0)
-    assert saved == [(10, 1.0), (19, 51.0), (29, 100.5)]

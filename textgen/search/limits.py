@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.training import sizing
 from textgen.training.batches import tokens_needed
-from textgen.training.summary import weights_per_layer
+from textgen.training.report import weights_per_layer
 
 
 class Limits(NamedTuple):

@@ -28,9 +28,9 @@ from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.support.files import explained, make_folder
 from textgen.support.parallel import cores
+from textgen.support.workspace import locked, work_folder
 from textgen.text import known
 from textgen.training import sizing
-from textgen.training.workspace import locked, work_folder
 
 OPTIONS = ("trials", "pruner", "max_parameters", "max_memory")
 """What a search is begun with, and may be given anew at any time."""
@@ -263,8 +263,8 @@ def _plan(data_dir: Path, fixed: dict[str, Any], children: Children) -> dict[str
 
 def _train(data_dir: Path, settings: dict[str, Any]) -> None:
     """Train the final model, as train.py does."""
-    from textgen.training import fit  # only now: TensorFlow takes seconds to import
-    from textgen.training.plan import make_plan
+    from textgen.training.plan import make_plan  # only now: TensorFlow takes seconds to import
+    from textgen.training.run import fit
 
     console.heading("Training the final model")
-    fit.fit(data_dir, make_plan(TrainRequest(data_dir, settings)))
+    fit(data_dir, make_plan(TrainRequest(data_dir, settings)))

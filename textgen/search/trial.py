@@ -72,8 +72,9 @@ def _carry_out(order: dict[str, Any], tell: Tell) -> None:
         )
 
     from textgen.model.backend import tf
-    from textgen.training import events, fit  # only now: they import TensorFlow
+    from textgen.training import live  # only now: they import TensorFlow
     from textgen.training.plan import make_plan
+    from textgen.training.run import fit
 
     tf.config.threading.set_intra_op_parallelism_threads(order["threads"])
     tf.config.threading.set_inter_op_parallelism_threads(order["threads"])
@@ -81,14 +82,14 @@ def _carry_out(order: dict[str, Any], tell: Tell) -> None:
     if not order["folder"]:
         tell({"plan": _described(plan)})
         return
-    log = events.Log(Path(order["log"])) if order["log"] else None
+    log = live.TensorBoardLog(Path(order["log"])) if order["log"] else None
 
     def on_epoch(row: Row, fraction: float) -> None:
         if log:
-            log.write(row)
+            log.write_row(row)
         tell({"row": row, "fraction": fraction})
 
-    fit.fit(Path(order["folder"]), plan, on_epoch=on_epoch)
+    fit(Path(order["folder"]), plan, on_epoch=on_epoch)
 
 
 def _lacks_validation(data_dir: Path, given: dict[str, Any]) -> bool:

@@ -22,6 +22,7 @@ from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.support.files import explained
 from textgen.support.parallel import cores
+from textgen.support.workspace import TOKENS, exclusive, work_folder
 from textgen.text import known
 from textgen.text.splitting import Stream
 from textgen.tokens import reading, token_files
@@ -38,7 +39,6 @@ from textgen.tokens.tokenizers import (
     to_metadata,
     tokenizer_from,
 )
-from textgen.training.workspace import TOKENS, exclusive, work_folder
 
 
 @dataclass(frozen=True)

@@ -12,25 +12,20 @@ import contextlib
 import dataclasses
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from textgen.model.backend import keras, tf
+from textgen.model.backend import tf
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.support.files import sync_file
-from textgen.training.clock import RunClock
-from textgen.training.workers import Cluster
-from textgen.training.workspace import work_folder
+from textgen.support.workspace import work_folder
+from textgen.training.workers import SingleProcess
 
 FORMAT_VERSION = 3
 KEPT = 2
-SECONDS = 50.0
-"""Wall time between snapshots; one more call of steps, and it is still within a minute."""
 DAMAGED = (tf.errors.OpError, IndexError, RuntimeError, ValueError)
 """What TensorFlow raises on a checkpoint that was cut short or changed."""
 
@@ -42,7 +37,7 @@ class Progress:
     run: dict[str, Any]
     """What does not change: `tokenizer`, `model`, `training` and `texts`, the texts' hashes."""
     clock: dict[str, float | None]
-    """See `clock.RunClock.state`."""
+    """See `schedule.RunClock.state`."""
     history: list[dict[str, float]] = field(default_factory=list)
     best: dict[str, float] = field(default_factory=dict)
     rate_factor: float = 1.0
@@ -84,22 +79,27 @@ class Snapshots:
 
     Args:
         data_dir: the data directory.
-        model: compiled; its optimizer is built here.
-        cluster: the workers.
+        variables: everything that training changes, by name; see `TrainStep.variables`.
+        workers: the processes that train together.
     """
 
-    def __init__(self, data_dir: Path, model: keras.Model, cluster: Cluster | None = None) -> None:
-        self.folder, self.cluster = _folder(data_dir), cluster or Cluster()
+    def __init__(
+        self,
+        data_dir: Path,
+        variables: dict[str, tf.Variable],
+        workers: SingleProcess | None = None,
+    ) -> None:
+        self.folder, self.workers = _folder(data_dir), workers or SingleProcess()
         self._progress = tf.Variable("", dtype=tf.string)
-        self._own, self._model = _variables(model), model
-        self._whole = {} if self.cluster.count == 1 else _whole(self._own, self.cluster.count)
+        self._own = variables
+        self._whole = {} if self.workers.count == 1 else _whole(self._own, self.workers.count)
         stored = self._own | self._whole
         self._checkpoint = tf.train.Checkpoint(progress=self._progress, variables=stored)
         self._manager: Any = None
 
     def begin(self) -> None:
         """Forget the snapshots of another run; all workers start from what the chief has."""
-        if self.cluster.is_chief:
+        if self.workers.is_chief:
             shutil.rmtree(self.folder, ignore_errors=True)
             self._manage([])
         self._share()
@@ -110,7 +110,7 @@ class Snapshots:
         Raises:
             TextgenError: if none is.
         """
-        text = self.cluster.by_chief(self._read)
+        text = self.workers.by_chief(self._read)
         self._share()
         return Progress.from_json(text)
 
@@ -136,8 +136,8 @@ class Snapshots:
             TextgenError: if the disk does not take it; the snapshots before are left as they were.
         """
         for name, whole in self._whole.items():
-            whole.assign(self.cluster.joined(self._own[name].numpy()))
-        if not self.cluster.is_chief:
+            whole.assign(self.workers.joined(self._own[name].numpy()))
+        if not self.workers.is_chief:
             return
         self._progress.assign(progress.to_json())
         with self._explained():
@@ -146,22 +146,14 @@ class Snapshots:
                 sync_file(path)
 
     def _share(self) -> None:
-        """Give all workers the chief's values, each its rows of the recurrent state.
-
-        Each draws dropout of its own: the random generators have the chief's seeds plus the
-        worker's number.
-        """
-        if self.cluster.count == 1:
+        """Give all workers the chief's values, each its rows of the recurrent state."""
+        if self.workers.count == 1:
             return
         for name, variable in (self._own | self._whole).items():
-            variable.assign(self.cluster.from_chief(variable.numpy()))
+            variable.assign(self.workers.from_chief(variable.numpy()))
             if name in self._whole:
-                rows = self.cluster.rows(variable.shape[0])
+                rows = self.workers.rows(variable.shape[0])
                 self._own[name].assign(variable[rows])
-        for layer in self._model.layers:
-            for seed in layer.variables:
-                if seed.path.endswith("seed_generator_state"):
-                    seed.assign_add(np.array([self.cluster.index, 0]))
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
@@ -200,29 +192,6 @@ class Snapshots:
         )
 
 
-class Saver(keras.callbacks.Callback):
-    """Saves a snapshot when one is due.
-
-    It does so before a call of steps, when everything that belongs to the steps before is done.
-
-    Args:
-        save: saves one.
-        clock: the run's clock.
-        every: steps between snapshots; None for by time alone.
-    """
-
-    def __init__(self, save: Callable[[], None], clock: RunClock, every: int | None) -> None:
-        super().__init__()
-        self.save, self.clock, self.every = save, clock, every
-        self._saved_step, self._saved_at = clock.step, clock.seconds
-
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        steps = self.clock.step - self._saved_step
-        if self.clock.seconds - self._saved_at >= SECONDS or (self.every and steps >= self.every):
-            self.save()
-            self._saved_step, self._saved_at = self.clock.step, self.clock.seconds
-
-
 def _whole(own: dict[str, tf.Variable], count: int) -> dict[str, tf.Variable]:
     """A variable (B, H) for each state (B / K, H)."""
     return {
@@ -241,20 +210,3 @@ def _prefixes(folder: Path) -> list[str]:
     found = folder.glob("state-*.index")
     numbered = {int(path.stem.removeprefix("state-")): str(path.with_suffix("")) for path in found}
     return [numbered[number] for number in sorted(numbered, reverse=True)]
-
-
-def _variables(model: keras.Model) -> dict[str, tf.Variable]:
-    """Every variable that training changes, by layer and position.
-
-    Keras' own paths will not do: they number optimizers and random generators by how many the
-    process has made before.
-    """
-    model.optimizer.build(model.trainable_variables)
-    owned = {layer.name: layer.variables for layer in model.layers}
-    states = {f"{layer.name}/state": getattr(layer, "states", None) or [] for layer in model.layers}
-    more = {"optimizer": model.optimizer.variables, "metrics": model.metrics_variables}
-    return {
-        f"{owner}/{position}": variable.value
-        for owner, variables in (owned | states | more).items()
-        for position, variable in enumerate(variables)
-    }
