@@ -20,7 +20,7 @@ import statistics
 import subprocess
 import sys
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 VOCABULARY_SIZE, EMBEDDING_SIZE, LENGTH, STEPS_AT_ONCE = 65, 64, 50, 5
 MODELS = ("128x2x32", "256x2x32", "512x2x64")
@@ -48,40 +48,39 @@ def measure(cell: str, workers: list[str], index: int, seconds: float) -> Figure
     threads = max(1, (os.cpu_count() or 1) // len(workers))
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
+
     from textgen.model.keras_model import build_model
     from textgen.settings.definitions import ModelSettings, TrainingSettings
     from textgen.training.layout import Layout, wait_for_peers
-    from textgen.training.stepping import stepped
-    from textgen.training.workers import Cluster, Workers
+    from textgen.training.step import TrainStep
+    from textgen.training.workers import SingleProcess, Workers
 
-    cluster = Cluster()
+    together = SingleProcess()
     if len(workers) > 1:
         wait_for_peers(layout := Layout(tuple(workers), index))
-        cluster = Workers(layout)
+        together = Workers(layout)
     size, layers, batch = map(int, cell.split("x"))
     settings = ModelSettings(embedding_size=EMBEDDING_SIZE, rnn_size=size, num_layers=layers)
-    model = stepped(build_model(settings, VOCABULARY_SIZE, batch // cluster.count, random_seed=1))
-    model.prepare(TrainingSettings(), STEPS_AT_ONCE, cluster.mean)
-    model.optimizer.build(model.trainable_variables)
-    model.make_train_function()
-    shape = (batch // cluster.count, LENGTH)
+    shape = (batch // together.count, LENGTH)
+    model = build_model(settings, VOCABULARY_SIZE, shape[0], random_seed=1)
+    step = TrainStep(model, TrainingSettings(), STEPS_AT_ONCE, together)
     ids = np.random.default_rng(index).integers(0, VOCABULARY_SIZE, shape, dtype=np.int32)
     data = iter(tf.data.Dataset.from_tensors((ids, ids)).repeat())
     times = []
-    model.train_function(data)
-    for _ in range(calls(model, data, cluster, seconds)):
+    step(data)
+    for _ in range(calls(step, data, together, seconds)):
         start = time.perf_counter()
-        model.train_function(data)["loss"].numpy()
+        step(data)
         times.append((time.perf_counter() - start) / STEPS_AT_ONCE)
     num_bytes = 4 * (1 + sum(int(np.prod(w.shape)) for w in model.trainable_variables))
     return Figures(statistics.median(times), num_bytes)
 
 
-def calls(model: object, data: object, cluster: object, seconds: float) -> int:
+def calls(step: Any, data: Any, together: Any, seconds: float) -> int:
     """How many calls take about so many seconds, by the chief's watch."""
     start = time.perf_counter()
-    model.train_function(data)["loss"].numpy()  # type: ignore[attr-defined]
-    taken = cluster.seconds(time.perf_counter() - start)  # type: ignore[attr-defined]
+    step(data)
+    taken = together.seconds(time.perf_counter() - start)
     return max(3, round(seconds / taken))
 
 

@@ -1,7 +1,6 @@
 """A small real text, a model trained on it once for all tests, and ways to run the scripts."""
 
 import contextlib
-import functools
 import io
 import os
 import signal
@@ -85,10 +84,10 @@ def write_texts(folder: Path, text: str = VERSES * 4) -> Path:
 def train_on(
     folder: Path, model: ModelSettings, tokenizer: TokenizerSettings, settings: TrainingSettings
 ) -> dict[str, float]:
-    """Train a model on the texts of a folder and keep it there; see `training.fit`."""
+    """Train a model on the texts of a folder and keep it there; see `training.run.fit`."""
     from textgen.tokens.corpus import VocabularyRule, read_corpus
-    from textgen.training.fit import fit
     from textgen.training.plan import Plan
+    from textgen.training.run import fit
 
     corpus = read_corpus(folder, VocabularyRule(tokenizer), settings.validation_split)
     return fit(folder, Plan(corpus, model, settings))
@@ -96,22 +95,19 @@ def train_on(
 
 @contextlib.contextmanager
 def light_training() -> Iterator[None]:
-    """Training without XLA and pictures, for tests of what happens between the steps.
+    """Training without XLA and matplotlib, for tests of what happens between the steps.
 
     The steps are the same; to compile them, and to draw, takes longer than a run of some ten.
     """
-    from textgen.model.backend import tf
-
-    function = tf.function
-
-    @functools.wraps(function)
-    def uncompiled(*arguments: Any, **options: Any) -> Any:
-        return function(*arguments, **options | {"jit_compile": False})
+    from textgen.model.backend import XLA_SWITCH
+    from textgen.training.history import has_matplotlib
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tf, "function", uncompiled)
-        patch.setattr("textgen.training.plot.write", lambda *arguments: None)
+        patch.setenv(XLA_SWITCH, "0")
+        patch.setitem(sys.modules, "matplotlib", None)
+        has_matplotlib.cache_clear()
         yield
+    has_matplotlib.cache_clear()
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ import numpy as np
 
 from textgen.commands import run, train
 from textgen.model.backend import keras
-from textgen.training.clock import RunClock
+from textgen.training.schedule import RunClock
 
 how, stop_at = sys.argv[1], int(sys.argv[2])
 count = 0

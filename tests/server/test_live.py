@@ -5,7 +5,7 @@ from tests.services import serving
 from textgen.server import live
 from textgen.support.files import write_atomic
 from textgen.training.history import csv_text
-from textgen.training.livesamples import KEPT, SampleFile, read
+from textgen.training.live import KEPT, Sample, SampleFile, read_samples
 
 
 def test_rows_are_numbers_by_name(tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_the_view_follows_a_run(tmp_path: Path) -> None:
             assert next_state(answer) == {"rows": [], "samples": []}
             write_atomic(tmp_path / "history.csv", csv_text([row]).encode())
             assert next_state(answer)["rows"] == [row]
-            samples.write("epoch 1, diversity 0.5", "The ", "river")
+            samples.write(Sample(1, 0.5, "The ", "river"))
             (sample,) = next_state(answer)["samples"]
             assert sample == {"title": "epoch 1, diversity 0.5", "seed": "The ", "text": "river"}
             service.process.terminate()
@@ -50,10 +50,11 @@ def test_without_watch_there_is_no_view(client) -> None:
 
 
 def test_only_the_newest_samples_are_kept(tmp_path: Path) -> None:
-    assert read(tmp_path) == []
+    assert read_samples(tmp_path) == []
     samples = SampleFile(tmp_path)
     (tmp_path / ".textgen").mkdir()
     for number in range(KEPT + 3):
-        samples.write(str(number), "", "text")
-    assert [sample["title"] for sample in read(tmp_path)][:2] == [str(KEPT + 2), str(KEPT + 1)]
-    assert len(read(tmp_path)) == KEPT
+        samples.write(Sample(number, 1.0, "", "text"))
+    titles = [sample["title"] for sample in read_samples(tmp_path)]
+    assert titles[:2] == [f"epoch {KEPT + 2}, diversity 1.0", f"epoch {KEPT + 1}, diversity 1.0"]
+    assert len(read_samples(tmp_path)) == KEPT

@@ -14,7 +14,7 @@ import textgen
 from tests.services import Running, serving
 from textgen.support.files import write_atomic
 from textgen.training.history import csv_text
-from textgen.training.livesamples import SampleFile
+from textgen.training.live import Sample, SampleFile
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [
@@ -239,7 +239,7 @@ def test_history_and_comparison(page: Page) -> None:
 
 def test_a_training_is_shown(browser: Browser, tmp_path: Path) -> None:
     (tmp_path / ".textgen").mkdir()
-    SampleFile(tmp_path).write("epoch 1, diversity 0.5", "The ", "river")
+    SampleFile(tmp_path).write(Sample(1, 0.5, "The ", "river"))
     first = {"epoch": 1, "step": 10, "loss": 2.5, "val_loss": 2.75}
     blind = {name: value for name, value in first.items() if name != "val_loss"}
     write_atomic(tmp_path / "history.csv", csv_text([blind]).encode())

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from textgen.support.errors import TextgenError
 from textgen.training import batches as module
-from textgen.training.batches import Batches, evaluation_batches, training_batches
+from textgen.training.batches import Batches, evaluation_batches, tf_dataset, training_batches
 
 
 def ids(count: int) -> np.ndarray:
@@ -47,7 +47,7 @@ def test_a_batch_by_hand() -> None:
     inputs, targets = read(batches)
     assert inputs.tolist() == [[[0, 1, 2], [6, 7, 8]], [[3, 4, 5], [9, 10, 11]]]
     assert targets.tolist() == [[[1, 2, 3], [7, 8, 9]], [[4, 5, 6], [10, 11, 12]]]
-    assert (batches.batches_per_pass, batches.epoch) == (2, 2)
+    assert (batches.batches_per_pass, batches.steps_per_epoch) == (2, 2)
 
 
 def test_a_short_step_adds_a_pass_at_that_offset() -> None:
@@ -88,7 +88,7 @@ def test_batches_are_those_of_a_run_in_memory(
     assert read_inputs.dtype == read_targets.dtype == np.int32
     np.testing.assert_array_equal(read_inputs, inputs)
     np.testing.assert_array_equal(read_targets, targets)
-    assert (batches.batches_per_pass, batches.epoch) == (per_pass, len(inputs))
+    assert (batches.batches_per_pass, batches.steps_per_epoch) == (per_pass, len(inputs))
 
 
 @given(st.integers(1, 400), *SIZES, st.data())
@@ -107,8 +107,8 @@ def test_epochs_of_so_many_steps_have_just_as_many() -> None:
     for steps, at_once in ((None, 7), (40, 5), (50, 5), (7, 7), (11, 1)):
         batches = training_batches(ids(2001), 2, 10, 10, steps)
         assert batches.steps_at_once == at_once
-        assert batches.epoch == (steps or batches.batches_per_pass)
-        assert batches.epoch % at_once == batches.batches_per_pass % at_once == 0
+        assert batches.steps_per_epoch == (steps or batches.batches_per_pass)
+        assert batches.steps_per_epoch % at_once == batches.batches_per_pass % at_once == 0
 
 
 @pytest.mark.parametrize(("count", "at_once"), [(1, 1), (7, 7), (9, 3), (49, 7), (50, 7), (96, 8)])
@@ -122,7 +122,7 @@ def test_too_little_text_says_the_numbers() -> None:
     with pytest.raises(TextgenError) as error:
         training_batches(ids(212), 32, 50, 50, None)
     assert str(error.value) == (
-        "--seq-length 50 x --batch-size 32 needs at least 1,601 tokens; the training text has 212."
+        "`seq_length` 50 x `batch_size` 32 needs at least 1,601 tokens; the training text has 212."
         " Lower one of them or add text"
     )
     assert len(training_batches(ids(1601), 32, 50, 50, None)) == 1
@@ -166,3 +166,18 @@ def test_evaluation_needs_two_tokens() -> None:
         "the validation text has 1 token(s) and needs at least 2. Add text to validate.txt, or"
         " remove it"
     )
+
+
+def test_nothing_of_tensorflow_tunes_the_reading_of_batches() -> None:
+    """Its thread would now and then hold up the end of a run for as long as the run took."""
+    batches = training_batches(ids(81), 2, 10, 10, None)
+    dataset = tf_dataset(batches, 1)
+    assert dataset.options().autotune.enabled is False
+
+
+def test_the_dataset_has_the_batches_from_a_step_on_without_end() -> None:
+    batches = training_batches(ids(81), 2, 10, 10, None)
+    inputs, targets = read(batches, 1, 3 * len(batches))
+    found = list(tf_dataset(batches, 1).take(len(inputs)))
+    assert [pair[0].numpy().tolist() for pair in found] == inputs.tolist()
+    assert [pair[1].numpy().tolist() for pair in found] == targets.tolist()

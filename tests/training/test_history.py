@@ -1,6 +1,15 @@
 import math
+import struct
+import sys
+from pathlib import Path
 
-from textgen.training.history import csv_text, judged
+import pytest
+from matplotlib.figure import Figure
+
+from textgen.tokens.characters import CharacterTokenizer
+from textgen.tokens.words import WordTokenizer
+from textgen.training import history
+from textgen.training.history import Row, csv_text, selection_loss
 
 
 def test_columns_begin_with_the_documented_ones_and_gaps_stay_empty() -> None:
@@ -13,6 +22,56 @@ def test_columns_begin_with_the_documented_ones_and_gaps_stay_empty() -> None:
 
 
 def test_models_are_judged_by_validation_where_there_is_one() -> None:
-    assert judged({"loss": 1.0, "val_loss": 2.0}) == 2.0
-    assert judged({"loss": 1.0}) == 1.0
-    assert judged({}) == math.inf
+    assert selection_loss({"loss": 1.0, "val_loss": 2.0}) == 2.0
+    assert selection_loss({"loss": 1.0}) == 1.0
+    assert selection_loss({}) == math.inf
+
+
+def rows(count: int) -> list[Row]:
+    return [
+        {
+            "epoch": epoch, "loss": 3 / epoch, "val_loss": 3 / epoch + 0.01 * epoch,
+            "learning_rate": 0.004, "update_ratio_embedding": 0.01, "update_ratio_lstm_1": 0.002,
+        }
+        for epoch in range(1, count + 1)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [1, 50])
+def test_a_picture_of_the_run(tmp_path: Path, count: int) -> None:
+    history.draw(tmp_path, rows(count), CharacterTokenizer)
+    data = (tmp_path / "history.png").read_bytes()
+    assert data.startswith(b"\x89PNG")
+    assert struct.unpack(">2I", data[16:24]) == (990, 990)
+
+
+def test_updates_that_end_at_nothing_leave_room_for_the_others() -> None:
+    for last, share in ((1e-12, 1e-4), (1e-3, 10**-1.1)):  # matplotlib's margins are a twentieth
+        axes = Figure().subplots()
+        axes.plot([1e-2, last])
+        axes.set_yscale("log")
+        history._limit_decades(axes)
+        bottom, top = axes.get_ylim()
+        assert bottom / top == pytest.approx(share)
+
+
+def test_nothing_is_drawn_of_no_epochs(tmp_path: Path) -> None:
+    history.draw(tmp_path, [], WordTokenizer)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_of_before_a_column_was_there_leave_a_gap(tmp_path: Path) -> None:
+    history.draw(tmp_path, [{"epoch": 1, "loss": 2.0}, *rows(2)[1:]], WordTokenizer)
+    assert (tmp_path / "history.png").exists()
+
+
+def test_without_matplotlib_training_goes_on_and_says_once_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    history.has_matplotlib.cache_clear()
+    for _ in range(2):
+        history.draw(tmp_path, rows(1), CharacterTokenizer)
+    history.has_matplotlib.cache_clear()
+    assert capsys.readouterr().err.count("pip install matplotlib") == 1
+    assert list(tmp_path.iterdir()) == []

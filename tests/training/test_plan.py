@@ -9,8 +9,9 @@ from tests.conftest import VERSES
 from textgen.settings.definitions import TokenizerSettings
 from textgen.settings.request import TrainRequest
 from textgen.support.errors import TextgenError
-from textgen.training import fit, sizing
+from textgen.training import sizing
 from textgen.training.plan import Plan, make_plan
+from textgen.training.run import fit
 
 
 def planned(folder: Path, resume: bool = False, **given: object) -> Plan:
@@ -117,8 +118,8 @@ def test_a_run_from_another_model_takes_its_sizes_and_vocabulary(
     plan = planned(tmp_path, init_from=str(trained_dir), **given)
     assert (plan.model.rnn_size, plan.model.embedding_dropout) == (16, 0.1)
     assert plan.corpus.tokenizer.vocabulary[-3:] == ["ó", "ł", "Ż"]
-    best = fit.fit(tmp_path, plan)
-    fresh = fit.fit(tmp_path, plan._replace(weights=None))
+    best = fit(tmp_path, plan)
+    fresh = fit(tmp_path, plan._replace(weights=None))
     assert best["loss"] < fresh["loss"]
 
 

@@ -1,10 +1,11 @@
-"""Runs that are stopped, resumed, prolonged and rolled back, in this process.
+"""Runs from their start to their end: what they leave; stopped, resumed, prolonged, rolled back.
 
 Most without XLA, which takes seconds to compile.
 """
 
 import contextlib
 import csv
+import itertools
 import math
 import shutil
 import signal
@@ -16,17 +17,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import TINY_MODEL, TINY_TRAINING, VERSES, light_training, write_texts
+from tests.conftest import (
+    TINY_MODEL,
+    TINY_TRAINING,
+    VERSES,
+    light_training,
+    train_on,
+    write_texts,
+)
 from textgen.model import checkpoint
 from textgen.model.backend import keras
 from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
 from textgen.support.errors import TextgenError
 from textgen.tokens.corpus import VocabularyRule, read_corpus
-from textgen.training import fit as fitting
-from textgen.training import run, snapshots
+from textgen.training import run as running
+from textgen.training import snapshots
 from textgen.training.batches import Batches, training_batches
-from textgen.training.fit import Plan
-from textgen.training.validation import Validation
+from textgen.training.plan import Plan
+from textgen.training.run import StopSignals
+from textgen.training.step import Validation
 
 MODEL = replace(TINY_MODEL, num_layers=1, dropout=0.3)
 CONFIG = replace(TINY_TRAINING, num_epochs=4, seq_step=10)
@@ -52,40 +61,32 @@ def fit(
     folder: Path,
     settings: TrainingSettings = CONFIG,
     resume: bool = False,
-    model: ModelSettings = MODEL,
+    callbacks: tuple[keras.callbacks.Callback, ...] = (),
 ) -> dict[str, float]:
     corpus = read_corpus(folder, VocabularyRule(TokenizerSettings()), 0.0)
-    return fitting.fit(folder, Plan(corpus, model, settings, resume))
+    return running.fit(folder, Plan(corpus, MODEL, settings, resume), callbacks=callbacks)
 
 
-class At(keras.callbacks.Callback):
-    """Does something once, after a step."""
+class After(keras.callbacks.Callback):
+    """Does something once, after so many calls of steps."""
 
-    def __init__(self, step: int, action: Callable[[keras.Model], None]) -> None:
+    def __init__(self, call: int, action: Callable[[keras.Model], None]) -> None:
         super().__init__()
-        self.step, self.action, self.steps = step, action, 0
+        self.call, self.action, self.calls = call, action, 0
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self.steps += 1
-        if self.steps == self.step:
+        self.calls += 1
+        if self.calls == self.call:
             self.action(self.model)
-
-
-def at(monkeypatch: pytest.MonkeyPatch, call: int, action: Callable[[keras.Model], None]) -> None:
-    """Do `action` after that many calls of steps of the next run."""
-    callbacks, callback = run.Run._callbacks, At(call, action)
-    monkeypatch.setattr(run.Run, "_callbacks", lambda self: [*callbacks(self), callback])
 
 
 def interrupt(model: keras.Model) -> None:
     signal.raise_signal(signal.SIGINT)
 
 
-def interrupted(monkeypatch: pytest.MonkeyPatch, folder: Path, call: int, **options: Any) -> None:
-    with monkeypatch.context() as patch:
-        at(patch, call, interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            fit(folder, **options)
+def interrupted(folder: Path, call: int, **options: Any) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        fit(folder, callbacks=(After(call, interrupt),), **options)
 
 
 def same_weights(one: Path, other: Path) -> None:
@@ -94,13 +95,15 @@ def same_weights(one: Path, other: Path) -> None:
         np.testing.assert_array_equal(array, second[path], err_msg=path)
 
 
+def table(folder: Path) -> list[dict[str, str]]:
+    with (folder / "history.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
 def history(folder: Path) -> list[dict[str, str]]:
     """Without the columns that depend on the machine's speed."""
-    with (folder / "history.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    return [
-        {k: v for k, v in row.items() if k not in ("seconds", "tokens_per_second")} for row in rows
-    ]
+    unlike = ("seconds", "tokens_per_second")
+    return [{k: v for k, v in row.items() if k not in unlike} for row in table(folder)]
 
 
 @pytest.fixture(scope="module")
@@ -111,14 +114,14 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one(
-    verses: Path, uninterrupted: Path, monkeypatch: pytest.MonkeyPatch
+    verses: Path, uninterrupted: Path
 ) -> None:
     """Stopped in the middle of a pass, of an epoch, and at the end of an epoch."""
     calls = calls_per_epoch(verses)
     assert calls >= 4
-    interrupted(monkeypatch, verses, 1)
-    interrupted(monkeypatch, verses, calls, resume=True)
-    interrupted(monkeypatch, verses, calls - 1, resume=True)
+    interrupted(verses, 1)
+    interrupted(verses, calls, resume=True)
+    interrupted(verses, calls - 1, resume=True)
     fit(verses, resume=True)
     same_weights(verses, uninterrupted)
     same_weights(verses / "latest", uninterrupted / "latest")
@@ -126,7 +129,7 @@ def test_a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one(
 
 
 def test_epochs_of_so_many_steps_change_nothing_but_when_models_are_saved(
-    verses: Path, uninterrupted: Path, monkeypatch: pytest.MonkeyPatch
+    verses: Path, uninterrupted: Path
 ) -> None:
     """The weights are those of epochs over the whole text: what is read goes on, and so does the
     recurrent state, also over a validation in the middle of a pass, an interruption and the end
@@ -137,8 +140,8 @@ def test_epochs_of_so_many_steps_change_nothing_but_when_models_are_saved(
     settings = replace(CONFIG, steps_per_epoch=per_epoch, num_epochs=2 * whole)
     passes = [batches_of(verses, epoch).batches_per_pass for epoch in (per_epoch, None)]
     assert passes[0] == passes[1]
-    interrupted(monkeypatch, verses, 1, settings=settings)
-    interrupted(monkeypatch, verses, 2, settings=settings, resume=True)
+    interrupted(verses, 1, settings=settings)
+    interrupted(verses, 2, settings=settings, resume=True)
     fit(verses, settings, resume=True)
     assert [int(row["step"]) for row in history(verses)] == [
         per_epoch * number for number in range(1, 2 * whole + 1)
@@ -148,7 +151,7 @@ def test_epochs_of_so_many_steps_change_nothing_but_when_models_are_saved(
 
 def calls_per_epoch(folder: Path) -> int:
     batches = batches_of(folder, None)
-    return batches.epoch // batches.steps_at_once
+    return batches.steps_per_epoch // batches.steps_at_once
 
 
 def batches_of(folder: Path, steps_per_epoch: int | None) -> Batches:
@@ -158,22 +161,21 @@ def batches_of(folder: Path, steps_per_epoch: int | None) -> Batches:
 
 
 def test_an_interruption_in_the_first_epoch_keeps_a_model_and_says_how_to_go_on(
-    verses: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    verses: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    interrupted(monkeypatch, verses, 2)
+    interrupted(verses, 2)
     assert f"python train.py --data-dir {verses} --resume" in capsys.readouterr().err
     assert checkpoint.load(verses).metadata.results["epoch"] == 0
     assert checkpoint.load(verses / "latest").weights.keys()
 
 
-def test_a_second_signal_stops_at_once(verses: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_signal_stops_at_once(verses: Path) -> None:
     def twice(model: keras.Model) -> None:
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)
 
-    at(monkeypatch, 2, twice)
     with pytest.raises(KeyboardInterrupt):
-        fit(verses)
+        fit(verses, callbacks=(After(2, twice),))
     assert not (verses / "latest").exists()
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
@@ -189,10 +191,8 @@ def test_a_complete_run_is_prolonged_by_more_epochs(
     assert [row["epoch"] for row in history(verses)] == list("123456")
 
 
-def test_minutes_that_are_used_up_end_a_resumed_run(
-    verses: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    interrupted(monkeypatch, verses, 2, settings=replace(CONFIG, minutes=60.0))
+def test_minutes_that_are_used_up_end_a_resumed_run(verses: Path) -> None:
+    interrupted(verses, 2, settings=replace(CONFIG, minutes=60.0))
     clock = snapshots.stored_progress(verses).clock
     fit(verses, replace(CONFIG, minutes=clock["seconds"] / 60), resume=True)
     assert [row["step"] for row in history(verses)] == [str(clock["step"] + 1)]
@@ -216,10 +216,10 @@ def poison(model: keras.Model) -> None:
 
 
 def test_a_diverged_run_goes_back_once_with_half_the_learning_rate(
-    verses: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    verses: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    at(monkeypatch, 6, poison)
-    fit(verses, replace(CONFIG, save_every=5, num_epochs=3))
+    settings = replace(CONFIG, save_every=5, num_epochs=3)
+    fit(verses, settings, callbacks=(After(6, poison),))
     said = capsys.readouterr().err
     assert "back to step" in said
     assert "with half the learning rate" in said
@@ -229,15 +229,14 @@ def test_a_diverged_run_goes_back_once_with_half_the_learning_rate(
 
 
 def test_an_interruption_after_a_divergence_writes_no_spoilt_model(
-    verses: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    verses: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def poison_and_interrupt(model: keras.Model) -> None:
         poison(model)
         interrupt(model)
 
-    at(monkeypatch, 2, poison_and_interrupt)
     with pytest.raises(KeyboardInterrupt):
-        fit(verses)
+        fit(verses, callbacks=(After(2, poison_and_interrupt),))
     assert "saved at step 0. To go on:" in capsys.readouterr().err
     for folder in (verses, verses / "latest"):
         for path, array in checkpoint.load(folder).weights.items():
@@ -246,7 +245,7 @@ def test_an_interruption_after_a_divergence_writes_no_spoilt_model(
 
 def test_a_loss_that_is_no_number_stops_the_run(verses: Path) -> None:
     with pytest.raises(
-        TextgenError, match=r"training diverged at step .*--learning-rate below 1e\+38"
+        TextgenError, match=r"training diverged at step .*`learning_rate` below 1e\+38"
     ):
         fit(verses, replace(CONFIG, learning_rate=1e38))
     fit(verses, replace(CONFIG, learning_rate=0.01), resume=True)
@@ -256,3 +255,115 @@ def test_a_loss_that_is_no_number_stops_the_run(verses: Path) -> None:
 def test_the_work_folder_is_safe_to_delete_and_hidden_from_git(uninterrupted: Path) -> None:
     assert (uninterrupted / ".textgen" / ".gitignore").read_text() == "*\n"
     assert snapshots.stored_progress(uninterrupted / "latest") is None
+
+
+def test_a_loss_far_above_that_of_knowing_nothing_is_divergence(
+    verses: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a number, of which ten times the logarithm of the vocabulary's size is the most."""
+    size = len(read_corpus(verses, VocabularyRule(TokenizerSettings()), 0.0).tokenizer.vocabulary)
+    limit = 10 * math.log(size)
+    monkeypatch.setattr(Validation, "loss", lambda self: 0.99 * limit)
+    assert fit(verses, replace(CONFIG, num_epochs=1))["val_loss"] == 0.99 * limit
+    monkeypatch.setattr(Validation, "loss", lambda self: 1.01 * limit)
+    with pytest.raises(TextgenError, match=rf"diverged at step .* \(loss {1.01 * limit:.3g}\)"):
+        fit(verses, replace(CONFIG, num_epochs=1))
+
+
+class Noted(keras.callbacks.Callback):
+    """Notes how it is called, and stops the run after the first epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[str] = []
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.calls.append("train")
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.calls.append(f"epoch {epoch}")
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.calls.append(f"step {batch + 1} {', '.join(logs)}")
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.calls.append(f"end of {epoch}, step {logs['step']:.0f}")
+        self.model.stop_training = True
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self.calls.append("end")
+
+
+def test_callbacks_of_keras_are_called_as_in_its_fit_and_may_stop_the_run(verses: Path) -> None:
+    noted, batches = Noted(), batches_of(verses, None)
+    fit(verses, callbacks=(noted,))
+    steps = range(batches.steps_at_once, batches.steps_per_epoch + 1, batches.steps_at_once)
+    assert noted.calls == [
+        "train",
+        "epoch 0",
+        *(f"step {step} loss" for step in steps),
+        f"end of 0, step {batches.steps_per_epoch}",
+        "end",
+    ]
+    assert len(history(verses)) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_is_noted_and_the_second_stops_at_once(
+    number: signal.Signals, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = signal.getsignal(number)
+    with StopSignals() as signals:
+        assert not signals.requested
+        signal.raise_signal(number)
+        assert "once more stops at once" in capfd.readouterr().err
+        assert signals.requested
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(number)
+    assert signal.getsignal(number) is before
+
+
+def test_the_loss_falls_and_the_best_epoch_is_kept(trained_dir: Path) -> None:
+    rows = table(trained_dir)
+    assert [int(row["epoch"]) for row in rows] == list(range(1, 21))
+    losses = [float(row["val_loss"]) for row in rows]
+    assert losses[-1] < losses[0] < math.log(40)
+    best = checkpoint.load(trained_dir).metadata.results
+    assert best["val_loss"] == pytest.approx(min(losses))
+    assert checkpoint.load(trained_dir / "latest").metadata.results["epoch"] == 20
+
+
+def test_history_has_the_documented_columns(trained_dir: Path) -> None:
+    assert list(table(trained_dir)[0]) == [
+        "epoch", "step", "seconds", "loss", "val_loss", "learning_rate", "tokens_per_second",
+        "bits_per_character", "gradient_norm", "update_ratio_embedding", "update_ratio_lstm_1",
+        "update_ratio_lstm_2", "update_ratio_logits",
+    ]  # fmt: skip
+    assert (trained_dir / "history.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_minutes_end_the_run_and_the_schedule(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a clock that goes on by a hundredth of a second each time it is read."""
+    ticks = itertools.count()
+    monkeypatch.setattr("textgen.training.schedule.time.perf_counter", lambda: next(ticks) / 100)
+    (tmp_path / "input.txt").write_text(VERSES * 2)
+    settings = replace(TINY_TRAINING, minutes=0.1, num_epochs=1)
+    best = train_on(tmp_path, TINY_MODEL, TokenizerSettings(), settings)
+    assert "val_loss" not in best, "nothing is held out unless asked for"
+    last = table(tmp_path)[-1]
+    assert float(last["learning_rate"]) < 0.02 * TINY_TRAINING.learning_rate
+    assert best["epoch"] > 1
+
+
+def test_a_share_of_the_text_is_held_out(tmp_path: Path) -> None:
+    (tmp_path / "input.txt").write_text(VERSES * 6)
+    settings = replace(TINY_TRAINING, num_epochs=1, validation_split=0.2)
+    assert "val_loss" in train_on(tmp_path, TINY_MODEL, TokenizerSettings(), settings)
+
+
+def test_tiny_texts_are_refused_with_the_numbers(tmp_path: Path) -> None:
+    (tmp_path / "input.txt").write_text("Too short to learn from.\n")
+    with pytest.raises(TextgenError, match=r"needs at least 1,626 tokens; .* has 25"):
+        train_on(tmp_path, ModelSettings(), TokenizerSettings(), TrainingSettings())

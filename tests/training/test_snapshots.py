@@ -5,7 +5,6 @@ import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,23 +16,16 @@ from textgen.model.keras_model import build_model
 from textgen.settings.definitions import TrainingSettings
 from textgen.support.errors import TextgenError
 from textgen.training import snapshots
-from textgen.training.snapshots import (
-    Progress,
-    Saver,
-    Snapshots,
-    stored_progress,
-    variables_of,
-)
-from textgen.training.stepping import stepped
+from textgen.training.snapshots import Progress, Snapshots, stored_progress
+from textgen.training.step import TrainStep
 
 FORMAT_3 = ROOT / "tests" / "data" / "snapshot-3"
 """A text, and the state of its training as textgen kept it with TensorFlow."""
 
 
 def variables(random_seed: int = 0) -> dict[str, tf.Variable]:
-    made = stepped(build_model(replace(TINY_MODEL, dropout=0.5), 5, 2, random_seed))
-    made.prepare(TrainingSettings())
-    return variables_of(made)
+    model = build_model(replace(TINY_MODEL, dropout=0.5), 5, 2, random_seed)
+    return TrainStep(model, TrainingSettings()).variables()
 
 
 def progress(step: int) -> Progress:
@@ -145,15 +137,6 @@ def test_a_disk_that_takes_no_snapshot_is_named(tmp_path: Path) -> None:
         writer.save(progress(1))
 
 
-def test_snapshots_are_due_by_steps_and_by_time() -> None:
-    clock, saved = SimpleNamespace(step=0, seconds=0.0), []
-    saver = Saver(lambda: saved.append((clock.step, clock.seconds)), clock, every=10)
-    for moment in [(9, 1.0), (10, 1.0), (19, 1.0), (19, 51.0), (28, 100.0), (29, 100.5)]:
-        clock.step, clock.seconds = moment
-        saver.on_train_batch_begin(0)
-    assert saved == [(10, 1.0), (19, 51.0), (29, 100.5)]
-
-
 def test_a_run_that_textgen_before_npz_began_goes_on(tmp_path: Path) -> None:
     """It was interrupted at step 14, in the middle of an epoch; the values are TensorFlow's."""
     shutil.copy(FORMAT_3 / "input.txt", tmp_path)
@@ -172,9 +155,8 @@ def test_the_values_of_a_former_snapshot_come_back(tmp_path: Path) -> None:
     shutil.copytree(FORMAT_3 / "checkpoints", tmp_path / ".textgen" / "checkpoints")
     setup = Setup.from_dict(stored_progress(tmp_path).run)
     size, training = len(setup.tokenizer.vocabulary), setup.training
-    made = stepped(build_model(setup.model, size, training.batch_size, 5))
-    made.prepare(training)
-    reader = Snapshots(tmp_path, variables_of(made))
+    step = TrainStep(build_model(setup.model, size, training.batch_size, 5), training)
+    reader = Snapshots(tmp_path, step.variables())
     assert reader.restore().clock["step"] == 14
     stored = tf.train.load_checkpoint(str(FORMAT_3 / "checkpoints" / "state-3"))
     for name, value in values(reader).items():

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from textgen.support.errors import TextgenError
-from textgen.training.workers import Cluster
+from textgen.training.workers import SingleProcess
 
 
-class Second(Cluster):
+class Second(SingleProcess):
     """Worker 1 of 2, whose peer is told by the test."""
 
     count, index = 2, 1
@@ -23,7 +23,7 @@ class Second(Cluster):
 
 
 def test_a_process_alone_agrees_with_itself() -> None:
-    alone = Cluster()
+    alone = SingleProcess()
     assert alone.is_chief
     assert alone.rows(5) == slice(0, 5)
     assert alone.any(True)
@@ -35,7 +35,7 @@ def test_a_process_alone_agrees_with_itself() -> None:
 
 def test_rows_follow_one_another_and_must_come_out_even() -> None:
     assert Second().rows(8) == slice(4, 8)
-    with pytest.raises(TextgenError, match="--batch-size 9 cannot be shared by 2 workers"):
+    with pytest.raises(TextgenError, match="`batch_size` 9 cannot be shared by 2 workers"):
         Second().rows(9)
 
 

@@ -32,11 +32,12 @@ def main(argv: Sequence[str]) -> None:
     level = console.level(arguments.quiet, arguments.verbose)
     workers = layout.from_flags(arguments.workers, arguments.worker_index, arguments.distribute)
     with console.verbosity(level), shown_live(arguments):
-        from textgen.training import agreement, fit, plan  # only now: they import TensorFlow
+        from textgen.training import agreement, plan  # only now: they import TensorFlow
+        from textgen.training.run import fit
 
         keep_samples = arguments.serve is not None
         if workers is None:
-            fit.fit(request.data_dir, plan.make_plan(request), keep_samples=keep_samples)
+            fit(request.data_dir, plan.make_plan(request), keep_samples=keep_samples)
         else:
             agreement.train(request, workers, keep_samples)
 

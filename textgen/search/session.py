@@ -29,10 +29,10 @@ from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.support.files import explained, make_folder
 from textgen.support.parallel import cores
+from textgen.support.workspace import locked, work_folder
 from textgen.text import known
 from textgen.training import sizing
 from textgen.training.history import Row
-from textgen.training.workspace import locked, work_folder
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -55,11 +55,11 @@ def run(request: SearchRequest, apply: int | None = None) -> None:
     with explained(session.work), nullcontext() if session.shared else busy:
         trial = session.search(apply)
     if apply is not None:
-        from textgen.training import fit  # only now: TensorFlow takes seconds to import
-        from textgen.training.plan import make_plan
+        from textgen.training.plan import make_plan  # only now: TensorFlow takes seconds to import
+        from textgen.training.run import fit
 
         console.heading("Training the final model")
-        fit.fit(data_dir, make_plan(TrainRequest(data_dir, trial.user_attrs["settings"])))
+        fit(data_dir, make_plan(TrainRequest(data_dir, trial.user_attrs["settings"])))
 
 
 def space_text(request: SearchRequest) -> str:

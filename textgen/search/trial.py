@@ -29,7 +29,7 @@ from textgen.text import known
 from textgen.training import sizing
 from textgen.training.batches import tokens_needed
 from textgen.training.history import Row
-from textgen.training.summary import weights_per_layer
+from textgen.training.report import weights_per_layer
 
 HELD_OUT = 0.1
 """The share that is held out where there is neither held-out text nor a `validation_split`."""
@@ -202,20 +202,21 @@ def _plan(order: dict[str, Any]) -> dict[str, Any]:
 def _train(order: dict[str, Any], tell: Callable[..., None]) -> None:
     """Trains with the settings given, and tells the row of each epoch."""
     from textgen.model.backend import tf  # here: TensorFlow takes seconds to import
-    from textgen.training import events, fit
+    from textgen.training.live import TensorBoardLog
     from textgen.training.plan import make_plan
+    from textgen.training.run import fit
 
     tf.config.threading.set_intra_op_parallelism_threads(order["threads"])
     tf.config.threading.set_inter_op_parallelism_threads(order["threads"])
     plan = make_plan(TrainRequest(Path(order["data_dir"]), order["given"]))
-    log = events.Log(Path(order["log"])) if order["log"] else None
+    log = TensorBoardLog(Path(order["log"])) if order["log"] else None
 
     def on_epoch(row: Row, fraction: float) -> None:
         if log:
-            log.write(row)
+            log.write_row(row)
         tell(row=row, fraction=fraction)
 
-    fit.fit(Path(order["folder"]), plan, on_epoch=on_epoch)
+    fit(Path(order["folder"]), plan, on_epoch=on_epoch)
 
 
 if __name__ == "__main__":

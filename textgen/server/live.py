@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from textgen.support.files import stamp
-from textgen.training import livesamples
+from textgen.training.live import read_samples, sample_file
 
 SECONDS_BETWEEN_LOOKS = 1.0
 MOST_ROWS = 2000
@@ -56,8 +56,8 @@ async def updates(data_dir: Path, closing: asyncio.Event) -> AsyncIterator[dict[
 
 
 def _stamps(data_dir: Path) -> list[tuple[int, ...]]:
-    return [stamp(data_dir / "history.csv"), stamp(livesamples.file_of(data_dir))]
+    return [stamp(data_dir / "history.csv"), stamp(sample_file(data_dir))]
 
 
 def _state(data_dir: Path) -> dict[str, Any]:
-    return {"rows": rows(data_dir), "samples": livesamples.read(data_dir)}
+    return {"rows": rows(data_dir), "samples": read_samples(data_dir)}

@@ -25,12 +25,12 @@ from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.support.files import explained
 from textgen.support.parallel import cores
+from textgen.support.workspace import TOKENS, exclusive, work_folder
 from textgen.text import known
 from textgen.text.splitting import Stream
 from textgen.tokens import reading, token_files, tokenizer_class, tokenizer_from_dict
 from textgen.tokens.line_starts import LineStarts
 from textgen.tokens.tokenizer import Counts, Parts, StoredIds, Tokenizer, smallest_type
-from textgen.training.workspace import TOKENS, exclusive, work_folder
 
 MOST_KINDS = 10_000_000
 """Distinct parts that are counted at a time: about 1.5 GB."""

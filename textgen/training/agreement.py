@@ -9,15 +9,15 @@ from textgen.model.checkpoint import Setup
 from textgen.settings.request import TrainRequest
 from textgen.support import console
 from textgen.support.errors import TextgenError
-from textgen.training import fit
 from textgen.training.history import Row
 from textgen.training.layout import Layout, wait_for_peers
 from textgen.training.plan import Plan, make_plan, read_known, with_random_seed
-from textgen.training.workers import Cluster, Workers
+from textgen.training.run import fit
+from textgen.training.workers import SingleProcess, Workers
 
 
 def train(request: TrainRequest, layout: Layout, keep_samples: bool = False) -> Row:
-    """Trains with the other workers of `layout`; see `fit.fit`.
+    """Trains with the other workers of `layout`; see `run.fit`.
 
     Raises:
         TextgenError: on all workers, where they do not fit together or one of them cannot go on.
@@ -31,34 +31,34 @@ def train(request: TrainRequest, layout: Layout, keep_samples: bool = False) -> 
         console.say(f"{workers.count} workers train together")
         with workers.explained():
             plan = agreed_plan(request, workers, layout)
-            return fit.fit(request.data_dir, plan, cluster=workers, keep_samples=keep_samples)
+            return fit(request.data_dir, plan, workers=workers, keep_samples=keep_samples)
 
 
-def agreed_plan(request: TrainRequest, cluster: Cluster, layout: Layout) -> Plan:
+def agreed_plan(request: TrainRequest, workers: SingleProcess, layout: Layout) -> Plan:
     """Returns the chief's plan, with this worker's own copy of the text.
 
     Raises:
         TextgenError: on all workers, if settings or texts differ, or one has no usable text.
     """
     asked = dict(request.given) | {"resume": request.resume}
-    answers = cluster.each(lambda: json.dumps(asked, default=str))
+    answers = workers.each(lambda: json.dumps(asked, default=str))
     _refuse_difference(answers, layout, "the setting `{}`")
     plans: list[Plan] = []
 
     def make() -> str:
         plan = make_plan(request)
-        cluster.rows(plan.training.batch_size)  # refuses what cannot be shared, before long work
+        workers.rows(plan.training.batch_size)  # refuses what cannot be shared, before long work
         plans.append(plan._replace(training=with_random_seed(plan.training)))
         return json.dumps(plans[0].setup.to_dict() | {"resume": plans[0].resume})
 
-    told = json.loads(cluster.by_chief(make))
+    told = json.loads(workers.by_chief(make))
 
     def read() -> str:
         if not plans:
             plans.append(_followed(request, told))
         return json.dumps(plans[0].corpus.hashes)
 
-    _refuse_difference(cluster.each(read), layout, "the text {}")
+    _refuse_difference(workers.each(read), layout, "the text {}")
     return plans[0]
 
 

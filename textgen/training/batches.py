@@ -1,15 +1,22 @@
 """Token ids -> contiguous batches for a stateful RNN."""
 
+from __future__ import annotations
+
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from textgen.support.arrays import Ids
 from textgen.support.errors import TextgenError
+from textgen.tokens.token_files import release
 from textgen.tokens.tokenizer import StoredIds
+
+if TYPE_CHECKING:
+    from textgen.model.backend import tf
 
 MOST_AT_ONCE = 8
 """More steps per call save no time that can be measured, and make Ctrl-C and progress lag."""
@@ -33,10 +40,9 @@ class Batches:
     offsets: range
     """Where the passes begin; one walk over the text makes them all."""
     batches_per_pass: int
-    epoch: int
-    """Batches in an epoch."""
+    steps_per_epoch: int
     steps_at_once: int
-    """A divisor of `batches_per_pass` and `epoch`: how many batches one call may train on."""
+    """Batches that one call may train on: a divisor of both numbers above."""
     rows: slice = field(default_factory=lambda: slice(None))
     """The rows of each batch to read."""
 
@@ -44,8 +50,8 @@ class Batches:
         """Batches in one walk over the text."""
         return len(self.offsets) * self.batches_per_pass
 
-    def blocks(self, start: int, end: int) -> Iterator[tuple[Ids, Ids]]:
-        """Read the batches from number `start` to number `end` of the training.
+    def blocks(self, start: int, end: float = math.inf) -> Iterator[tuple[Ids, Ids]]:
+        """Read the batches from number `start` to number `end` of the training, or without end.
 
         Yields:
             Inputs and targets of batches that follow one another: int32, (n, B, T), or of each
@@ -54,7 +60,7 @@ class Batches:
         most = max(1, BLOCK_TOKENS // (self.batch_size * self.seq_length))
         while start < end:
             number, first = divmod(start % len(self), self.batches_per_pass)
-            count = min(most, self.batches_per_pass - first, end - start)
+            count = int(min(most, self.batches_per_pass - first, end - start))
             offset = self.offsets[number]
             yield self._cut(offset, first, count), self._cut(offset + 1, first, count)
             start += count
@@ -102,7 +108,7 @@ def training_batches(
     if count < 1:
         needed = tokens_needed(batch_size, seq_length, seq_step)
         raise TextgenError(
-            f"--seq-length {seq_length} x --batch-size {batch_size} needs at least {needed:,}"
+            f"`seq_length` {seq_length} x `batch_size` {batch_size} needs at least {needed:,}"
             f" tokens; the training text has {len(ids):,}. Lower one of them or add text"
         )
     at_once = next(
@@ -112,6 +118,27 @@ def training_batches(
     count -= count % at_once
     epoch = steps_per_epoch or len(offsets) * count
     return Batches(ids, batch_size, seq_length, offsets, count, epoch, at_once)
+
+
+def tf_dataset(batches: Batches, start: int) -> tf.data.Dataset:
+    """Returns the batches from number `start` on, without end, read one call of steps ahead.
+
+    Without autotuning, whose thread is now and then waited for where reading ends, for as long as
+    the reading took.
+    """
+    from textgen.model.backend import tf  # only here: a search cuts batches without TensorFlow
+
+    def read() -> Iterator[tuple[Ids, Ids]]:
+        for block in batches.blocks(start):
+            yield block
+            release(batches.ids)
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    rows = len(range(batches.batch_size)[batches.rows])
+    block = tf.TensorSpec((None, rows, batches.seq_length), tf.int32)
+    blocks = tf.data.Dataset.from_generator(read, output_signature=(block, block))
+    return blocks.unbatch().prefetch(batches.steps_at_once).with_options(options)
 
 
 class EvaluationBatch(NamedTuple):

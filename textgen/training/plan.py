@@ -25,7 +25,7 @@ from textgen.support.arrays import Array
 from textgen.support.errors import TextgenError
 from textgen.tokens import tokenizer_class
 from textgen.tokens.corpus import Corpus, VocabularyRule, read_corpus
-from textgen.training import events, pretrained, sizing
+from textgen.training import live, pretrained, sizing
 from textgen.training.snapshots import stored_progress
 
 CHANGEABLE = frozenset([
@@ -63,7 +63,7 @@ def make_plan(request: TrainRequest) -> Plan:
             from; or if there is no usable text.
     """
     if request.given.get("tensorboard"):
-        events.check_installed()  # now, not after reading a long text
+        live.check_tensorboard()  # now, not after reading a long text
     if request.resume:
         if progress := stored_progress(request.data_dir):
             return _resumed(request, progress.run)
@@ -86,7 +86,7 @@ def _new(request: TrainRequest) -> Plan:
         pretrained.check_vectors(Path(training.word2vec))  # now, not after reading a long text
     corpus = read_corpus(request.data_dir, VocabularyRule(tokenizer), training.validation_split)
     if not training.minutes or sizing.SIZES & request.given.keys():
-        return Plan(corpus, request.settings(ModelSettings, defaults), training)
+        return _with_vectors(Plan(corpus, request.settings(ModelSettings, defaults), training))
     tokens, speed = len(corpus.training.ids), sizing.measure_gflops()
     chosen, reason = sizing.choose(training.minutes, tokens, corpus.tokenizer, speed)
     model = request.settings(ModelSettings, {**defaults, **chosen})
@@ -95,7 +95,21 @@ def _new(request: TrainRequest) -> Plan:
     shown = " ".join(f"`{name}={values[name]}`" for name in chosen)
     console.say(f"chosen for {console.counted(training.minutes or 0, 'minute')}: {shown}")
     console.say(f"because {reason}")
-    return Plan(corpus, model, training)
+    return _with_vectors(Plan(corpus, model, training))
+
+
+def _with_vectors(plan: Plan) -> Plan:
+    """Returns `plan` with the token vectors of `word2vec`, where they are asked for."""
+    if not plan.training.word2vec:
+        return plan
+    training, vocabulary = with_random_seed(plan.training), plan.corpus.tokenizer.vocabulary
+    path, size = Path(plan.training.word2vec), plan.model.embedding_size
+    rows, found = pretrained.load_vectors(path, vocabulary, size, training.random_seed)
+    console.say(
+        f"{path} has vectors for {found:,} of the {len(vocabulary):,} tokens"
+        f" ({found / len(vocabulary):.0%}); the others are drawn like them"
+    )
+    return plan._replace(training=training, weights={"embedding/embeddings": rows})
 
 
 def _from_model(request: TrainRequest) -> Plan:

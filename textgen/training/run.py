@@ -1,268 +1,391 @@
-"""One training run: begun, stopped, resumed, rolled back, finished."""
+"""One training run: begun or resumed, trained, and stopped, rolled back or finished."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import contextlib
+import dataclasses
+import math
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
 
 from textgen.model.backend import keras
-from textgen.model.checkpoint import Metadata, Setup
-from textgen.model.keras_model import build_model, get_weights, is_finite, set_weights
+from textgen.model.checkpoint import Metadata
+from textgen.model.keras_model import build_model, get_weights, is_finite, reset_state, set_weights
 from textgen.support import console
-from textgen.support.arrays import Array
 from textgen.support.errors import TextgenError
-from textgen.tokens.corpus import Corpus
-from textgen.training import events, feed, summary
-from textgen.training.callbacks import CarriedLoss, Schedule, StateReset, UpdateRatios
-from textgen.training.clock import clock_for
-from textgen.training.history import Row
-from textgen.training.interruption import Interrupted, Interruption
-from textgen.training.keeper import DivergenceError, Keeper, Patience
-from textgen.training.livesamples import SampleFile
-from textgen.training.losses import PlainLoss
-from textgen.training.progress import LiveSamples, PlainLog, ProgressBar, ShowSample, print_sample
-from textgen.training.snapshots import Progress, Saver, Snapshots, variables_of
-from textgen.training.stepping import stepped
-from textgen.training.validation import Validation
-from textgen.training.workers import Cluster
-from textgen.training.workspace import keep_previous
+from textgen.support.files import explained
+from textgen.support.workspace import exclusive
+from textgen.training import sizing
+from textgen.training.batches import tf_dataset, training_batches
+from textgen.training.best import BestCheckpoint, keep_previous
+from textgen.training.history import RATIO, Row, selection_loss
+from textgen.training.live import LiveView
+from textgen.training.plan import Plan, with_random_seed
+from textgen.training.report import Progress, closing_report, print_summary
+from textgen.training.schedule import RunClock, SaveTimer, clock_for, learning_rate
+from textgen.training.snapshots import Progress as Stored
+from textgen.training.snapshots import Snapshots
+from textgen.training.step import TrainStep, Validation
+from textgen.training.workers import SingleProcess
 
-WHOLE_RUN = 10**9
-"""Epochs asked of `fit` when the clock ends the run."""
+LINE_STARTS = 100
+"""How many a model keeps, to start texts with."""
 LIMITS = ("num_epochs", "minutes", "patience")
 """The settings that say when a run is complete."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 OnEpoch = Callable[[Row, float], None]
 """Is told an epoch's row of `history.csv`, and the share of the run that is done."""
 
 
-class Run:
-    """One training, from its start or from where it was interrupted to its end.
+def fit(
+    data_dir: Path,
+    plan: Plan,
+    on_epoch: OnEpoch = lambda row, fraction: None,
+    keep_samples: bool = False,
+    workers: SingleProcess | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> Row:
+    """Trains a model and keeps it in `data_dir`.
 
     Args:
-        data_dir: the data directory; this process has it for itself.
-        metadata: the settings.
-        corpus: the texts.
-        cluster: the machines that train it together.
+        data_dir: where the model, its history and the training state go.
+        plan: what to train.
         on_epoch: is told each epoch's row of `history.csv`, and the share of the run that is done.
-        keep_samples: write samples into the file that `serve --watch` shows, also where they are
-            not printed.
+        keep_samples: write samples after every epoch into the file that `serve --watch` shows.
+        workers: the processes that train it together; None for this one alone.
+        callbacks: are called as by Keras' `fit`, with the row as an epoch's logs; they may stop
+            the run by `model.stop_training`. The run itself needs none.
+
+    Returns:
+        The best epoch's row of `history.csv`.
+
+    Raises:
+        TextgenError: if the text or the memory is too small, another process is training in
+            `data_dir`, or the loss is no longer a number.
+        KeyboardInterrupt: after Ctrl-C; what was learned is kept.
     """
+    workers = workers or SingleProcess()
+    plan = plan._replace(training=with_random_seed(plan.training))
+    sizing.check_memory(plan.model, plan.training, len(plan.corpus.tokenizer.vocabulary))
+    alone = exclusive(data_dir) if workers.is_chief else contextlib.nullcontext()
+    with explained(data_dir), alone:
+        run = Run(data_dir, plan, workers, on_epoch, keep_samples, callbacks)
+        run.train()
+    console.heading("The run is complete")
+    for line in closing_report(data_dir, run.state.history, run.metadata):
+        console.say(line, "green")
+    return run.state.best
+
+
+@dataclass
+class RunState:
+    """Where a run stands, besides the variables of `TrainStep`. Only `Run` changes it.
+
+    A snapshot holds all of it.
+    """
+
+    clock: RunClock
+    """Steps and seconds so far."""
+    history: list[Row] = field(default_factory=list)
+    """The rows of `history.csv`."""
+    rate_factor: float = 1.0
+    """What the learning rate is multiplied by: 0.5 once training has diverged."""
+    complete: bool = False
+
+    @property
+    def best(self) -> Row:
+        """The row of the best epoch; the first of equals; empty before there is one."""
+        return min(self.history, key=selection_loss, default={})
+
+    @property
+    def epochs_since_best(self) -> int:
+        """Epochs after the best one."""
+        return len(self.history) - 1 - self.history.index(self.best)
+
+
+class DivergenceError(Exception):
+    """The loss or a weight is no longer a number, or the loss is absurdly high."""
+
+
+class StopSignals:
+    """Notes Ctrl-C and SIGTERM within a block: the first asks to stop well.
+
+    The second one raises KeyboardInterrupt wherever the program is.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> StopSignals:
+        if threading.current_thread() is threading.main_thread():  # others cannot take signals
+            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+        # Not by `console`: a signal may come in the middle of its printing.
+        os.write(2, b"\nfinishing the step and saving; once more stops at once\n")
+
+
+class Run:
+    """One training, from its start or from where it was interrupted to its end; see `fit`."""
 
     def __init__(
         self,
         data_dir: Path,
-        metadata: Metadata,
-        corpus: Corpus,
-        cluster: Cluster,
+        plan: Plan,
+        workers: SingleProcess,
         on_epoch: OnEpoch,
         keep_samples: bool,
+        callbacks: Sequence[keras.callbacks.Callback],
     ) -> None:
-        settings, size = metadata.training, len(metadata.tokenizer.vocabulary)
-        self.data_dir, self.metadata, self.corpus = data_dir, metadata, corpus
-        self.cluster, self.on_epoch, self.keep_samples = cluster, on_epoch, keep_samples
-        self.batches = feed.batches_for(settings, corpus.training.ids, cluster)
-        rows = settings.batch_size // cluster.count
-        self.model = stepped(build_model(metadata.model, size, rows, settings.random_seed))
-        self.model.prepare(settings, self.batches.steps_at_once, cluster.mean)
-        held_out = corpus.validation and corpus.validation.ids
+        settings, text, tokenizer = plan.training, plan.corpus.training, plan.corpus.tokenizer
+        self.data_dir, self.plan, self.workers = data_dir, plan, workers
+        self.on_epoch, self.keep_samples = on_epoch, keep_samples
+        rng = np.random.default_rng(settings.random_seed)
+        line_starts = rng.permutation(text.line_starts)[:LINE_STARTS].tolist()
+        self.metadata = Metadata(plan.model, tokenizer, settings, {}, line_starts)
+        rows = workers.rows(settings.batch_size)
+        self.batches = dataclasses.replace(
+            training_batches(
+                text.ids, settings.batch_size, settings.seq_length, settings.seq_step,
+                settings.steps_per_epoch,
+            ),
+            rows=rows,
+        )  # fmt: skip
+        self.model = build_model(
+            plan.model, len(tokenizer.vocabulary), rows.stop - rows.start, settings.random_seed
+        )
+        self.step = TrainStep(self.model, settings, self.batches.steps_at_once, workers)
+        held_out = plan.corpus.validation and plan.corpus.validation.ids
         self.validation = (
-            None if held_out is None else Validation(self.model, held_out, settings, cluster)
+            None if held_out is None else Validation(self.model, held_out, settings, workers)
         )
-        self.clock = clock_for(
-            settings,
-            self.batches.epoch,
-            validation_tokens=0 if held_out is None else len(held_out),
-            agree=cluster.seconds if cluster.count > 1 else None,
+        self.state = RunState(
+            clock_for(
+                settings,
+                self.batches.steps_per_epoch,
+                validation_tokens=0 if held_out is None else len(held_out),
+                agree=workers.seconds if workers.count > 1 else None,
+            )
         )
-        self.snapshots = Snapshots(data_dir, variables_of(self.model), cluster)
-        self.keeper = Keeper(data_dir, metadata, self.clock, writes=cluster.is_chief)
-        self.schedule = Schedule(self.clock, settings, lambda: self.keeper.losses)
-        self.carried_loss = CarriedLoss()
-        self.interruption = Interruption(cluster.any)
-        self.events: events.Events | None = None
-        self.complete = False
+        self.snapshots = Snapshots(data_dir, self.step.variables(), workers)
+        self.models = BestCheckpoint(data_dir, self.metadata, self.model, workers.is_chief)
+        self.live: LiveView | None = None
+        self.callbacks = keras.callbacks.CallbackList(list(callbacks), model=self.model)
+        self.signals = StopSignals()
 
-    def train(self, resume: bool, weights: dict[str, Array] | None) -> Row:
-        """Train to the end; returns the best epoch's row of `history.csv`.
-
-        Args:
-            resume: go on with the run whose state is in the data directory.
-            weights: what a new run starts from, by path; the others are drawn.
+    def train(self) -> None:
+        """Train to the end.
 
         Raises:
             TextgenError: if training diverges again and again, or a file cannot be written.
             KeyboardInterrupt: after Ctrl-C; what was learned is kept.
         """
-        with self.interruption:
-            if resume:
+        with self.signals:
+            if self.plan.resume:
                 self._resume()
             else:
-                self._begin(weights)
-            while not self.complete:
-                self._go_on()
-        return self.keeper.best
+                self._begin()
+            while not self.state.complete:
+                try:
+                    self._train()
+                    self.state.complete = True
+                    self.save()
+                except DivergenceError as diverged:
+                    self._roll_back(diverged)
 
-    def _begin(self, weights: dict[str, Array] | None) -> None:
-        if weights:
-            set_weights(self.model, get_weights(self.model) | weights)
-        if self.cluster.is_chief:
-            self._log_events(resumed=False)
-            keep_previous(self.data_dir)
-        self.snapshots.begin()
-        self._shift_random_seeds()
-        self.save()
-        text = self.corpus.training
-        tokens = self.batches.epoch * self.clock.tokens_per_step
-        summary.say(self.metadata, 1 - text.num_unknown / len(text.ids), tokens)
-        self.clock.restart()
-
-    def _resume(self) -> None:
-        """Take up the run whose state is in the data directory."""
-        progress = self._restore()
-        self.clock.restore(progress.clock)
-        if self.cluster.is_chief:
-            self._log_events(resumed=True)
-        before, now = progress.run["training"], self.metadata.training.to_dict()
-        same_rate = before["learning_rate"] == now["learning_rate"]
-        self.schedule.factor = progress.rate_factor if same_rate else 1.0
-        self.complete = progress.complete and all(before[limit] == now[limit] for limit in LIMITS)
-        if self.complete:
-            console.say(
-                f"nothing is left to do after {console.counted(self.epoch, 'epoch')}. To prolong"
-                " the run, add a larger --num-epochs or more --minutes"
-            )
-        else:
-            console.say(f"going on from epoch {self.epoch + 1}, step {self.clock.step:,}")
-
-    def _log_events(self, resumed: bool) -> None:
-        if self.metadata.training.tensorboard:
-            self.events = events.opened(self.data_dir, resumed, lambda: self.keeper.history[-1])
+    def _train(self) -> None:
+        """Train from where the state stands until the run is complete."""
+        settings, batches, clock = self.plan.training, self.batches, self.state.clock
+        at_once, per_epoch = batches.steps_at_once, batches.steps_per_epoch
+        stream = iter(tf_dataset(batches, clock.step))
+        save_timer = SaveTimer(clock, settings.save_every)
+        self.model.stop_training = False
+        self.callbacks.on_train_begin()
+        with Progress(clock, settings, self.metadata.tokenizer) as progress:
+            self._begin_epoch()
+            while True:
+                if self.workers.any(self.signals.requested):
+                    self._stop()
+                if save_timer.is_due():
+                    self._save_on_the_way()
+                    save_timer.restart()
+                rate = self._learning_rate()
+                self.step.set_learning_rate(rate)
+                if clock.step % batches.batches_per_pass == 0:
+                    reset_state(self.model)
+                first = clock.step % per_epoch
+                self.callbacks.on_train_batch_begin(first)
+                loss = self.step(stream)
+                clock.count_steps(at_once)
+                is_over = clock.fraction >= 1
+                progress.show_steps(self.epoch, loss, rate)
+                self._refuse_divergence(loss)
+                self.callbacks.on_train_batch_end(first + at_once - 1, {"loss": loss})
+                is_over = is_over or self.model.stop_training
+                if is_over or clock.step % per_epoch == 0:
+                    self._end_epoch(loss, progress)
+                    if is_over or self._is_to_end():
+                        break
+                    self._begin_epoch()
+        self.callbacks.on_train_end()
+        self.models.draw(self.state.history)
 
     @property
     def epoch(self) -> int:
-        """Whole epochs done."""
-        return self.clock.step // self.batches.epoch
+        """The epoch of the last step, from 1."""
+        return -(-self.state.clock.step // self.batches.steps_per_epoch)
 
-    def _go_on(self) -> None:
-        """Train until the run is complete, or has to step back or stop."""
-        try:
-            self._fit()
-            self.complete = True
-            self.save()
-        except DivergenceError as diverged:
-            self._roll_back(diverged)
+    def _begin_epoch(self) -> None:
+        """Begin an epoch, or take up what is left of one."""
+        clock = self.state.clock
+        epochs_done, begun = divmod(clock.step, self.batches.steps_per_epoch)
+        if not begun:
+            self.step.begin_epoch()
+        clock.begin_epoch()
+        self.callbacks.on_epoch_begin(epochs_done)
 
-    def _restore(self) -> Progress:
+    def _learning_rate(self) -> float:
+        clock, losses = self.state.clock, [selection_loss(row) for row in self.state.history]
+        rate = learning_rate(self.plan.training, clock.step, clock.fraction, losses)
+        return rate * self.state.rate_factor
+
+    def _end_epoch(self, loss: float, progress: Progress) -> None:
+        """Validate, keep what was learned, and show it."""
+        row = self._row(loss)
+        self._refuse_divergence(selection_loss(row) if is_finite(self.model) else math.nan)
+        progress.show_epoch(row)
+        self.state.history.append(row)
+        self.models.keep(self.state.history)
+        self.on_epoch(row, self.state.clock.fraction)
+        if self.live:
+            self.live.show(row, get_weights(self.model))
+        self.callbacks.on_epoch_end(self.epoch - 1, row)
+
+    def _row(self, loss: float) -> Row:
+        """Returns the row of `history.csv` of the epoch that ends."""
+        clock = self.state.clock
+        losses = {"loss": loss}
+        if self.validation:
+            losses["val_loss"] = self.validation.loss()
+        ratios = {RATIO + layer: ratio for layer, ratio in self.step.update_ratios().items()}
+        tokenizer = self.metadata.tokenizer
+        norm = self.step.gradient_norm()
+        self.step.reset_gradient_norm()
+        return {
+            "epoch": self.epoch,
+            "step": clock.step,
+            "seconds": round(clock.seconds, 2),
+            **losses,
+            "learning_rate": self.step.learning_rate(),
+            "tokens_per_second": round(clock.tokens_per_second),
+            tokenizer.loss_name: tokenizer.loss_value(selection_loss(losses)),
+            "gradient_norm": norm,
+            **ratios,
+        }
+
+    def _is_to_end(self) -> bool:
+        """Whether a callback or the limit of patience ends the run after this epoch."""
+        patience = self.plan.training.patience
+        if patience and self.state.epochs_since_best >= patience:
+            console.say(f"no better model in {patience} epochs (`patience`): stopping")
+            return True
+        return bool(self.model.stop_training)
+
+    def _refuse_divergence(self, loss: float) -> None:
+        """Stop where the loss is no number, or ten times that of knowing nothing."""
+        if not loss < 10 * math.log(len(self.metadata.tokenizer.vocabulary)):
+            raise DivergenceError(
+                f"training diverged at step {self.state.clock.step:,} (loss {loss:.3g})"
+            )
+
+    def _begin(self) -> None:
+        """Start a new run."""
+        if self.plan.weights:
+            set_weights(self.model, get_weights(self.model) | self.plan.weights)
+        self._open_live_view()
+        if self.workers.is_chief:
+            keep_previous(self.data_dir)
+        self.snapshots.begin()
+        self.step.shift_random_seeds(self.workers.index)
+        self.save()
+        text, clock = self.plan.corpus.training, self.state.clock
+        tokens = self.batches.steps_per_epoch * clock.tokens_per_step
+        print_summary(self.metadata, 1 - text.num_unknown / len(text.ids), tokens)
+        clock.restart()
+
+    def _open_live_view(self) -> None:
+        if self.workers.is_chief:
+            resumed = self.plan.resume
+            self.live = LiveView(self.data_dir, self.metadata, resumed, self.keep_samples)
+
+    def _resume(self) -> None:
+        """Take up the run whose state is in the data directory."""
+        stored, state = self._restore(), self.state
+        state.clock.restore(stored.clock)
+        self._open_live_view()
+        before, now = stored.run["training"], self.plan.training.to_dict()
+        same_rate = before["learning_rate"] == now["learning_rate"]
+        state.rate_factor = stored.rate_factor if same_rate else 1.0
+        state.complete = stored.complete and all(before[limit] == now[limit] for limit in LIMITS)
+        epochs_done = state.clock.step // self.batches.steps_per_epoch
+        if state.complete:
+            console.say(
+                f"nothing is left to do after {console.counted(epochs_done, 'epoch')}. To prolong"
+                " the run, add a larger `num_epochs` or more `minutes`"
+            )
+        else:
+            console.say(f"going on from epoch {epochs_done + 1}, step {state.clock.step:,}")
+
+    def _restore(self) -> Stored:
         """Take everything but the clock's time and the learning rate from the last snapshot."""
-        progress = self.snapshots.restore()
-        self._shift_random_seeds()
-        self.clock.step = int(progress.clock["step"] or 0)
-        self.keeper.history, self.keeper.best = progress.history, progress.best
-        loss = [variable.numpy() for variable in self.model.metrics_variables]
-        self.carried_loss.values = loss if self.clock.step % self.batches.epoch else []
-        return progress
-
-    def _shift_random_seeds(self) -> None:
-        """Draws other dropout than workers of another number, from the same state."""
-        for layer in self.model.layers:
-            for variable in layer.variables:
-                if variable.path.endswith("seed_generator_state"):
-                    variable.assign_add(np.array([self.cluster.index, 0]))
+        stored = self.snapshots.restore()
+        self.step.shift_random_seeds(self.workers.index)
+        self.state.clock.step = int(stored.clock["step"] or 0)
+        self.state.history = stored.history
+        return stored
 
     def _roll_back(self, diverged: DivergenceError) -> None:
         """Go back to the last snapshot with half the learning rate; the second time, stop."""
-        if self.schedule.factor < 1:
+        if self.state.rate_factor < 1:
             raise TextgenError(
                 f"{diverged}, also with half the learning rate. The last good model is kept; try a"
-                f" --learning-rate below {self.metadata.training.learning_rate}"
+                f" `learning_rate` below {self.plan.training.learning_rate}"
             )
         self._restore()
-        self.schedule.factor = 0.5
+        self.state.rate_factor = 0.5
         self.save()
-        console.warn(f"{diverged}; back to step {self.clock.step:,} with half the learning rate")
+        console.warn(
+            f"{diverged}; back to step {self.state.clock.step:,} with half the learning rate"
+        )
 
-    def _fit(self) -> None:
-        """Train to the end, or until somebody asks for a stop, and then save."""
-        try:
-            self._fit_spans()
-        except Interrupted:
-            self._save_on_the_way()
-            console.say(
-                f"saved at step {self.clock.step:,}. To go on:"
-                f" {console.command_line('train', data_dir=self.data_dir, resume=True)}"
-            )
-            raise
-
-    def _fit_spans(self) -> None:
-        callbacks = self._callbacks()
-        for steps, epoch, epochs in self._spans():
-            dataset = feed.dataset(self.batches, lambda: self.clock.step, steps)
-            self.model.fit(
-                dataset, initial_epoch=epoch, epochs=epochs, callbacks=callbacks, shuffle=False,
-                verbose=0,
-            )  # fmt: skip
-            if self.model.stop_training:
-                break
-
-    def _spans(self) -> Iterator[tuple[int, int, int]]:
-        """The rest of an epoch, if one was begun, then whole epochs: steps of each, from, to."""
-        settings, epoch = self.metadata.training, self.epoch
-        epochs = WHOLE_RUN if settings.minutes else settings.num_epochs
-        if begun := self.clock.step % self.batches.epoch:
-            yield self.batches.epoch - begun, epoch, epoch + 1
-            epoch += 1
-        if epoch < epochs:
-            yield self.batches.epoch, epoch, epochs
-
-    def _callbacks(self) -> list[keras.callbacks.Callback]:
-        """In the order in which each gives the next ones what they need."""
-        settings = self.metadata.training
-        callbacks = [
-            self.interruption,
-            Saver(self._save_on_the_way, self.clock, settings.save_every),
-            self.carried_loss,
-            PlainLoss(),
-            self.schedule,
-            StateReset(self.clock, self.batches.batches_per_pass),
-        ]
-        if self.validation:
-            callbacks.append(self.validation)
-        callbacks.append(UpdateRatios(self.clock))
-        if self.cluster.is_chief:
-            shown = None if settings.minutes else settings.num_epochs
-            callbacks.append(ProgressBar(self.clock, shown, self.metadata.tokenizer))
-        callbacks.append(self.keeper)
-        callbacks.append(keras.callbacks.LambdaCallback(on_epoch_end=self._tell))
-        if settings.patience:
-            callbacks.append(Patience(self.keeper, settings.patience))
-        return callbacks + (self._shown() if self.cluster.is_chief else [])
-
-    def _shown(self) -> list[keras.callbacks.Callback]:
-        """What the chief shows when everything else is done."""
-        settings = self.metadata.training
-        callbacks: list[keras.callbacks.Callback] = []
-        if settings.print_every:
-            tokenizer = self.metadata.tokenizer
-            callbacks.append(PlainLog(self.clock, settings.print_every, tokenizer))
-        show: list[ShowSample] = [print_sample] if settings.live_sample else []
-        if self.events:
-            callbacks.append(self.events)
-            show.append(self.events.write_sample)
-        if show or self.keep_samples:
-            show.append(SampleFile(self.data_dir).write)
-            callbacks.append(LiveSamples(self.metadata, show))
-        return callbacks
-
-    def _tell(self, epoch: int, logs: Any) -> None:
-        self.on_epoch(self.keeper.history[-1], self.clock.fraction)
+    def _stop(self) -> None:
+        """Save and raise KeyboardInterrupt: the run was asked to stop."""
+        self._save_on_the_way()
+        command = console.command_line("train", data_dir=self.data_dir, resume=True)
+        console.say(f"saved at step {self.state.clock.step:,}. To go on: {command}")
+        raise KeyboardInterrupt
 
     def _save_on_the_way(self) -> None:
         self.save()  # first, because it refuses weights that are not worth keeping
-        self.keeper.save_unfinished()
+        self.models.keep_unfinished(self.state.history, self.state.clock.step)
 
     def save(self) -> None:
         """Write the run's whole state.
@@ -270,14 +393,9 @@ class Run:
         Raises:
             DivergenceError: if it is not worth keeping.
         """
+        state = self.state
         if not is_finite(self.model):
-            raise DivergenceError(f"training diverged at step {self.clock.step:,} (weights)")
-        about = self.metadata
-        setup = Setup(about.model, about.tokenizer, about.training)
-        settings = setup.to_dict() | {"texts": self.corpus.hashes}
-        keeper, factor = self.keeper, self.schedule.factor
-        self.snapshots.save(
-            Progress(
-                settings, self.clock.state(), keeper.history, keeper.best, factor, self.complete
-            )
-        )
+            raise DivergenceError(f"training diverged at step {state.clock.step:,} (weights)")
+        run = self.plan.setup.to_dict() | {"texts": self.plan.corpus.hashes}
+        rows, clock = state.history, state.clock.state()
+        self.snapshots.save(Stored(run, clock, rows, state.best, state.rate_factor, state.complete))

@@ -71,13 +71,12 @@ def measure_gflops(seconds: float = 1.5) -> float:
     Returns:
         10^9 floating-point operations per second of (32, 512) x (512, 2048) products under XLA.
     """
-    from textgen.model.backend import (
-        tf,  # only here: the rest is for processes without TensorFlow too
-    )
+    # Only here: the rest is for processes without TensorFlow too.
+    from textgen.model.backend import compile_options, tf
 
     rows, size, products = 32, 512, 100
 
-    @tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
+    @tf.function(**compile_options())  # type: ignore[untyped-decorator]
     def chain(h: tf.Tensor, u: tf.Tensor) -> tf.Tensor:
         return tf.while_loop(
             lambda i, h: i < products,

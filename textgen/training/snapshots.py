@@ -14,7 +14,6 @@ import re
 import shutil
 import struct
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from textgen.model.backend import keras, tf
+from textgen.model.backend import tf
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.support.files import replacing
-from textgen.training.clock import RunClock
-from textgen.training.workers import Cluster
-from textgen.training.workspace import work_folder
+from textgen.support.workspace import work_folder
+from textgen.training.workers import SingleProcess
 
 Values = dict[str, npt.NDArray[Any]]
 """By name of the variable; "progress" is the JSON of `Progress` in UTF-8."""
@@ -40,8 +38,6 @@ NAME = re.compile(r"state-(\d+)\.(npz|index)")
 """Of a snapshot; ".index" belongs to a `tf.train.Checkpoint`, which textgen wrote before."""
 STATE = "/state/"
 """What the names of recurrent states have in them, of which each worker has some rows."""
-SECONDS = 50.0
-"""Wall time between snapshots; one more call of steps, and it is still within a minute."""
 DAMAGED = (
     OSError, EOFError, KeyError, ValueError, MemoryError, RuntimeError, IndexError, struct.error,
     zipfile.BadZipFile, tf.errors.OpError,
@@ -56,7 +52,7 @@ class Progress:
     run: dict[str, Any]
     """What does not change: `tokenizer`, `model`, `training` and `texts`, the texts' hashes."""
     clock: dict[str, float | None]
-    """See `clock.RunClock.state`."""
+    """See `schedule.RunClock.state`."""
     history: list[dict[str, float]] = field(default_factory=list)
     best: dict[str, float] = field(default_factory=dict)
     rate_factor: float = 1.0
@@ -97,18 +93,21 @@ class Snapshots:
     Args:
         data_dir: the data directory.
         variables: everything that training changes, by name.
-        cluster: the workers.
+        workers: the processes that train together.
     """
 
     def __init__(
-        self, data_dir: Path, variables: dict[str, tf.Variable], cluster: Cluster | None = None
+        self,
+        data_dir: Path,
+        variables: dict[str, tf.Variable],
+        workers: SingleProcess | None = None,
     ) -> None:
         self.folder, self.variables = _folder(data_dir), variables
-        self.cluster = cluster or Cluster()
+        self.workers = workers or SingleProcess()
 
     def begin(self) -> None:
         """Removes the snapshots of another run; all workers start from what the chief has."""
-        if self.cluster.is_chief:
+        if self.workers.is_chief:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True, exist_ok=True)
         self._assign(self._values())
@@ -120,7 +119,7 @@ class Snapshots:
             TextgenError: if none is.
         """
         values = self._values()  # what the chief reads takes their place
-        text = self.cluster.by_chief(lambda: self._read_newest(values))
+        text = self.workers.by_chief(lambda: self._read_newest(values))
         self._assign(values)
         return Progress.from_json(text)
 
@@ -148,7 +147,7 @@ class Snapshots:
             TextgenError: if the disk does not take it; the snapshots before are left as they were.
         """
         values = self._values()
-        if not self.cluster.is_chief:
+        if not self.workers.is_chief:
             return
         values["progress"] = np.frombuffer(progress.to_json().encode(), np.uint8)
         try:
@@ -167,14 +166,14 @@ class Snapshots:
     def _values(self) -> Values:
         """Returns the values of the variables; recurrent states with the rows of all workers."""
         values = {name: variable.numpy() for name, variable in self.variables.items()}
-        states = {name: self.cluster.joined(values[name]) for name in values if STATE in name}
+        states = {name: self.workers.joined(values[name]) for name in values if STATE in name}
         return values | states
 
     def _assign(self, values: Values) -> None:
         """Gives all workers the chief's values, each its rows of the recurrent states."""
         for name, variable in self.variables.items():
-            value = self.cluster.from_chief(values[name])
-            variable.assign(value[self.cluster.rows(len(value))] if STATE in name else value)
+            value = self.workers.from_chief(values[name])
+            variable.assign(value[self.workers.rows(len(value))] if STATE in name else value)
 
     def _keep(self, paths: list[Path]) -> None:
         """Removes everything else from the folder, also what crashes left."""
@@ -225,43 +224,3 @@ def _read_tensorflow(prefix: str) -> Values:
             values[name] = reader.get_tensor(key)
     progress = reader.get_tensor("progress" + end)
     return values | {"progress": np.frombuffer(progress, np.uint8)}
-
-
-class Saver(keras.callbacks.Callback):
-    """Saves a snapshot when one is due.
-
-    It does so before a call of steps, when everything that belongs to the steps before is done.
-
-    Args:
-        save: saves one.
-        clock: the run's clock.
-        every: steps between snapshots; None for by time alone.
-    """
-
-    def __init__(self, save: Callable[[], None], clock: RunClock, every: int | None) -> None:
-        super().__init__()
-        self.save, self.clock, self.every = save, clock, every
-        self._saved_step, self._saved_at = clock.step, clock.seconds
-
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        steps = self.clock.step - self._saved_step
-        if self.clock.seconds - self._saved_at >= SECONDS or (self.every and steps >= self.every):
-            self.save()
-            self._saved_step, self._saved_at = self.clock.step, self.clock.seconds
-
-
-def variables_of(model: keras.Model) -> dict[str, tf.Variable]:
-    """Returns every variable that training changes, by layer and position.
-
-    Keras' own paths will not do: they number optimizers and random generators by how many the
-    process has made before.
-    """
-    model.optimizer.build(model.trainable_variables)
-    owned = {layer.name: layer.variables for layer in model.layers}
-    states = {f"{layer.name}/state": getattr(layer, "states", None) or [] for layer in model.layers}
-    more = {"optimizer": model.optimizer.variables, "metrics": model.metrics_variables}
-    return {
-        f"{owner}/{position}": variable.value
-        for owner, variables in (owned | states | more).items()
-        for position, variable in enumerate(variables)
-    }

@@ -1,7 +1,7 @@
-"""What a training needs of the other machines it runs on, by TensorFlow's own collectives.
+"""The processes that train one model together, by TensorFlow's own collectives.
 
-`Cluster` is a process alone: all there is to agree on it knows itself. `Workers` is one of several.
-Every worker makes the same calls in the same order; each call waits for all of them.
+`SingleProcess` is the plain case: all there is to agree on it knows itself. `Workers` is one of
+several. Every worker makes the same calls in the same order; each call waits for all of them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from textgen.training.layout import VARIABLE, Layout, answers
 
 Values = npt.NDArray[Any]
 Tensors = list[tf.Tensor]
-Mean = Callable[[Tensors], Tensors]
 
 LOST = (
     tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError,
@@ -31,15 +30,19 @@ LOST = (
 """What TensorFlow raises where another worker is gone."""
 
 
-class Cluster:
-    """One process that trains alone."""
+class SingleProcess:
+    """A process that trains alone."""
 
     count = 1
     """Workers (K)."""
     index = 0
     """Which of them this is; 0 is the chief, which alone prints and writes files."""
-    mean: Mean | None = None
-    """The mean of each tensor over all workers, within a compiled step; None for one worker."""
+    compiles_mean = True
+    """Whether XLA can compile `mean`."""
+
+    def mean(self, tensors: Tensors) -> Tensors:
+        """Returns the mean of each tensor over all workers, within a training step."""
+        return tensors
 
     @property
     def is_chief(self) -> bool:
@@ -55,7 +58,7 @@ class Cluster:
         size, rest = divmod(batch_size, self.count)
         if rest:
             raise TextgenError(
-                f"--batch-size {batch_size} cannot be shared by {self.count} workers: each feeds"
+                f"`batch_size` {batch_size} cannot be shared by {self.count} workers: each feeds"
                 f" as many rows. Choose a multiple of {self.count}"
             )
         return slice(self.index * size, (self.index + 1) * size)
@@ -108,7 +111,7 @@ class Cluster:
         return message
 
 
-class Workers(Cluster):
+class Workers(SingleProcess):
     """One of several processes, connected by `tf.distribute.MultiWorkerMirroredStrategy`.
 
     Variables are this process' own: a process is one replica, with one device. The strategy sums
@@ -118,14 +121,21 @@ class Workers(Cluster):
         layout: the workers; all must be there, see `layout.wait_for_peers`.
     """
 
+    compiles_mean = False
+
     def __init__(self, layout: Layout) -> None:
         self.layout, self.count, self.index = layout, len(layout.workers), layout.index
         os.environ[VARIABLE] = layout.to_json()
         _take_one_gpu(layout)
         self._strategy = tf.distribute.MultiWorkerMirroredStrategy()
-        self.mean = self._mean
         self._sum_now = tf.function(self._summed, reduce_retracing=True)
         self._join_now = tf.function(self._joined, reduce_retracing=True)
+
+    def mean(self, tensors: Tensors) -> Tensors:
+        # In one message: what costs is their number.
+        flat = self._summed(tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], 0))
+        parts = tf.split(flat / self.count, [tensor.shape.num_elements() for tensor in tensors])
+        return [tf.reshape(p, t.shape) for p, t in zip(parts, tensors, strict=True)]
 
     def sum(self, values: Values) -> Values:
         flat = self._sum_now(tf.constant(values.reshape(-1)))
@@ -164,12 +174,6 @@ class Workers(Cluster):
 
     def _told(self, index: int, message: str) -> str:
         return message if index == self.index else f"{self.layout.name(index)}: {message}"
-
-    def _mean(self, tensors: Tensors) -> Tensors:
-        """In one message: what costs is their number."""
-        flat = self._summed(tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], 0))
-        parts = tf.split(flat / self.count, [tensor.shape.num_elements() for tensor in tensors])
-        return [tf.reshape(p, t.shape) for p, t in zip(parts, tensors, strict=True)]
 
     def _summed(self, flat: tf.Tensor) -> tf.Tensor:
         def add(values: tf.Tensor) -> tf.Tensor:

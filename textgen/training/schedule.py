@@ -1,20 +1,67 @@
-"""How far a run has come."""
+"""How far a run has come, and what follows from it: the learning rate, and when to save."""
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias
 
-from textgen.settings.definitions import TrainingSettings
+from textgen.settings.definitions import DECAY_RATES, TrainingSettings
+
+PLATEAU_EPOCHS = 2
+"""Epochs without improvement after which `plateau` lowers the learning rate."""
+SECONDS_BETWEEN_SAVES = 50.0
+"""Wall time between snapshots; one more call of steps, and it is still within a minute."""
 
 Agree: TypeAlias = Callable[[float], float]
 
 
+def learning_rate(
+    settings: TrainingSettings, step: int, fraction: float, losses: Sequence[float] = ()
+) -> float:
+    """Returns the learning rate of the next step: a linear warm-up, times the schedule.
+
+    Args:
+        settings: gives the peak, the schedule and the warm-up.
+        step: updates made so far.
+        fraction: how far the run has come, 0 to 1; the warm-up ends by a tenth at the latest.
+        losses: of the epochs done.
+    """
+    warm_up = 1.0
+    if settings.warmup_steps:
+        warm_up = min(1.0, max((step + 1) / settings.warmup_steps, fraction / 0.1))
+    return settings.learning_rate * warm_up * _multiplier(settings, fraction, losses)
+
+
+def _multiplier(settings: TrainingSettings, fraction: float, losses: Sequence[float]) -> float:
+    """Returns the multiplier of the peak rate, 0 to 1.
+
+    The cosine is that of Loshchilov & Hutter 2017, not restarted.
+    """
+    schedule = settings.schedule_used
+    if schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * fraction))
+    if schedule == "constant":
+        return 1.0
+    rate = settings.decay_rate or DECAY_RATES[schedule]
+    return math.pow(rate, len(losses) if schedule == "exponential" else plateaus(losses))
+
+
+def plateaus(losses: Sequence[float]) -> int:
+    """Counts how often `PLATEAU_EPOCHS` epochs in a row were no better than the best before."""
+    count, best, waited = 0, math.inf, 0
+    for loss in losses:
+        waited = 0 if loss < best else waited + 1
+        best = min(best, loss)
+        if waited == PLATEAU_EPOCHS:
+            count, waited = count + 1, 0
+    return count
+
+
 @dataclass
 class RunClock:
-    """How far a run has come: in steps, in seconds, and as a fraction of the whole.
+    """Counts how far a run has come: in steps, in seconds, and as a fraction of the whole.
 
     Args:
         total_steps: the steps of all epochs, if the run is measured in epochs.
@@ -41,7 +88,7 @@ class RunClock:
     _epoch_start: tuple[int, float] = (0, 0.0)
 
     def state(self) -> dict[str, float | None]:
-        """What a resumed run needs: built-in values for `restore`."""
+        """Returns what `restore` takes, in built-in values."""
         return {
             "step": self.step,
             "seconds": self.seconds,
@@ -144,21 +191,48 @@ class SharedClock(RunClock):
 
 
 def clock_for(
-    settings: TrainingSettings, epoch: int, validation_tokens: int, agree: Agree | None = None
+    settings: TrainingSettings,
+    steps_per_epoch: int,
+    validation_tokens: int,
+    agree: Agree | None = None,
 ) -> RunClock:
-    """The clock of a run, at its start.
+    """Returns the clock of a run, at its start.
 
     Args:
         settings: says how long the run is.
-        epoch: steps of an epoch.
+        steps_per_epoch: steps of an epoch.
         validation_tokens: of the held-out text.
         agree: makes one time of all workers' times; None for a run on one machine.
     """
     kind = partial(SharedClock, agree=agree) if agree else RunClock
     size = settings.batch_size * settings.seq_length
     return kind(
-        total_steps=None if settings.minutes else settings.num_epochs * epoch,
+        total_steps=None if settings.minutes else settings.num_epochs * steps_per_epoch,
         total_seconds=settings.minutes and 60 * settings.minutes,
         tokens_per_step=size,
         validation_steps=validation_tokens // size,
     )
+
+
+class SaveTimer:
+    """Tells when a snapshot is due: after `every` steps, if given, and after most of a minute.
+
+    Args:
+        clock: the run's clock.
+        every: steps between snapshots; None for by time alone.
+    """
+
+    def __init__(self, clock: RunClock, every: int | None) -> None:
+        self.clock, self.every = clock, every
+        self.restart()
+
+    def is_due(self) -> bool:
+        """Whether it is time to save."""
+        steps = self.clock.step - self._step
+        if self.every and steps >= self.every:
+            return True
+        return self.clock.seconds - self._seconds >= SECONDS_BETWEEN_SAVES
+
+    def restart(self) -> None:
+        """Note that a snapshot was just saved."""
+        self._step, self._seconds = self.clock.step, self.clock.seconds

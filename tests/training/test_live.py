@@ -12,7 +12,8 @@ import pytest
 from tests.conftest import TINY_MODEL, TINY_TRAINING, VERSES, train_on
 from textgen.settings.definitions import TokenizerSettings
 from textgen.support.errors import TextgenError
-from textgen.training import events
+from textgen.training import live
+from textgen.training.live import TensorBoardLog
 
 TRIES = 300
 
@@ -38,13 +39,13 @@ def test_tensorboard_shows_the_run(
     train_on(tmp_path, replace(TINY_MODEL, num_layers=1), TokenizerSettings(), settings)
     shown, said = capsys.readouterr()
     assert shown == "", "samples are printed with --live-sample only"
-    assert f"tensorboard --logdir {events.folder(tmp_path)}" in said
+    assert f"tensorboard --logdir {live.tensorboard_folder(tmp_path)}" in said
     assert "step 1  loss" in said, "--print-every"
 
     from tensorboard import program
 
     board = program.TensorBoard()
-    board.configure(logdir=str(events.folder(tmp_path)), port=0, load_fast="false")
+    board.configure(logdir=str(live.tensorboard_folder(tmp_path)), port=0, load_fast="false")
     address = board.launch()
     assert b"<title>TensorBoard</title>" in fetched(address)
     tags = loaded(f"{address}data/plugin/scalars/tags")
@@ -59,13 +60,29 @@ def test_tensorboard_shows_the_run(
 
 
 def test_each_run_has_its_own_folder_and_a_resumed_one_keeps_it(tmp_path: Path) -> None:
-    (events.folder(tmp_path) / "1-renamed").mkdir(parents=True)
+    (live.tensorboard_folder(tmp_path) / "1-renamed").mkdir(parents=True)
     for resumed in (False, False, True):
-        events.Events(events.run_folder(tmp_path, resumed), dict)
-    assert {path.name for path in events.folder(tmp_path).iterdir()} == {"1", "1-renamed", "2"}
+        TensorBoardLog.open(tmp_path, resumed)
+    assert {path.name for path in live.tensorboard_folder(tmp_path).iterdir()} == {
+        "1",
+        "1-renamed",
+        "2",
+    }
 
 
 def test_tensorboard_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(TextgenError, match=r"--tensorboard needs TensorBoard\. Install it: pip"):
-        events.check_installed()
+    with pytest.raises(TextgenError, match=r"`tensorboard` needs TensorBoard\. Install it: pip"):
+        live.check_tensorboard()
+
+
+def test_live_samples_show_four_temperatures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "input.txt").write_text(VERSES * 2)
+    settings = replace(TINY_TRAINING, num_epochs=1, live_sample=True)
+    train_on(tmp_path, TINY_MODEL, TokenizerSettings(), settings)
+    shown, said = capsys.readouterr()
+    assert len(shown) > 4 * 200
+    for temperature in (0.2, 0.5, 1.0, 1.2):
+        assert f"epoch 1, diversity {temperature}" in said

@@ -1,0 +1,170 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from textgen.model.checkpoint import Metadata
+from textgen.model.keras_model import build_model
+from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
+from textgen.tokens import build_tokenizer
+from textgen.training import report, sizing
+from textgen.training.history import Row
+from textgen.training.schedule import RunClock
+
+
+def rows(*losses: tuple[float, float | None]) -> list[Row]:
+    return [
+        {"epoch": epoch, "loss": loss, **({} if val is None else {"val_loss": val})}
+        for epoch, (loss, val) in enumerate(losses, start=1)
+    ]
+
+
+def metadata(dropout: float = 0.0, **training: object) -> Metadata:
+    tokenizer = build_tokenizer("a b", TokenizerSettings("word"))
+    settings = TrainingSettings(**training)
+    return Metadata(replace(ModelSettings(), dropout=dropout), tokenizer, settings, {})
+
+
+RISING = rows((2.0, 2.1), (1.5, 1.8), (1.0, 2.0))
+FALLING = rows((2.0, 2.1), (1.9, 2.0), (1.85, 1.95))
+APART = rows((2.0, 2.1), (1.5, 2.0), (1.3, 1.95))
+BLIND = rows((2.0, None), (1.5, None))
+GO_ON = "go on:      python train.py --data-dir data/x --resume --num-epochs 100"
+
+
+def test_the_panel_says_what_was_reached_and_what_comes_next() -> None:
+    assert report.closing_report(Path("data/x"), APART, metadata()) == [
+        "best: epoch 3 of 3, 1.950 nats per word, perplexity 7.0",
+        "overfitting: none seen",
+        "to try: more `dropout` than 0: the validation loss is 50% above the training loss",
+        "more text:  python sample.py --data-dir data/x",
+        GO_ON,
+    ]
+
+
+def test_commands_can_be_pasted_where_the_folder_has_a_space() -> None:
+    *_, sample, train = report.closing_report(Path("data/my book"), FALLING, metadata())
+    assert sample.endswith("python sample.py --data-dir 'data/my book'")
+    assert "python train.py --data-dir 'data/my book' --resume" in train
+
+
+def test_a_model_that_knows_the_text_by_heart_is_not_trained_on() -> None:
+    assert report.closing_report(Path("data/x"), RISING, metadata())[1:] == [
+        "overfitting: yes, the validation loss rises after epoch 2",
+        "to try: more `dropout` than 0: the validation loss has risen by 11%",
+        "more text:  python sample.py --data-dir data/x",
+    ]
+
+
+def test_a_run_that_only_compiled_is_said_to_be_too_short() -> None:
+    short: list[Row] = [{"epoch": 1, "loss": 5.2, "tokens_per_second": 0}]
+    assert report.advice(short, metadata(minutes=0.2)) == [
+        "`minutes=0.4`: this run had hardly time to compile"
+    ]
+
+
+def test_what_was_not_measured_is_not_judged() -> None:
+    blind = report.closing_report(Path("x"), BLIND, metadata(minutes=2.0))
+    assert blind[0].endswith(", on the training text")
+    assert blind[1] == "overfitting: cannot be seen without held-out text"
+    assert blind[2].startswith("to try: `validation_split=0.1`")
+    assert blind[-1].endswith("--minutes 4")
+    once = report.closing_report(Path("data/x"), rows((1.0, 2.0)), metadata())
+    assert once[1] == "overfitting: cannot be seen in one epoch"
+    assert once[2:] == ["more text:  python sample.py --data-dir data/x", GO_ON]
+
+
+@pytest.mark.parametrize(
+    ("history", "settings", "expected"),
+    [
+        (FALLING, {}, ["a new run with a larger `rnn_size` than 128 and time for as many"]),
+        (FALLING[:2], {}, []),
+        (APART, {"dropout": 0.5}, ["more text, or a smaller `rnn_size` than 128: the validation"]),
+        (
+            [*RISING, *rows((0.9, 2.1), (0.8, 2.2))], {},
+            ["more `dropout` than 0: the validation loss has risen by 22%",
+             "`patience=3`: the last 3 epochs were of no use"],
+        ),
+        ([*RISING, *rows((0.9, 2.1), (0.8, 2.2))], {"patience": 5}, ["more `dropout` than 0: the"]),
+    ],
+)  # fmt: skip
+def test_advice_follows_from_the_losses(
+    history: list[Row], settings: dict[str, float], expected: list[str]
+) -> None:
+    found = report.advice(history, metadata(**settings))
+    assert len(found) == len(expected)
+    assert all(map(str.startswith, found, expected)), found
+
+
+def test_a_text_known_by_heart_leaves_a_loss_of_0() -> None:
+    by_heart = rows((1.0, 0.0), (0.5, 0.4), (0.0, 0.5))
+    assert report.advice(by_heart, metadata())[0].startswith("more `dropout` than 0: the")
+    assert report.advice([*FALLING, *rows((0.0, 1.94))], metadata())[0].startswith("more `dropout`")
+
+
+def test_a_run_that_patience_ended_is_not_to_go_on() -> None:
+    stalled = [*FALLING, *rows((1.85, 1.95), (1.85, 1.95))]
+    assert report.closing_report(Path("data/x"), stalled, metadata(patience=3))[-1] == GO_ON
+    assert GO_ON not in report.closing_report(Path("data/x"), stalled, metadata(patience=2))
+
+
+STRUCTURES = [
+    ModelSettings(embedding_size=3, rnn_size=4, layer_norm=True),
+    ModelSettings(embedding_size=4, rnn_size=4, num_layers=1, tie_weights=True, cell="gru"),
+    ModelSettings(embedding_size=0, rnn_size=4, num_layers=1, cell="rnn"),
+]
+
+
+@pytest.mark.parametrize("settings", STRUCTURES, ids=["norm", "tied", "one-hot"])
+def test_weights_are_counted_as_keras_does(settings: ModelSettings) -> None:
+    model = build_model(settings, 7, batch_size=2)
+    for name, (size, count) in report.weights_per_layer(settings, 7).items():
+        layer = model.get_layer(name)
+        expected = sum(weight.numpy().size for weight in layer.trainable_weights)
+        if name == "logits" and settings.is_tied:
+            expected = 7  # its kernel is the embedding's
+        assert (count, size) == (expected, layer.output.shape[-1]), name
+
+
+def test_the_table_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    # V = 5, D = 2, H = 3: 10; (2 + 3) * 12 + 12 = 72; 3 * 5 + 5 = 20.
+    monkeypatch.setattr(sizing, "measure_gflops", lambda seconds: 1e-3)
+    model = ModelSettings(embedding_size=2, rnn_size=3, num_layers=1)
+    settings = TrainingSettings(batch_size=2, seq_length=4, num_epochs=10)
+    assert report.summary_table(model, settings, 5, 1000, "word") == [
+        "layer            output (B, T, size)       weights",
+        "embedding                  (2, 4, 2)            10",
+        "lstm_1                     (2, 4, 3)            72",
+        "logits                     (2, 4, 5)            20",
+        "all                                            102",
+        "about 0 MiB of memory beside TensorFlow's own; 1,000 words per epoch;"
+        " about 0:06 for 10 epochs",
+    ]  # 92 weights x 6e-6 s x 10,000 tokens = 5.5 s, and 0.04 s
+
+
+@pytest.mark.parametrize(
+    ("settings", "readings"),
+    [
+        (TrainingSettings(minutes=1.0), "epoch, which reads the text twice;"),
+        (TrainingSettings(minutes=1.0, seq_step=20), "epoch, which reads the text 3 times;"),
+        (TrainingSettings(minutes=1.0, seq_step=50), "epoch; 1 minute"),
+        (TrainingSettings(minutes=1.0, steps_per_epoch=9), "epoch; 1 minute"),
+    ],
+)
+def test_it_says_how_often_an_epoch_reads_the_text(
+    settings: TrainingSettings, readings: str
+) -> None:
+    assert readings in report.summary_table(ModelSettings(), settings, 5, 1000, "word")[-1]
+
+
+def test_minutes_need_no_estimate() -> None:
+    lines = report.summary_table(ModelSettings(), TrainingSettings(minutes=2.0), 5, 1000, "word")
+    assert lines[-1].endswith("; 2 minutes")
+
+
+def test_a_speed_that_is_not_known_yet_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    tokenizer = build_tokenizer("a b", TokenizerSettings("word"))
+    clock = RunClock(None, 60.0, tokens_per_step=4)
+    progress = report.Progress(clock, TrainingSettings(minutes=1.0), tokenizer)
+    progress.show_epoch({"epoch": 1, "loss": 1.0, "seconds": 0.2, "gradient_norm": 1.0})
+    assert capsys.readouterr().err == "epoch 1  loss 1.000  (perplexity 2.7)  0:00\n"

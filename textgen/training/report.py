@@ -1,0 +1,283 @@
+"""What a run tells people: what is to be trained, how it goes, how good the model is at the end."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from types import TracebackType
+
+from textgen.model.architecture import weight_shapes
+from textgen.model.checkpoint import Metadata
+from textgen.settings.definitions import ModelSettings, TrainingSettings
+from textgen.support import console
+from textgen.tokens.tokenizer import Tokenizer
+from textgen.training import sizing
+from textgen.training.batches import pass_offsets
+from textgen.training.history import RATIO, Row, selection_loss
+from textgen.training.schedule import RunClock
+
+COLUMNS = "{:<14}{:>22}{:>14}"
+RISE = 1.01
+"""A last validation loss of so many times the best one is overfitting."""
+GAP = 0.1
+"""A validation loss that is by this share above the training loss leaves room for dropout."""
+MOST_DROPOUT = 0.5
+"""Advised: beyond it a model learns more slowly than it forgets."""
+EPOCHS_TO_JUDGE = 3
+"""In fewer, the training loss, a mean over its epoch, lags behind and shows nothing."""
+SMALLEST_LOSS = 1e-9
+"""Nats; a loss below, which may be 0, counts as this where another one is compared with it."""
+WASTED = 3
+"""Epochs after the best one that are worth a limit of patience."""
+
+
+def print_summary(metadata: Metadata, known: float, tokens: int) -> None:
+    """Says what is about to be trained.
+
+    Args:
+        metadata: its settings.
+        known: the share of the text that is in the vocabulary.
+        tokens: in an epoch.
+    """
+    model, settings, tokenizer = metadata.model, metadata.training, metadata.tokenizer
+    size = len(tokenizer.vocabulary)
+    console.say(
+        f"vocabulary: {size - 1:,} different {tokenizer.unit}s, which are {known:.1%} of the text"
+    )
+    for line in summary_table(model, settings, size, tokens, tokenizer.unit):
+        console.say(line)
+    for name, value in (model.to_dict() | settings.to_dict()).items():
+        console.detail(f"  {name}: {value}")
+
+
+def summary_table(
+    model: ModelSettings, settings: TrainingSettings, vocabulary_size: int, tokens: int, unit: str
+) -> list[str]:
+    """Returns the lines of a table: layers, weights, memory, time.
+
+    Args:
+        model: the sizes of the layers.
+        settings: how they are trained.
+        vocabulary_size: V.
+        tokens: in an epoch.
+        unit: what a token is called.
+    """
+    counts = weights_per_layer(model, vocabulary_size)
+    lines = [COLUMNS.format("layer", "output (B, T, size)", "weights")]
+    for name, (size, count) in counts.items():
+        shape = f"({settings.batch_size}, {settings.seq_length}, {size})"
+        lines.append(COLUMNS.format(name, shape, f"{count:,}"))
+    memory = sizing.memory_needed(model, settings, vocabulary_size) / 2**20
+    total = sum(count for _, count in counts.values())
+    return [
+        *lines,
+        COLUMNS.format("all", "", f"{total:,}"),
+        f"about {memory:,.0f} MiB of memory beside TensorFlow's own; {tokens:,} {unit}s per epoch"
+        f"{_readings(settings)}; {_time(model, settings, vocabulary_size, tokens)}",
+    ]
+
+
+def weights_per_layer(model: ModelSettings, vocabulary_size: int) -> dict[str, tuple[int, int]]:
+    """Returns the size of each layer's output and how many weights it learns, by Keras' name."""
+    counts: dict[str, tuple[int, int]] = {}
+    for path, shape in weight_shapes(model, vocabulary_size).items():
+        name = path.split("/")[0]
+        is_fixed = name == "embedding" and not model.embedding_size
+        is_shared = path == "logits/kernel" and model.is_tied
+        count = 0 if is_fixed or is_shared else math.prod(shape)
+        before = counts.get(name, (0, 0))[1]
+        counts[name] = (_output_size(name, model, vocabulary_size), before + count)
+    return counts
+
+
+def _output_size(name: str, model: ModelSettings, vocabulary_size: int) -> int:
+    if name == "logits":
+        return vocabulary_size
+    if name == "embedding":
+        return model.embedding_size or vocabulary_size
+    return model.rnn_size
+
+
+def _readings(settings: TrainingSettings) -> str:
+    passes = len(pass_offsets(settings.seq_length, settings.seq_step))
+    if passes == 1 or settings.steps_per_epoch:
+        return ""
+    return f", which reads the text {'twice' if passes == 2 else f'{passes} times'}"
+
+
+def _time(
+    model: ModelSettings, settings: TrainingSettings, vocabulary_size: int, tokens: int
+) -> str:
+    if settings.minutes:
+        return console.counted(settings.minutes, "minute")
+    gflops = sizing.measure_gflops(seconds=0.3)
+    seconds = sizing.estimated_seconds(model, vocabulary_size, tokens, gflops)
+    epochs = console.counted(settings.num_epochs, "epoch")
+    return f"about {console.duration(settings.num_epochs * seconds)} for {epochs}"
+
+
+class Progress:
+    """Shows a run while it lasts: a bar for the whole, a line for each epoch, lines for logs.
+
+    It is a context manager: the bar stands within it.
+
+    Args:
+        clock: the run's clock, which has counted the steps.
+        settings: say how long the run is, and how often a line for logs is printed.
+        tokenizer: says what a token is called, and how a loss is quoted.
+    """
+
+    def __init__(self, clock: RunClock, settings: TrainingSettings, tokenizer: Tokenizer) -> None:
+        self.clock, self.tokenizer = clock, tokenizer
+        self.num_epochs = None if settings.minutes else settings.num_epochs
+        self.print_every = settings.print_every
+        self._validation = ""
+        self._printed = self._logs_due()
+
+    def __enter__(self) -> Progress:
+        self._bar = console.bar("{percentage:3.0f}%|{bar:20}| {desc}")
+        self._bar.set_description_str("compiling ...")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.close()
+
+    def show_steps(self, epoch: int, loss: float, learning_rate: float) -> None:
+        """Show how a call of steps of an epoch, counted from 1, went."""
+        left = console.duration(self.clock.seconds_left)
+        self._bar.set_description_str(
+            f"{self._name(epoch)}  loss {loss:.3f}{self._validation}{self._speed()}  {left} left",
+            refresh=False,
+        )
+        self._bar.update(self.clock.fraction - self._bar.n)
+        if self._logs_due() > self._printed:
+            self._printed = self._logs_due()
+            console.say(
+                f"step {self.clock.step:,}  loss {loss:.3f}  learning rate {learning_rate:.2g}"
+                f"  {self.clock.tokens_per_second:,.0f} {self.tokenizer.unit}s/s  {left} left"
+            )
+
+    def show_epoch(self, row: Row) -> None:
+        """Show how an epoch went."""
+        if "val_loss" in row:
+            self._validation = f"  validation {row['val_loss']:.3f}"
+        console.say(
+            f"{self._name(int(row['epoch']))}  loss {row['loss']:.3f}{self._validation}"
+            f"  ({self.tokenizer.loss_text(selection_loss(row))}){self._speed()}"
+            f"  {console.duration(row['seconds'])}"
+        )
+        ratios = [(n.removeprefix(RATIO), v) for n, v in row.items() if n.startswith(RATIO)]
+        sizes = ", ".join(f"{name} {ratio:.2g}" for name, ratio in ratios)
+        console.detail(
+            f"  gradient norm {row['gradient_norm']:.3g}; updates as a share of weights: {sizes}"
+        )
+
+    def _name(self, epoch: int) -> str:
+        return f"epoch {epoch}" + (f"/{self.num_epochs}" if self.num_epochs else "")
+
+    def _speed(self) -> str:
+        """Returns nothing while compiling, when it is not known yet."""
+        speed = self.clock.tokens_per_second
+        return f"  {speed:,.0f} {self.tokenizer.unit}s/s" if speed else ""
+
+    def _logs_due(self) -> int:
+        return self.clock.step // self.print_every if self.print_every else 0
+
+
+def closing_report(data_dir: Path, rows: list[Row], metadata: Metadata) -> list[str]:
+    """Returns what is said when a run has ended: how good the model is, and what to do next.
+
+    Args:
+        data_dir: the data directory.
+        rows: the history, at least one epoch.
+        metadata: what was trained, and how.
+    """
+    best, tokenizer = min(rows, key=selection_loss), metadata.tokenizer
+    settings = metadata.training
+    loss = selection_loss(best)
+    lines = [
+        f"best: epoch {best['epoch']:.0f} of {rows[-1]['epoch']:.0f}, {loss:.3f} nats per"
+        f" {tokenizer.unit}, {tokenizer.loss_text(loss)}"
+        + ("" if "val_loss" in best else ", on the training text"),
+        f"overfitting: {_overfitting(rows)}",
+        *(f"to try: {line}" for line in advice(rows, metadata)),
+        f"more text:  {console.command_line('sample', data_dir=data_dir)}",
+    ]
+    out_of_patience = settings.patience and _wasted(rows) >= settings.patience
+    if not (out_of_patience or is_overfitted(rows)):
+        name, value = _longer(settings)
+        command = console.command_line("train", data_dir=data_dir, resume=True, **{name: value})
+        lines.append(f"go on:      {command}")
+    return lines
+
+
+def is_overfitted(rows: list[Row]) -> bool:
+    """Whether the validation loss rose again while the training loss fell."""
+    best, last = min(rows, key=selection_loss), rows[-1]
+    rose = last.get("val_loss", 0.0) > RISE * selection_loss(best)
+    return rose and last["loss"] < best["loss"]
+
+
+def _wasted(rows: list[Row]) -> int:
+    """Counts the epochs after the best one."""
+    return len(rows) - 1 - rows.index(min(rows, key=selection_loss))
+
+
+def _overfitting(rows: list[Row]) -> str:
+    if "val_loss" not in rows[-1]:
+        return "cannot be seen without held-out text"
+    if len(rows) == 1:
+        return "cannot be seen in one epoch"
+    if is_overfitted(rows):
+        best = min(rows, key=selection_loss)["epoch"]
+        return f"yes, the validation loss rises after epoch {best:.0f}"
+    return "none seen"
+
+
+def advice(rows: list[Row], metadata: Metadata) -> list[str]:
+    """Returns what the losses of this run call for, the most useful first."""
+    last = rows[-1]
+    if last.get("tokens_per_second") == 0:  # which leaves compiling out
+        name, value = _longer(metadata.training)
+        return [f"`{name}={value:g}`: this run had hardly time to compile"]
+    if "val_loss" not in last:
+        return ["`validation_split=0.1`, to see when the model learns the text by heart"]
+    if is_overfitted(rows):
+        rise = _above(last["val_loss"], min(map(selection_loss, rows)))
+        found = [_less_by_heart(metadata, f"the validation loss has risen by {rise:.0%}")]
+        if not metadata.training.patience and _wasted(rows) >= WASTED:
+            found.append(f"`patience={WASTED}`: the last {_wasted(rows)} epochs were of no use")
+        return found
+    if len(rows) < EPOCHS_TO_JUDGE:
+        return []
+    gap = _above(last["val_loss"], last["loss"])
+    if gap > GAP:
+        reason = f"the validation loss is {gap:.0%} above the training loss"
+        return [_less_by_heart(metadata, reason)]
+    return [
+        f"a new run with a larger `rnn_size` than {metadata.model.rnn_size} and time for as many"
+        " epochs: the model does the training text hardly better than the held-out text"
+    ]
+
+
+def _above(loss: float, other: float) -> float:
+    return loss / max(other, SMALLEST_LOSS) - 1
+
+
+def _less_by_heart(metadata: Metadata, reason: str) -> str:
+    dropout = metadata.model.dropout
+    if dropout < MOST_DROPOUT:
+        return f"more `dropout` than {dropout:g}: {reason}"
+    return f"more text, or a smaller `rnn_size` than {metadata.model.rnn_size}: {reason}"
+
+
+def _longer(settings: TrainingSettings) -> tuple[str, float]:
+    """Returns the setting that makes a run twice as long, and its value."""
+    if settings.minutes:
+        return "minutes", 2 * settings.minutes
+    return "num_epochs", 2 * settings.num_epochs
