@@ -43,7 +43,7 @@ STATE = "/state/"
 SECONDS = 50.0
 """Wall time between snapshots; one more call of steps, and it is still within a minute."""
 DAMAGED = (
-    OSError, EOFError, KeyError, ValueError, MemoryError, RuntimeError, IndexError, struct.error,
+    OSError, EOFError, KeyError, ValueError, RuntimeError, IndexError, struct.error,
     zipfile.BadZipFile, tf.errors.OpError,
 )  # fmt: skip
 """What is raised on a snapshot that was cut short or changed."""
@@ -72,7 +72,7 @@ class Progress:
         if values.pop("format_version") != FORMAT_VERSION:
             raise TextgenError(
                 "the interrupted run is of another version of textgen. Resume it with that one,"
-                " or start again without --resume"
+                " or start again without `resume`"
             )
         return cls(**values)
 
