@@ -39,7 +39,7 @@ NAME = re.compile(r"state-(\d+)\.(npz|index)")
 STATE = "/state/"
 """What the names of recurrent states have in them, of which each worker has some rows."""
 DAMAGED = (
-    OSError, EOFError, KeyError, ValueError, MemoryError, RuntimeError, IndexError, struct.error,
+    OSError, EOFError, KeyError, ValueError, RuntimeError, IndexError, struct.error,
     zipfile.BadZipFile, tf.errors.OpError,
 )  # fmt: skip
 """What is raised on a snapshot that was cut short or changed."""
@@ -68,7 +68,7 @@ class Progress:
         if values.pop("format_version") != FORMAT_VERSION:
             raise TextgenError(
                 "the interrupted run is of another version of textgen. Resume it with that one,"
-                " or start again without --resume"
+                " or start again without `resume`"
             )
         return cls(**values)
 
