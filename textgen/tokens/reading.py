@@ -42,7 +42,7 @@ def read(chunks: Iterable[str], settings: TokenizerSettings, cores: int, size: i
         size: characters in a piece, about; 0: as many as suit the tokenizer.
     """
     kind = tokenizer_class(settings)
-    texts = cut(chunks, settings, size)
+    texts = _cut(chunks, kind, settings, size or kind.piece_size)
     first = list(itertools.islice(texts, LEAST))
     together = itertools.chain(first, texts)
     if cores == 1 or len(first) < LEAST or not kind.parallel:
@@ -50,15 +50,12 @@ def read(chunks: Iterable[str], settings: TokenizerSettings, cores: int, size: i
     return _read_in_processes(together, kind, settings, cores)
 
 
-def cut(chunks: Iterable[str], settings: TokenizerSettings, size: int = 0) -> Iterator[str]:
-    """Yields a text, cut anew into pieces of `size` characters or more, where tokens allow it.
-
-    0 stands for the size that suits the tokenizer.
-    """
-    kind = tokenizer_class(settings)
-    needed = size = size or kind.piece_size
+def _cut(
+    chunks: Iterable[str], kind: type[Tokenizer], settings: TokenizerSettings, size: int
+) -> Iterator[str]:
+    """Yields a text, cut anew into pieces of `size` characters or more, where tokens allow it."""
     held: list[str] = []
-    length = 0
+    length, needed = 0, size
     for chunk in chunks:
         held.append(chunk)
         length += len(chunk)
