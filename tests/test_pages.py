@@ -1,13 +1,14 @@
-"""README, CONTRIBUTING and CHANGELOG: what they point at is there."""
+"""README, docs, CONTRIBUTING and CHANGELOG: what they point at is there, and true of the flags."""
 
 import re
 from pathlib import Path
 
 import pytest
 
+from docs import make_flags
 from tests.conftest import ROOT
 
-PAGES = [*ROOT.glob("*.md"), *ROOT.glob("data/*/*.md")]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("data/*/*.md")]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
@@ -30,3 +31,19 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_the_pictures_are_small() -> None:
     for picture in (ROOT / "docs" / "pictures").iterdir():
         assert picture.stat().st_size < 120_000, f"{picture.name} is large for a page"
+
+
+def test_the_page_of_flags_is_what_the_settings_say() -> None:
+    assert make_flags.PAGE.read_text(encoding="utf-8") == make_flags.page(), (
+        "python -m docs.make_flags"
+    )
+
+
+def test_every_page_of_the_documentation_is_linked_from_the_readme() -> None:
+    linked = LINK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    pages = {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")}
+    assert pages <= {link.partition("#")[0] for link in linked}
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150

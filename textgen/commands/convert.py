@@ -54,18 +54,23 @@ class Layer(NamedTuple):
 
 def main(argv: Sequence[str]) -> None:
     """Runs the command with the arguments `argv`. Raises TextgenError."""
+    directory = parser().read(argv).directory
+    metadata, weights = read(directory)
+    _keep_original(directory)
+    _write(directory, metadata, weights)
+    more_text = console.command_line("sample", data_dir=directory)
+    console.say(f"converted. More text: {more_text}", "green")
+
+
+def parser() -> ArgumentParser:
+    """Returns the flags of the command."""
     parser = ArgumentParser(
         prog=console.program("convert"),
         description="Convert the model of keras-text-generation in DIR (model.h5 and model.pkl)."
         " Nothing in its files is run; they are kept in DIR/original.",
     )
     parser.add_argument("directory", metavar="DIR", type=Path, help="folder with the model")
-    directory = parser.read(argv).directory
-    metadata, weights = read(directory)
-    _keep_original(directory)
-    _write(directory, metadata, weights)
-    more_text = console.command_line("sample", data_dir=directory)
-    console.say(f"converted. More text: {more_text}", "green")
+    return parser
 
 
 def read(directory: Path) -> tuple[Metadata, dict[str, Array]]:

@@ -21,7 +21,7 @@ SMALL_TEXT = 500_000
 
 def main(argv: Sequence[str]) -> None:
     """Makes a data directory as the flags `argv` ask for. Raises TextgenError."""
-    arguments = _parser().read(argv)
+    arguments = parser().read(argv)
     given = given_settings(arguments, CorpusSettings)
     if _is_known(arguments.texts):
         name = arguments.texts[0]
@@ -36,7 +36,8 @@ def main(argv: Sequence[str]) -> None:
         _prepare(arguments.out, arguments.texts, settings)
 
 
-def _parser() -> ArgumentParser:
+def parser() -> ArgumentParser:
+    """Returns the flags of the command."""
     parser = ArgumentParser(
         prog=console.program("corpus"),
         description="Make a data directory (input.txt, validate.txt) from a known corpus or from"

@@ -21,7 +21,7 @@ from textgen.support.errors import TextgenError
 def main(argv: Sequence[str]) -> None:
     """Run the command with the arguments `argv`. Raises TextgenError."""
     own, flags = _split(list(argv))
-    options = _parser().read(own)
+    options = parser().read(own)
     if options.num_workers < 1:
         raise TextgenError(f"--num-workers must be at least 1. Received: {options.num_workers}")
     if importlib.util.find_spec("ray") is None:
@@ -36,7 +36,8 @@ def _split(argv: list[str]) -> tuple[list[str], list[str]]:
     return argv[:place], argv[place + 1 :]
 
 
-def _parser() -> ArgumentParser:
+def parser() -> ArgumentParser:
+    """Returns the flags of the command."""
     parser = ArgumentParser(
         prog=console.program("train-on-ray"),
         description="Run train.py on the machines of a Ray cluster: train-on-ray [flags] --"

@@ -65,24 +65,30 @@ def main(argv: Sequence[str]) -> None:
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Returns the flags of a command line. Raises TextgenError on mistakes."""
+    flags = parser()
+    arguments = flags.read(argv)
+    # What is wrong with a mixture is told in the flags that its models were trained with.
+    console.add_flags({field.name: flags_of(field)[0] for field in fields_of(TokenizerSettings)})
+    given = {name for name, value in vars(arguments).items() if value != flags.get_default(name)}
+    for one, others in CONTRADICTIONS.items():
+        for other in others:
+            if {one, other} <= given:
+                raise TextgenError(f"`{one}` does not go with `{other}`. Leave one of them away")
+    return arguments
+
+
+def parser() -> ArgumentParser:
+    """Returns the flags of the command."""
     parser = ArgumentParser(
         prog=console.program("sample"),
-        description="Print new text from the model that train.py left in FOLDER.",
+        description="Print new text from the model that was trained in FOLDER.",
         epilog=f"example: {console.program('sample')} --data-dir data/mine"
         ' --seed "once upon" --diversity 0.5',
     )
     _add_source_flags(parser)
     add_settings(parser, SamplingSettings)
     _add_output_flags(parser)
-    arguments = parser.read(argv)
-    # What is wrong with a mixture is told in the flags that its models were trained with.
-    console.add_flags({field.name: flags_of(field)[0] for field in fields_of(TokenizerSettings)})
-    given = {name for name, value in vars(arguments).items() if value != parser.get_default(name)}
-    for one, others in CONTRADICTIONS.items():
-        for other in others:
-            if {one, other} <= given:
-                raise TextgenError(f"`{one}` does not go with `{other}`. Leave one of them away")
-    return arguments
+    return parser
 
 
 def _add_source_flags(parser: ArgumentParser) -> None:

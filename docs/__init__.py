@@ -1,0 +1,1 @@
+"""The pages of documentation, and what makes the one of flags."""
