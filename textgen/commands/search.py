@@ -32,6 +32,13 @@ def main(argv: Sequence[str]) -> None:
 
 def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, SearchRequest]:
     """Returns the flags of a command line, and the request in them. Raises TextgenError."""
+    arguments = parser().read(argv)
+    training = TrainRequest(arguments.data_dir, given_settings(arguments, *TRAIN_SETTINGS))
+    return arguments, SearchRequest(training, given_settings(arguments, SearchSettings))
+
+
+def parser() -> ArgumentParser:
+    """Returns the flags of the command."""
     parser = ArgumentParser(
         prog=console.program("search"),
         description="Train many small models on FOLDER/input.txt, each with other settings, and"
@@ -58,9 +65,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, SearchRequest]:
     add_settings(parser, SearchSettings)
     for kind in TRAIN_SETTINGS:
         add_settings(parser, kind, UNUSED)
-    arguments = parser.read(argv)
-    training = TrainRequest(arguments.data_dir, given_settings(arguments, *TRAIN_SETTINGS))
-    return arguments, SearchRequest(training, given_settings(arguments, SearchSettings))
+    return parser
 
 
 def check_installed() -> None:
