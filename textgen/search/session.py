@@ -94,7 +94,7 @@ class Objective:
     logs: Path | None
     """The folder for TensorBoard's logs, one per trial."""
     facts: dict[str, Any]
-    """What the study is about."""
+    """The facts of the study: `space`, `base`, `fixed`, `objective` ...; see `Session._facts`."""
     vocabulary_size: int
     limits: dict[str, float]
     """The most that a trial may take, by the names of `needs`."""

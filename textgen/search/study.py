@@ -37,9 +37,9 @@ TENTHS = 10
 MOST_TRIES = 3
 """How often settings are tried whose trial is interrupted every time."""
 DRIVERS = {"psycopg": "'psycopg[binary]'", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
-"""What is installed to get a module, where the names differ."""
+"""The packages that bring these modules, where the names differ."""
 UNUSABLE = (StorageInternalError, sqlalchemy.exc.SQLAlchemyError)
-"""What a storage fails with."""
+"""The errors of a storage."""
 FACTS = "textgen"
 """The study's attribute that says what is searched, on which text."""
 DEFAULTS = "defaults"
@@ -50,9 +50,9 @@ OBJECTIVES = {"loss": (LOSS,), "loss,speed": (LOSS, SPEED)}
 DIRECTIONS: dict[str, Literal["minimize", "maximize"]] = {LOSS: "minimize", SPEED: "maximize"}
 TITLES = {LOSS: "validation loss, nats per token", SPEED: "tokens per second, in training"}
 STATES = ("complete", "pruned", "running", "failed", "interrupted", "left out", "waiting")
-"""What may become of a trial; results list them in this order."""
+"""The ends of a trial and the ways there; results list them in this order."""
 COUNTED = STATES[:4]
-"""Those of the trials that were asked for: not of those that are tried again, or not trained."""
+"""States of trials that were asked for: not of those that are tried again, or not trained."""
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 warnings.filterwarnings("ignore", category=ExperimentalWarning)
@@ -73,7 +73,7 @@ def shown(url: str) -> str:
 
 @contextmanager
 def explained(url: str) -> Iterator[None]:
-    """Turns what a storage fails with into a TextgenError that says what to do."""
+    """Turns the errors of a storage into a TextgenError that says what to do."""
     try:
         yield
     except ImportError as error:
