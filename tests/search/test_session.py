@@ -68,7 +68,7 @@ def optimize(
 
 def test_a_trial_reports_how_it_goes_and_what_came_of_it(objective: Objective) -> None:
     trial = optimize(objective).trials[0]
-    assert trial.intermediate_values == {2: 2.5, 5: 2.25, 7: 2.125, 10: 2.0625}, "by tenths"
+    assert trial.intermediate_values == {1: 2.5, 2: 2.25, 3: 2.125, 4: 2.0625}, "by epochs"
     assert trial.value == 2.0625
     assert trial.user_attrs["results"] == {
         "validation_loss": 2.0625, "training_loss": pytest.approx(1.9625), "epochs": 4,
@@ -78,13 +78,18 @@ def test_a_trial_reports_how_it_goes_and_what_came_of_it(objective: Objective) -
     assert list(objective.work.glob("*")) == []
 
 
+def test_a_trial_in_time_reports_each_tenth_of_it(objective: Objective) -> None:
+    objective.facts["base"]["minutes"] = 1.0
+    assert list(optimize(objective).trials[0].intermediate_values) == [2, 5, 7, 10]
+
+
 def test_a_poor_trial_is_stopped_early(objective: Objective) -> None:
-    pruner = optuna.pruners.ThresholdPruner(upper=2.2, n_warmup_steps=7)
+    pruner = optuna.pruners.ThresholdPruner(upper=2.2, n_warmup_steps=3)
     trial = optimize(objective, pruner=pruner).trials[0]
     assert trial.state == TrialState.COMPLETE, "2.125 after three epochs"
     pruner = optuna.pruners.ThresholdPruner(upper=2.2)
     trial = optimize(objective, pruner=pruner).trials[0]
-    assert (trial.state, trial.last_step) == (TrialState.PRUNED, 2)
+    assert (trial.state, trial.last_step) == (TrialState.PRUNED, 1)
     assert trial.user_attrs["results"]["epochs"] == 1
 
 
@@ -228,6 +233,20 @@ def test_a_search_killed_in_mid_trial_is_resumed(folder: Path) -> None:
     again = run_python(*QUICK, "--data-dir", folder, "--resume")
     assert "6 of 6 trials are there" in again.stderr
     assert states(folder) == {"complete": 6, "interrupted": 1}
+
+
+def test_a_search_of_the_version_before_goes_on(folder: Path) -> None:
+    """It kept what was not given as None, and counted tries in an attribute of its own."""
+    search(folder, 1)
+    url = study.sqlite_url(folder / ".textgen" / "search.db")
+    found = optuna.load_study(study_name=folder.name, storage=url)
+    unset = dict.fromkeys(["pruner", "max_parameters", "max_memory"])
+    found.set_user_attr(study.FACTS, found.user_attrs[study.FACTS] | unset)
+    found.enqueue_trial({"learning_rate": 0.02, "rnn_size": 8}, user_attrs={"tries": 2})
+    done = run_python(*QUICK, "--data-dir", folder, "--resume", "--trials", 2)
+    assert done.returncode == 0, done.stderr
+    assert "1 of 2 trials are there" in done.stderr
+    assert rows(folder)["1"]["learning_rate"] == "0.02"
 
 
 @pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 1), (signal.SIGTERM, 2)])

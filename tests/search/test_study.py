@@ -87,7 +87,7 @@ def test_trials_of_the_dead_fail_and_their_settings_are_tried_again(url: str) ->
 
 @pytest.mark.parametrize(("name", "stopped"), [("median", 3), ("halving", 2), ("none", None)])
 def test_a_poor_trial_is_stopped_but_not_at_once(name: str, stopped: int | None) -> None:
-    found = optuna.create_study(pruner=study.make_pruner(name))
+    found = optuna.create_study(pruner=study.make_pruner(name, steps=10))
     for loss in (1.0, 1.1, 1.2, 1.3, 9.0):
         trial = found.ask()
         steps = []

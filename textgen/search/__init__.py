@@ -22,7 +22,7 @@ UNUSED = frozenset(
 )
 """Settings of a training that a search has no use for."""
 KEPT = ("trials", "pruner", "max_parameters", "max_memory")
-"""What a search goes on with when it is resumed, unless given anew."""
+"""Settings that a search goes on with when it is resumed, unless given anew."""
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ class Objective:
     logs: Path | None
     """The folder for TensorBoard's logs, one per trial."""
     facts: dict[str, Any]
-    """What the study is about."""
+    """The facts of the study: `space`, `base`, `fixed`, `objective` ...; see `Session._facts`."""
     vocabulary_size: int
     limits: dict[str, float]
     """The most that a trial may take, by the names of `needs`."""
@@ -152,6 +152,7 @@ class Objective:
     def _train(self, trial: Trial, settings: dict[str, Any], parameters: int) -> Results:
         """Trains in a child process, and tells Optuna after each epoch how it goes."""
         rows, reported = list[Row](), 0
+        steps = study.num_steps(self.facts["base"])
         folder = self.work / str(trial.number)
         order = {
             "data_dir": str(self.data_dir), "given": settings, "folder": str(folder),
@@ -166,11 +167,11 @@ class Objective:
                         f"trial {trial.number}: epoch {row['epoch']:.0f}, loss {row['loss']:.3f},"
                         f" validation {row['val_loss']:.3f}"
                     )
-                    step = int(study.STEPS * message["fraction"])
+                    step = int(steps * message["fraction"] + 1e-9)  # 49 * (1 / 49) is less than 1
                     if step > reported and self.facts["objective"] == "loss":
                         reported = step
                         trial.report(row["val_loss"], step)
-                        if step < study.STEPS and trial.should_prune():
+                        if step < steps and trial.should_prune():
                             raise TrialPruned
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -222,7 +223,7 @@ class Session:
                 sampler=study.make_sampler(
                     None if self.shared else facts["base"]["random_seed"], self.settings.trials
                 ),
-                pruner=study.make_pruner(self.settings.pruner),
+                pruner=study.make_pruner(self.settings.pruner, study.num_steps(facts["base"])),
             )
             if not self.shared:
                 study.fail_running(found)

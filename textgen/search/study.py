@@ -32,14 +32,14 @@ GRACE = 90
 SECONDS_TO_CONNECT = 20
 SECONDS_TO_BEGIN = 20
 """For another process to say what the study is about that it has made."""
-STEPS = 10
-"""Of a trial: losses are compared after each tenth of its time or epochs."""
+TENTHS = 10
+"""The steps of a trial that is measured in time: its loss is compared after each of them."""
 MOST_TRIES = 3
 """How often settings are tried whose trial is interrupted every time."""
 DRIVERS = {"psycopg": "'psycopg[binary]'", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
-"""What is installed to get a module, where the names differ."""
+"""The packages that bring these modules, where the names differ."""
 UNUSABLE = (StorageInternalError, sqlalchemy.exc.SQLAlchemyError)
-"""What a storage fails with."""
+"""The errors of a storage."""
 FACTS = "textgen"
 """The study's attribute that says what is searched, on which text."""
 DEFAULTS = "defaults"
@@ -50,9 +50,9 @@ OBJECTIVES = {"loss": (LOSS,), "loss,speed": (LOSS, SPEED)}
 DIRECTIONS: dict[str, Literal["minimize", "maximize"]] = {LOSS: "minimize", SPEED: "maximize"}
 TITLES = {LOSS: "validation loss, nats per token", SPEED: "tokens per second, in training"}
 STATES = ("complete", "pruned", "running", "failed", "interrupted", "left out", "waiting")
-"""What may become of a trial; results list them in this order."""
+"""The ends of a trial and the ways there; results list them in this order."""
 COUNTED = STATES[:4]
-"""Those of the trials that were asked for: not of those that are tried again, or not trained."""
+"""States of trials that were asked for: not of those that are tried again, or not trained."""
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 warnings.filterwarnings("ignore", category=ExperimentalWarning)
@@ -73,7 +73,7 @@ def shown(url: str) -> str:
 
 @contextmanager
 def explained(url: str) -> Iterator[None]:
-    """Turns what a storage fails with into a TextgenError that says what to do."""
+    """Turns the errors of a storage into a TextgenError that says what to do."""
     try:
         yield
     except ImportError as error:
@@ -212,13 +212,23 @@ def make_sampler(random_seed: int | None, trials: int) -> optuna.samplers.BaseSa
     )
 
 
-def make_pruner(name: str) -> optuna.pruners.BasePruner:
-    """Returns what stops trials early, by a choice of `pruner`; no trial in its first fifth."""
+def num_steps(base: Mapping[str, Any]) -> int:
+    """Returns the steps that losses are compared after: tenths of the time, or epochs."""
+    return TENTHS if base.get("minutes") else int(base["num_epochs"])
+
+
+def make_pruner(name: str, steps: int) -> optuna.pruners.BasePruner:
+    """Returns what stops trials early, but none in the first fifth of its steps.
+
+    Args:
+        name: one of the choices of `pruner`.
+        steps: of a whole trial.
+    """
     if name == "none":
         return optuna.pruners.NopPruner()
     if name == "halving":
-        return optuna.pruners.SuccessiveHalvingPruner(STEPS // 5, reduction_factor=3)
-    return optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=3 * STEPS // 10)
+        return optuna.pruners.SuccessiveHalvingPruner(max(1, steps // 5), reduction_factor=3)
+    return optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=3 * steps // 10)
 
 
 def state_of(trial: FrozenTrial) -> str:
