@@ -46,7 +46,7 @@ def next_state(answer) -> dict:
 def test_without_watch_there_is_no_view(client) -> None:
     answer = client.get("/api/live")
     assert answer.status_code == 404
-    assert "--watch" in answer.json()["error"]
+    assert "`watch`" in answer.json()["error"]
 
 
 def test_only_the_newest_samples_are_kept(tmp_path: Path) -> None:

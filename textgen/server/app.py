@@ -36,7 +36,10 @@ from textgen.server.writing import Writing, begin
 
 STATIC = Path(__file__).parent / "static"
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"description": words, "model": Problem}
+    status: {
+        "description": words,
+        "content": {"application/json": {"schema": Problem.model_json_schema()}},
+    }
     for status, words in {
         400: "not HTTP, or not JSON",
         401: "no key, or a wrong one",

@@ -60,12 +60,12 @@ class Writing:
         Raises:
             HTTPException: if the text cannot be written, or its turn has not come in time.
         """
-        chunk = await self._chunks.get()
+        chunk = await self._next()
         self._refuse(chunk)
         self._first_piece.observe(time.monotonic() - self._job.begun)
         while not chunk.finished:
             yield chunk
-            chunk = await self._chunks.get()
+            chunk = await self._next()
             self._refuse(chunk)
         self.outcome = Outcome(
             tokens=self._job.made,
@@ -73,6 +73,14 @@ class Writing:
             seconds=round(time.monotonic() - self._job.begun, 4),
         )
         yield chunk
+
+    async def _next(self) -> Chunk:
+        """Returns all that has come, as one: a slow reader gets larger chunks, not more of them."""
+        chunk = await self._chunks.get()
+        while not self._chunks.empty():
+            more = self._chunks.get_nowait()
+            chunk = Chunk(chunk.text + more.text, chunk.tokens + more.tokens, more.finished)
+        return chunk
 
     def _refuse(self, chunk: Chunk) -> None:
         if chunk.finished == "broken":
