@@ -207,7 +207,7 @@ def test_another_flag_or_text_on_a_worker_is_refused_by_name() -> None:
     agreement._refuse_difference(answers[:1] * 2, layout, "the setting `{}`")
     texts = ['{"input.txt": "0123"}', '{"input.txt": "4567"}']
     with pytest.raises(TextgenError, match=r"the text input\.txt of worker 1 \(two:2\)"):
-        agreement._refuse_difference(texts, layout, "text")
+        agreement._refuse_difference(texts, layout, "the text {}")
 
 
 @pytest.mark.slow

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from textgen.tokens.characters import CharacterTokenizer
-from textgen.tokens.words import WordTokenizer
+from tests.networks import LETTERS, word_tokenizer
+from textgen.settings.definitions import TokenizerSettings
+from textgen.tokens import build_tokenizer
 from textgen.training import history
 from textgen.training.history import Row, csv_text, selection_loss
 
@@ -27,6 +28,9 @@ def test_models_are_judged_by_validation_where_there_is_one() -> None:
     assert selection_loss({}) == math.inf
 
 
+CHARACTERS, WORDS = build_tokenizer(LETTERS, TokenizerSettings()), word_tokenizer()
+
+
 def rows(count: int) -> list[Row]:
     return [
         {
@@ -39,7 +43,7 @@ def rows(count: int) -> list[Row]:
 
 @pytest.mark.parametrize("count", [1, 50])
 def test_a_picture_of_the_run(tmp_path: Path, count: int) -> None:
-    history.draw(tmp_path, rows(count), CharacterTokenizer)
+    history.draw(tmp_path, rows(count), CHARACTERS)
     data = (tmp_path / "history.png").read_bytes()
     assert data.startswith(b"\x89PNG")
     assert struct.unpack(">2I", data[16:24]) == (990, 990)
@@ -56,12 +60,12 @@ def test_updates_that_end_at_nothing_leave_room_for_the_others() -> None:
 
 
 def test_nothing_is_drawn_of_no_epochs(tmp_path: Path) -> None:
-    history.draw(tmp_path, [], WordTokenizer)
+    history.draw(tmp_path, [], WORDS)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_rows_of_before_a_column_was_there_leave_a_gap(tmp_path: Path) -> None:
-    history.draw(tmp_path, [{"epoch": 1, "loss": 2.0}, *rows(2)[1:]], WordTokenizer)
+    history.draw(tmp_path, [{"epoch": 1, "loss": 2.0}, *rows(2)[1:]], WORDS)
     assert (tmp_path / "history.png").exists()
 
 
@@ -71,7 +75,7 @@ def test_without_matplotlib_training_goes_on_and_says_once_how_to_get_it(
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     history.has_matplotlib.cache_clear()
     for _ in range(2):
-        history.draw(tmp_path, rows(1), CharacterTokenizer)
+        history.draw(tmp_path, rows(1), CHARACTERS)
     history.has_matplotlib.cache_clear()
     assert capsys.readouterr().err.count("pip install matplotlib") == 1
     assert list(tmp_path.iterdir()) == []

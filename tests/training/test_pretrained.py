@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from gensim.models import FastText, KeyedVectors, Word2Vec
 
-from tests.conftest import VERSES, run_python, train_on
+from tests.conftest import VERSES, run_python
 from textgen.generation.generator import Generator
 from textgen.model import checkpoint
 from textgen.model.architecture import weight_shapes
@@ -20,11 +20,13 @@ from textgen.model.safe_pickle import PickleError
 from textgen.settings.definitions import (
     CELL_NAMES,
     ModelSettings,
-    TokenizerSettings,
     TrainingSettings,
 )
+from textgen.settings.request import TrainRequest
 from textgen.support.errors import TextgenError
 from textgen.training import pretrained
+from textgen.training.plan import make_plan
+from textgen.training.run import fit
 
 WORDS = {"river": [1.0, 0.0, 2.0], "the": [0.0, 1.0, 0.0], "rain": [2.0, 2.0, 1.0]}
 VOCABULARY = ["?", "The", "river", "moon", "rain"]
@@ -129,12 +131,12 @@ def test_frozen_vectors_are_those_of_the_file_after_training(
 ) -> None:
     (tmp_path / "input.txt").write_text("The river and the rain. " * 40)
     path = text_file(tmp_path, "river 1 2\nrain 2 1\nthe 0 1\n")
-    model = ModelSettings(embedding_size=2, rnn_size=4, num_layers=1)
-    settings = TrainingSettings(
-        batch_size=4, seq_length=5, seq_step=5, num_epochs=1, random_seed=1, word2vec=str(path),
-        freeze_embeddings=True,
-    )  # fmt: skip
-    train_on(tmp_path, model, TokenizerSettings("word"), settings)
+    given = {
+        "tokens": "word", "embedding_size": 2, "rnn_size": 4, "num_layers": 1, "batch_size": 4,
+        "seq_length": 5, "seq_step": 5, "num_epochs": 1, "random_seed": 1, "word2vec": str(path),
+        "freeze_embeddings": True,
+    }  # fmt: skip
+    fit(tmp_path, make_plan(TrainRequest(tmp_path, given)))
     metadata, weights = checkpoint.load(tmp_path)
     rows = dict(zip(metadata.tokenizer.vocabulary, weights["embedding/embeddings"], strict=True))
     assert (rows["river"].tolist(), rows["The"].tolist()) == ([1, 2], [0, 1])

@@ -51,13 +51,13 @@ def has_matplotlib() -> bool:
     return True
 
 
-def draw(directory: Path, rows: list[Row], tokenizer: Tokenizer | type[Tokenizer]) -> None:
+def draw(directory: Path, rows: list[Row], tokenizer: Tokenizer) -> None:
     """Draw `rows` into `history.png` of `directory`, if matplotlib is there and rows are."""
     if rows and has_matplotlib():
         write_atomic(directory / "history.png", _png(rows, tokenizer))
 
 
-def _png(rows: list[Row], tokenizer: Tokenizer | type[Tokenizer]) -> bytes:
+def _png(rows: list[Row], tokenizer: Tokenizer) -> bytes:
     from matplotlib.figure import Figure  # here, because it takes half a second
     from matplotlib.ticker import MaxNLocator
 
@@ -81,7 +81,7 @@ def _png(rows: list[Row], tokenizer: Tokenizer | type[Tokenizer]) -> bytes:
     return picture.getvalue()
 
 
-def _draw_losses(axes: Any, rows: list[Row], tokenizer: Tokenizer | type[Tokenizer]) -> None:
+def _draw_losses(axes: Any, rows: list[Row], tokenizer: Tokenizer) -> None:
     _lines(axes, rows, {"loss": "training", "val_loss": "validation"})
     best = min(rows, key=selection_loss)
     loss = selection_loss(best)
