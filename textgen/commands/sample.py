@@ -101,12 +101,14 @@ def _add_source_flags(parser: ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--weights", metavar="X,X", type=numbers,
-        help="blend the models instead, with a weight for each, such as 0.7,0.3",
+        help="blend the models instead, with a weight for each, such as 0.7,0.3: each"
+        " token's probabilities, to these powers, are multiplied",
     )  # fmt: skip
     seeds = group.add_mutually_exclusive_group()
     seeds.add_argument(
         "--seed", metavar="TEXT", help="text to go on from (default: how some line of the corpus"
-        " starts); for the number that makes a text repeatable see --random-seed",
+        " starts; an empty one starts a line); for the number that makes a text repeatable see"
+        " --random-seed",
     )  # fmt: skip
     seeds.add_argument(
         "--seed-file", metavar="FILE", help="read the seed from FILE, or with - from standard"
@@ -126,8 +128,18 @@ def _add_output_flags(parser: ArgumentParser) -> None:
         "--color", action="store_true",
         help="shade each token by its probability, from red to green",
     )  # fmt: skip
-    add("--json", action="store_true", help="print one JSON object per text")
-    add("--output", metavar="FILE", type=Path, help="write to FILE, in UTF-8")
+    add(
+        "--json",
+        action="store_true",
+        help="print a JSON object per text: seed, text, tokens, random_seed,"
+        " mean_log_probability, config",
+    )
+    add(
+        "--output",
+        metavar="FILE",
+        type=Path,
+        help="write to FILE, in UTF-8; Ctrl-C keeps what there is",
+    )
     add(
         "--interactive", metavar="N", type=positive, nargs="?", const=10,
         help="show the N likeliest next tokens (10) and choose, type, go back or let it write",

@@ -146,7 +146,8 @@ class ModelSettings(Settings):
     """
 
     embedding_size: int = setting(
-        64, "numbers per token vector (D); 0: each token is one-hot", minimum=0,
+        64, "numbers per token vector (D); 0: each token is one-hot, with no vectors to learn",
+        minimum=0,
         group="the model",
     )  # fmt: skip
     rnn_size: int = setting(128, "units per recurrent layer (H)", minimum=1)
@@ -154,7 +155,7 @@ class ModelSettings(Settings):
     dropout: float = setting(
         0.0,
         "share of each layer's outputs dropped while training, the same ones at all steps of a"
-        " sequence",
+        " sequence; raise it when the validation loss stops falling",
         minimum=0, below=1,
     )  # fmt: skip
     embedding_dropout: float = setting(
@@ -248,7 +249,8 @@ class TrainingSettings(Settings):
     )  # fmt: skip
     weight_decay: float = setting(
         0.05,
-        "every update shrinks the weights by this share of the learning rate; 0 with any"
+        "every update shrinks the weights by this share of the learning rate, which keeps a model"
+        " from learning the text by heart; 0 with any"
         " --optimizer but adamw",
         minimum=0,
     )
@@ -296,7 +298,8 @@ class TrainingSettings(Settings):
     )  # fmt: skip
     word2vec: str | None = setting(
         None,
-        "start with the token vectors in a file of word2vec, GloVe or gensim; nothing in it is run",
+        "start with the token vectors in a file of word2vec, GloVe or gensim (needs gensim); the"
+        " others are drawn like them; nothing in it is run, though gensim's own format is a pickle",
         metavar="FILE",
     )
     freeze_embeddings: bool = setting(
@@ -312,12 +315,14 @@ class TrainingSettings(Settings):
         0.0, "share of the text held out, where there is no validate.txt", minimum=0, below=1,
         group="what is measured and shown",
     )  # fmt: skip
-    live_sample: bool = setting(False, "print samples after every epoch")
+    live_sample: bool = setting(
+        False, "print samples at diversities 0.2, 0.5, 1.0 and 1.2 after every epoch"
+    )
     print_every: int | None = setting(
         None, "steps between two lines about the training, for logs", minimum=1
     )
     tensorboard: bool = setting(
-        False, "write logs for TensorBoard: figures per epoch, and samples as text"
+        False, "write logs for TensorBoard (which it needs): figures per epoch, and samples as text"
     )
 
     def __post_init__(self) -> None:
@@ -366,7 +371,9 @@ class SamplingSettings(Settings):
     )  # fmt: skip
     stop: tuple[str, ...] = setting((), "end before this text")
     until_paragraph: bool = setting(False, "end with the paragraph: before the next blank line")
-    ban: tuple[str, ...] = setting((), "a text that must not appear")
+    ban: tuple[str, ...] = setting(
+        (), "a text that must not appear (in a character model also within words)"
+    )
     force: tuple[str, ...] = setting(
         (), "a text that must appear; several are spread over the length"
     )
@@ -391,7 +398,7 @@ class SamplingSettings(Settings):
     )
     repetition_penalty: float = setting(
         1.0,
-        "above 1: tokens of the last `repetition_window` become less likely",
+        "above 1: tokens of the last `repetition_window` become less likely; try 1.2",
         above=0,
     )
     repetition_window: int = setting(

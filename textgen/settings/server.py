@@ -13,7 +13,8 @@ class ServerSettings(Settings):
     """Where the service listens and how much it does for whom."""
 
     host: str = setting(
-        "127.0.0.1", "address to listen on; 0.0.0.0 lets other machines in", metavar="ADDRESS",
+        "127.0.0.1", "address to listen on; 0.0.0.0 lets other machines in: then put a proxy with"
+        " TLS before it", metavar="ADDRESS",
         group="where it listens",
     )  # fmt: skip
     port: int = setting(8080, "port to listen on; 0: any that is free", minimum=0, maximum=65535)
