@@ -17,9 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import textgen
-from textgen.commands.flags import ArgumentParser, add_settings, flags_of, given_settings, numbers
+from textgen.commands.flags import (
+    ArgumentParser,
+    add_settings,
+    flag_fields,
+    flags_of,
+    given_settings,
+    numbers,
+)
 from textgen.settings.definitions import DEFAULT_FOLDER, SamplingSettings, TokenizerSettings
-from textgen.settings.fields import fields_of
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.support.files import replacing
@@ -68,7 +74,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     flags = parser()
     arguments = flags.read(argv)
     # What is wrong with a mixture is told in the flags that its models were trained with.
-    console.add_flags({field.name: flags_of(field)[0] for field in fields_of(TokenizerSettings)})
+    console.add_flags({field.name: flags_of(field)[0] for field in flag_fields(TokenizerSettings)})
     given = {name for name, value in vars(arguments).items() if value != flags.get_default(name)}
     for one, others in CONTRADICTIONS.items():
         for other in others:
