@@ -39,7 +39,7 @@ REQUIRED: dict[str, dict[str, object]] = {
     },
     "Dense": {"activation": "softmax", "use_bias": True},
 }  # fmt: skip
-"""What textgen's network does, in Keras' words; what Keras does not name is False."""
+"""The layers of textgen's network in Keras' words; what Keras does not name is False."""
 WITHOUT_WEIGHTS = ("InputLayer", "Dropout")
 
 

@@ -116,7 +116,7 @@ class ArgumentParser(argparse.ArgumentParser):
 
     @property
     def actions(self) -> dict[str, argparse.Action]:
-        """What was added, by name, in groups or not."""
+        """The flags that were added, by name, in groups or not."""
         return {action.dest: action for action in self._actions}
 
     def read(self, argv: Sequence[str]) -> argparse.Namespace:

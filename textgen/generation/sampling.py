@@ -73,7 +73,7 @@ FILTERS: dict[str, Callable[[Logits, Any], Logits]] = {
     "top_p": keep_top_p,
     "min_p": keep_min_p,
 }
-"""What is done to logits (B, V) after temperature, in this order, by the name of the setting.
+"""The filters of logits (B, V) after temperature, in this order, by the name of the setting.
 
 A filter is given the logits and the value of its field of `SamplingSettings`, whose default is
 None: off. It leaves every row a token that can be drawn. The field and a line here are all that a

@@ -36,7 +36,7 @@ READ_AT_ONCE = 1024
 
 
 class State(NamedTuple):
-    """What the layers remember of B streams."""
+    """The recurrent state of B streams."""
 
     h: Array
     """Outputs, side by side in the columns that `Network` has planned, (B, C)."""
@@ -92,7 +92,7 @@ class Layer(NamedTuple):
     output_columns: slice
     """Of `State.h`: its output."""
     norm_and_residual: NormAndResidual | None
-    """What is done to its output before the next layer reads it."""
+    """The normalization and the residual connection between this layer and the next."""
 
 
 def layer_norm(x: Array, gamma: Array, beta: Array | None) -> Array:

@@ -52,7 +52,7 @@ class Record:
 
     arguments: tuple[Any, ...]
     state: Any
-    """What the object would be set to."""
+    """The state that the object would be set to."""
 
     def __setstate__(self, state: Any) -> None:
         self.state = state

@@ -38,7 +38,7 @@ EXTENSION_PLACES = {0: 48, 1: 52, 2: 20, 3: 20}
 or the extension. HDF5 File Format Specification 3.0, section II.A."""
 NO_ADDRESS = b"\xff" * 8
 HEAP = b"GCOL\x01\0\0\0"
-"""What a global heap begins with, which keeps texts; section III.E of the specification."""
+"""The first bytes of a global heap, which keeps texts; section III.E of the specification."""
 HEADER_SIZE = 16
 """Of a heap and of each entry in it, bytes."""
 

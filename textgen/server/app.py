@@ -62,12 +62,12 @@ DEFAULT_WORDS = {
     "Not Found": "there is nothing at this address",
     "Method Not Allowed": "not with this method",
 }
-"""What to say instead of the framework's own words."""
+"""Our words instead of the framework's own."""
 MISTAKES = {
     "model_attributes_type": "send a JSON object, with the header Content-Type: application/json",
     "extra_forbidden": "there is no control of this name",
 }
-"""What to say instead of pydantic's own words, by its name of the mistake."""
+"""Our words instead of pydantic's own, by its name of the mistake."""
 DOCUMENTATION = "/docs"
 OLD_NAMES_SINCE = "@1795737600"
 """The day, 2026-11-27, since which `prompt` and `n` are old names, in the form of RFC 9745."""
@@ -134,7 +134,7 @@ def _add_information(app: FastAPI, service: Service) -> None:
 
     @app.get("/api/models", tags=["writing"], responses=KEY)
     async def models() -> ModelList:
-        """What can write; the first one is the default."""
+        """The models that can write; the first one is the default."""
         known = [
             ModelShown(
                 name=name,

@@ -52,7 +52,7 @@ OTHER_BYTES = 200_000
 MOST_DRAINED = 20_000_000
 """Bytes too many that are thrown away, so that the client reads the answer."""
 OPEN = ("/healthz", "/static/", "/docs", "/openapi.json")
-"""What needs no key; nor does the page itself."""
+"""Addresses that need no key; nor does the page itself."""
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 log = logging.getLogger("textgen.serve")

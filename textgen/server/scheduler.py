@@ -42,7 +42,7 @@ class ClosingError(Exception):
 
 
 class Chunk(NamedTuple):
-    """What has been written of a text since the last one."""
+    """The part of a text that was written since the last chunk."""
 
     text: str
     tokens: list[Token]

@@ -1,4 +1,4 @@
-"""What goes in and out as JSON. The sampling settings are taken over from `SamplingSettings`."""
+"""The JSON that goes in and out. The sampling settings are taken over from `SamplingSettings`."""
 
 import dataclasses
 from typing import Annotated, Any, Literal, Self
@@ -84,7 +84,7 @@ def definitions(without: frozenset[str], lists: bool = True) -> dict[str, Any]:
 
 
 class Beginning(BaseModel):
-    """What every request has: who writes, and what is before the text."""
+    """The part of every request: who writes, and the text before."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -102,7 +102,7 @@ OLD: Any = {"deprecated": True}
 
 
 class Generate(Sampled):  # type: ignore[misc]
-    """What to write. The service's settings limit `length` and the characters of `seed`."""
+    """A request for a text. The service's settings limit `length` and the characters of `seed`."""
 
     first: ShortText | None = FIRST
     alternatives: int | None = Field(
@@ -206,7 +206,7 @@ class Outcome(BaseModel):
 
 
 class Start(BaseModel):
-    """What is known before the first token: the data of the event `start`."""
+    """Facts known before the first token: the data of the event `start`."""
 
     model: str
     random_seed: int = Field(description="the number that makes this text again")

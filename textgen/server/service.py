@@ -1,4 +1,4 @@
-"""What all requests share: the models that are served, the limits, the counters."""
+"""Holds everything that requests share: the models that are served, the limits, the counters."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ SECONDS_BETWEEN_LOOKS = 0.5
 SHOWN_STARTS = 20
 """Beginnings of lines that the page may suggest."""
 SHOWN_RESULTS = ("epoch", "step", "seconds", "loss", "val_loss")
-"""What is told of how a model was trained."""
+"""Results of its training that are told of a model."""
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 """Bounds of the histograms."""
 
@@ -67,7 +67,7 @@ class Loaded(NamedTuple):
 
     generator: Generator
     facts: dict[str, Any]
-    """What is told of it."""
+    """The facts that are told of it."""
     stamp: tuple[int, ...]
     """Of the file it was read from."""
 

@@ -21,7 +21,7 @@ MAX_VOCABULARY = 300_000
 
 DEFAULT_TOKENS = "character"
 NAMED = "_tokens"
-"""What follows the name of a tokenizer in a setting that asks for it: `word_tokens`."""
+"""The ending after the name of a tokenizer in a setting that asks for it: `word_tokens`."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ OPTIMIZERS = {
     "adagrad": {"learning_rate": 0.06, "weight_decay": 0.0},
     "adadelta": {"learning_rate": 20.0, "weight_decay": 0.0},
 }
-"""What `--optimizer` sets besides, unless it is given: a rate that suits the optimizer.
+"""Settings that `optimizer` brings along, unless they are given: a rate that suits the optimizer.
 
 One epoch of 400,000 characters of tinyshakespeare, 128 x 2: adamw 2.24 nats, sgd 2.15, adadelta
 2.16, rmsprop 2.31. In 250 steps, on held-out text: adagrad 2.61 with 0.02, 2.18 with 0.06, 2.24
@@ -128,7 +128,7 @@ with 0.2; adamw 2.38, adadelta 2.40.
 """
 SCHEDULES = ("cosine", "constant", "exponential", "plateau")
 DECAY_RATES = {"exponential": 0.97, "plateau": 0.5}
-"""What `decay_rate` is when it is not set; 0.97 per epoch is that of char-rnn."""
+"""The `decay_rate` where it is not set; 0.97 per epoch is that of char-rnn."""
 
 
 @dataclass(frozen=True)

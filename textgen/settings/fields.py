@@ -1,4 +1,4 @@
-"""What settings are made of: fields with their range and help text, and the checks of values.
+"""The parts that settings are made of: fields with range and help text, and checks of values.
 
 The settings themselves are in `textgen.settings.definitions`; their flags are made in
 `textgen.commands.flags`.

@@ -1,4 +1,4 @@
-"""What the arrays are called that pass between modules."""
+"""Names of the arrays that pass between modules."""
 
 from typing import TypeAlias
 

@@ -31,13 +31,13 @@ StoredIds: TypeAlias = npt.NDArray[Any]
 Counts: TypeAlias = dict[str, int]
 """How often each distinct part stands in a text."""
 State: TypeAlias = Any
-"""What the text before tells of how a text is to be split; can be compared and pickled."""
+"""The state that the text before leaves for splitting what follows; can be compared and pickled."""
 
 UNKNOWN_ID = 0
 LARGEST_EXPONENT = 700.0
 """That `math.exp` takes without an error; a loss may be higher where training has diverged."""
 CLOSING = "\"'”’»)]"
-"""What may stand between the mark that ends a sentence and the end of its token."""
+"""Marks that may stand between the mark that ends a sentence and the end of its token."""
 
 
 class Parts(NamedTuple):
@@ -100,9 +100,9 @@ class Tokenizer(abc.ABC):
     name: ClassVar[str]
     """Its value of the setting `tokens`; `NAME_tokens` asks for it, `--NAME-tokens` too."""
     help: ClassVar[str]
-    """What `--help` says of that flag."""
+    """The help text of that flag."""
     unit: ClassVar[str]
-    """What a token is called: only for print."""
+    """The noun for a token, only to be printed."""
     unknown_token: ClassVar[str]
     defaults: ClassVar[Mapping[str, Any]] = types.MappingProxyType({})
     """Settings of model and training whose defaults are others than those of characters."""

@@ -14,7 +14,7 @@ from textgen.tokens.tokenizer import Tokenizer
 COLUMNS = ("epoch", "step", "seconds", "loss", "val_loss", "learning_rate", "tokens_per_second")
 """In every history; more columns follow in the order in which rows have them."""
 RATIO = "update_ratio_"
-"""What the columns of update ratios begin with; the layer's name follows."""
+"""The beginning of the columns of update ratios; the layer's name follows."""
 SMALLEST_RATIO = 1e-4
 """Of the largest update ratio in the picture: smaller ones fall out of it."""
 INSTALL_MATPLOTLIB = "pip install matplotlib"

@@ -36,7 +36,7 @@ class Layout:
         return self.index == 0
 
     def name(self, index: int) -> str:
-        """What a worker is called in messages."""
+        """Returns how messages call a worker."""
         return f"worker {index} ({self.workers[index]})"
 
     def to_json(self) -> str:

@@ -39,7 +39,7 @@ class Sample(NamedTuple):
     temperature: float
     seed: str
     text: str
-    """What follows the seed."""
+    """The text that follows the seed."""
 
     @property
     def title(self) -> str:

@@ -1,4 +1,4 @@
-"""What a run tells people: what is to be trained, how it goes, how good the model is at the end."""
+"""Tells people of a run: its sizes before, its progress, and how good the model is at the end."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ class RunState:
     history: list[Row] = field(default_factory=list)
     """The rows of `history.csv`."""
     rate_factor: float = 1.0
-    """What the learning rate is multiplied by: 0.5 once training has diverged."""
+    """Factor of the learning rate: 0.5 once training has diverged."""
     complete: bool = False
 
     @property

@@ -15,7 +15,7 @@ from textgen.support.errors import TextgenError
 from textgen.tokens.tokenizer import Tokenizer
 
 REFERENCE_GFLOPS = 310.0
-"""What `measure_gflops` gave on the machine that the tables of sizes were measured on."""
+"""The speed that `measure_gflops` gave on the machine that the tables of sizes were measured on."""
 
 
 def choose(
@@ -45,7 +45,7 @@ SIZES = frozenset(["embedding_size", "rnn_size", "num_layers"])
 
 
 SECONDS_PER_TOKEN = 4e-6
-"""What a token takes beside the products of matrices."""
+"""The time that a token takes beside the products of matrices."""
 
 
 def estimated_seconds(

@@ -37,12 +37,12 @@ KEPT = 2
 NAME = re.compile(r"state-(\d+)\.(npz|index)")
 """Of a snapshot; ".index" belongs to a `tf.train.Checkpoint`, which textgen wrote before."""
 STATE = "/state/"
-"""What the names of recurrent states have in them, of which each worker has some rows."""
+"""The mark in the names of recurrent states, of which each worker has some rows."""
 DAMAGED = (
     OSError, EOFError, KeyError, ValueError, RuntimeError, IndexError, struct.error,
     zipfile.BadZipFile, tf.errors.OpError,
 )  # fmt: skip
-"""What is raised on a snapshot that was cut short or changed."""
+"""Errors that are raised on a snapshot that was cut short or changed."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,13 @@ class Progress:
     """Where a run stands, in built-in values."""
 
     run: dict[str, Any]
-    """What does not change: `tokenizer`, `model`, `training` and `texts`, the texts' hashes."""
+    """Facts that do not change: `tokenizer`, `model`, `training` and `texts`, the texts' hashes."""
     clock: dict[str, float | None]
     """See `schedule.RunClock.state`."""
     history: list[dict[str, float]] = field(default_factory=list)
     best: dict[str, float] = field(default_factory=dict)
     rate_factor: float = 1.0
-    """What the learning rate is multiplied by: 0.5 once training has diverged."""
+    """Factor of the learning rate: 0.5 once training has diverged."""
     complete: bool = False
 
     def to_json(self) -> str:

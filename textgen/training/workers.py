@@ -27,7 +27,7 @@ LOST = (
     tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError,
     tf.errors.DeadlineExceededError, tf.errors.FailedPreconditionError,
 )  # fmt: skip
-"""What TensorFlow raises where another worker is gone."""
+"""Errors that TensorFlow raises where another worker is gone."""
 
 
 class SingleProcess:
