@@ -23,9 +23,8 @@ import numpy as np
 from textgen.settings.definitions import TokenizerSettings
 from textgen.support import console
 from textgen.support.errors import TextgenError
-from textgen.support.files import explained
+from textgen.support.files import TOKENS, exclusive, explained, work_folder
 from textgen.support.parallel import cores
-from textgen.support.workspace import TOKENS, exclusive, work_folder
 from textgen.text import known
 from textgen.text.splitting import Stream
 from textgen.tokens import reading, token_files, tokenizer_class, tokenizer_from_dict
