@@ -108,10 +108,12 @@ def decode_blocks(
             bad_byte = _bad_byte(error, read - len(error.object))
             shown = encoding.removesuffix("-sig").upper()
             raise TextgenError(f"{name} is not {shown} ({bad_byte}): {mend}") from error
-        if "\0" in text:
+        if encoding.startswith(("utf-16", "utf-32")):  # in others each byte stands for itself
+            data = text.encode("utf-8", "surrogatepass")
+        found = len(data) - len(data.translate(None, CONTROLS))
+        if found and "\0" in text:
             raise TextgenError(f"{name} is a binary file, not text (it has zero bytes): {mend}")
-        data = text.encode("utf-8", "surrogatepass")
-        controls += len(data) - len(data.translate(None, CONTROLS))
+        controls += found
         length += len(text)
         if text:
             waiting, flags = decoder.getstate()  # bytes of half a character; 1: a \r is held back
