@@ -13,12 +13,13 @@ Shapes: B batch, N rows of a kernel, H hidden size.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
-from textgen.support.arrays import Array
-
+Array: TypeAlias = npt.NDArray[np.float32]
+"""Weights, states, logits."""
 HALF = np.array(0.5, np.float32)  # an array spares NumPy the conversion at every step
 
 
