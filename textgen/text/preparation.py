@@ -71,7 +71,8 @@ def prepare(directory: Path, files: Sequence[str], settings: CorpusSettings) -> 
             split_units, between = UNITS[settings.dedupe]
             kept = drop_duplicates(split_units(trim_newlines(chunks)), work / "seen")
             chunks = _measured(join_texts(kept, between), f"without repeated {settings.dedupe}")
-        if write_text(text, chunks) == (0, 0):
+        write_text(text, chunks)
+        if not text.stat().st_size:
             raise TextgenError(f"no text in {', '.join(files)}: give a file with text")
         if settings.shuffle_documents:
             text = _shuffle(text, settings.shuffle_documents, settings.random_seed)
@@ -279,15 +280,18 @@ class Report(NamedTuple):
     """In characters."""
     num_foreign: int
     """Characters that are not ASCII."""
-    word_kinds: list[tuple[int, int]]
-    """The first 1,000, 10,000, ... and all words, and how many are distinct (to `MOST_KINDS`)."""
+    num_words: int
+    """Between white space."""
+    num_kinds: int
+    """Distinct words, counted to `MOST_KINDS`."""
 
 
 def measure(chunks: Iterable[str]) -> Report:
     """Returns measures of a text, cut anywhere, after one pass in bounded memory."""
-    num_bytes = num_characters = num_lines = num_foreign = longest_line = line = 0
-    words = _WordCounter()
-    for text in chunks:
+    num_bytes = num_characters = num_lines = num_foreign = num_words = longest_line = line = 0
+    kinds: set[str] = set()
+    begun = ""  # a word that may go on in the next chunk
+    for text in itertools.chain(chunks, [""]):
         data = text.encode("utf-8", "surrogatepass")
         num_bytes += len(data)
         num_characters += len(text)
@@ -297,37 +301,13 @@ def measure(chunks: Iterable[str]) -> Report:
         num_lines += len(others)
         longest_line = max(longest_line, line + first, *others)
         line = others[-1] if others else line + first
-        words.read(text)
-    return Report(num_bytes, num_characters, num_lines, longest_line, num_foreign, words.finish())
-
-
-class _WordCounter:
-    """Counts the words of a text, and the distinct ones among the first 1,000, 10,000, ..."""
-
-    def __init__(self) -> None:
-        self._count, self._mark = 0, 1_000
-        self._kinds: set[str] = set()
-        self._points: list[tuple[int, int]] = []
-        self._begun = ""
-
-    def read(self, text: str) -> None:
-        """Counts the words of the next chunk, but for one at its end that may go on."""
-        words = (self._begun + text).split()
-        goes_on = bool(words) and not text[-1:].isspace() and len(words[-1]) < LONGEST_WORD
-        self._begun = words.pop() if goes_on else ""
-        while words:
-            counted, words = words[: self._mark - self._count], words[self._mark - self._count :]
-            self._count += len(counted)
-            if len(self._kinds) < MOST_KINDS:
-                self._kinds.update(counted)
-            if self._count == self._mark:
-                self._points += self._point()
-                self._mark *= 10
-
-    def finish(self) -> list[tuple[int, int]]:
-        """Returns numbers of words, all of them last, and of the distinct ones among them."""
-        self.read(" ")
-        return self._points + self._point()
-
-    def _point(self) -> list[tuple[int, int]]:
-        return [(self._count, min(len(self._kinds), MOST_KINDS))]
+        words = (begun + text).split()
+        goes_on = text and words and not text[-1].isspace() and len(words[-1]) < LONGEST_WORD
+        begun = words.pop() if goes_on else ""
+        num_words += len(words)
+        if len(kinds) < MOST_KINDS:
+            kinds.update(words)
+    num_kinds = min(len(kinds), MOST_KINDS)
+    return Report(
+        num_bytes, num_characters, num_lines, longest_line, num_foreign, num_words, num_kinds
+    )

@@ -354,23 +354,20 @@ def write_texts(directory: Path, training: Iterable[str], validation: Iterable[s
     for path, chunks in texts.items():
         if chunks is not None:
             with explained(path), replacing(path) as temporary:
-                characters, lines = write_text(temporary, chunks)
-            console.say(f"wrote {path}: {characters:,} characters in {lines:,} lines")
+                write_text(temporary, chunks)
+            console.say(f"wrote {path}: {path.stat().st_size:,} bytes")
 
 
-def write_text(path: Path, chunks: Iterable[str]) -> tuple[int, int]:
+def write_text(path: Path, chunks: Iterable[str]) -> None:
     """Writes a text with one newline at its end, a blank one as an empty file.
 
-    Returns the numbers of its characters and lines. Raises OSError as writing does.
+    Raises OSError as writing does.
     """
-    characters = lines = 0
     blank = True
     with path.open("w", encoding="utf-8", errors="surrogatepass", newline="") as file:
         for chunk in trim_newlines(chunks):
-            characters, lines = characters + len(chunk), lines + chunk.count("\n")
             blank = blank and chunk.isspace()
             file.write(chunk)
         file.write("\n")
         if blank:
             file.truncate(0)
-    return (0, 0) if blank else (characters + 1, lines + 1)
