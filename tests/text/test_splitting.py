@@ -163,3 +163,14 @@ def test_a_text_too_short_to_split_is_refused(tmp_path: Path) -> None:
     source, _ = written(tmp_path, "one")
     with pytest.raises(TextgenError, match="a text of 3 characters is too short to hold out"):
         list(Stream(source, Split(source, 0.1)).chunks())
+
+
+def test_a_few_control_characters_in_one_place_are_no_hindrance(tmp_path: Path) -> None:
+    text = "word " * 1000 + "\x01\x02\n" * 5 + "word " * 1000
+    source, _ = written(tmp_path, text)
+    with mock.patch.object(sources, "CHUNK", 10):
+        sides = [
+            "".join(Stream(source, Split(source, 0.5), held_out).chunks())
+            for held_out in (False, True)
+        ]
+    assert tuple(sides) == splitting.split(text, 0.5)

@@ -218,8 +218,8 @@ def reread(chunk: Chunk) -> str:
     with open_text(chunk.path) as (file, _):
         _skip(file, chunk.offset)
         data = file.read(chunk.size)
-    encoding = "utf-8" if chunk.offset else "utf-8-sig"
-    return "".join(piece.text for piece in decode_blocks([data], encoding, str(chunk.path)))
+    decoder = codecs.getincrementaldecoder("utf-8" if chunk.offset else "utf-8-sig")("replace")
+    return io.IncrementalNewlineDecoder(decoder, True).decode(data, final=True)
 
 
 def _skip(file: BinaryIO, size: int) -> None:
