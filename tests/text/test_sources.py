@@ -284,5 +284,5 @@ def test_a_text_that_fails_leaves_no_input(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(TextgenError, match=r"cannot make the folder .*file/data .*choose another"):
+    with pytest.raises(TextgenError, match=r"cannot write .*data \(Not a directory\): check the"):
         write_texts(tmp_path / "file" / "data", ["a"], None)

@@ -59,12 +59,8 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it. Raises TextgenError where that cannot be."""
-    try:
+    with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TextgenError(
-            f"cannot make the folder {folder} ({error.strerror}): choose another"
-        ) from error
 
 
 def remove_leftovers(folder: Path) -> None:

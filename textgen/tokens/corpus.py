@@ -11,12 +11,11 @@ are the ids, of the smallest unsigned type that holds the vocabulary.
 
 from __future__ import annotations
 
+import collections
 import hashlib
 import heapq
-import itertools
 import json
 import mmap
-import operator
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -164,13 +163,12 @@ class Counter:
 
     def __init__(self, most: int = MOST_KINDS) -> None:
         self.most = most
-        self.counts: Counts = {}
+        self.counts = collections.Counter[str]()
         self.lost = 0
 
     def add(self, kinds: Sequence[str], counts: Sequence[int]) -> None:
         """Adds the counts of the distinct parts of a piece of text."""
-        before = map(self.counts.get, kinds, itertools.repeat(0))
-        self.counts.update(zip(kinds, map(operator.add, before, counts), strict=True))
+        self.counts.update(dict(zip(kinds, counts, strict=True)))
         if len(self.counts) > self.most:
             self._prune()
 
@@ -179,7 +177,8 @@ class Counter:
         rare = 0
         while len(self.counts) > self.most // 2:
             rare += 1
-            self.counts = {kind: n for kind, n in self.counts.items() if n > rare}
+            kept = {kind: n for kind, n in self.counts.items() if n > rare}
+            self.counts = collections.Counter(kept)
         self.lost += rare
         console.warn(
             f"the text has more than {self.most:,} distinct words: those seen up to"
