@@ -302,7 +302,6 @@ class _Unzstd(io.RawIOBase):
     def __init__(self, raw: BinaryIO, decompressor: Callable[[], Any]) -> None:
         self._raw, self._decompressor = raw, decompressor
         self._frame = decompressor().decompressobj()
-        self._begun = False
         self._ready = b""
 
     def readable(self) -> bool:
@@ -313,12 +312,12 @@ class _Unzstd(io.RawIOBase):
             data = self._frame.unused_data if self._frame.eof else b""
             data = data or self._raw.read(CHUNK // 8)
             if not data:
-                if self._begun and not self._frame.eof:
+                if not self._frame.eof:
                     raise EOFError("it was cut short")
                 return 0
             if self._frame.eof:
                 self._frame = self._decompressor().decompressobj()
-            self._begun, self._ready = True, self._frame.decompress(data)
+            self._ready = self._frame.decompress(data)
         part, self._ready = self._ready[: len(buffer)], self._ready[len(buffer) :]
         buffer[: len(part)] = part
         return len(part)
