@@ -71,9 +71,10 @@ class VocabularyRule:
         Raises:
             TextgenError: if they are too few.
         """
-        if self.known is None:
-            return tokenizer_class(self.settings).learn(counts, self.settings)
-        return self.known.extended(counts) if self.grows else self.known
+        if self.fixed:
+            return self.fixed
+        learned = tokenizer_class(self.settings).learn(counts, self.settings)
+        return self.known.joined([learned]) if self.known else learned
 
     def key(self) -> dict[str, Any]:
         """Returns what tells whether a token file was made by this rule."""
