@@ -23,8 +23,8 @@ from textgen.generation.sampling import (
     sample_next,
 )
 from textgen.generation.texts import Piece, Text
-from textgen.model.cells import Array
-from textgen.tokens.tokenizer import UNKNOWN_ID, Ids
+from textgen.support.arrays import Array, Ids
+from textgen.tokens.tokenizer import UNKNOWN_ID
 
 BLOCK = 64
 """Random numbers that are drawn at once for a text; what is written does not depend on it."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from textgen.generation.batch import Model, last_ids
 from textgen.generation.sampling import NoTokenLeftError, Reals, Rules, log_softmax, restrict
-from textgen.tokens.tokenizer import Ids
+from textgen.support.arrays import Ids
 
 
 class Candidate(NamedTuple):

@@ -7,9 +7,9 @@ import numpy.typing as npt
 
 from textgen.generation.batch import Model, Stepper
 from textgen.generation.texts import boundaries
-from textgen.model.cells import Array
+from textgen.support.arrays import Array, Ids
 from textgen.support.errors import TextgenError
-from textgen.tokens.tokenizer import UNKNOWN_ID, Ids, Tokenizer
+from textgen.tokens.tokenizer import UNKNOWN_ID, Tokenizer
 
 
 def common_tokenizer(parts: Sequence[Tokenizer]) -> Tokenizer:

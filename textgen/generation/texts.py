@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from textgen.generation.sampling import Rules, filters_of
 from textgen.settings.definitions import SamplingSettings
+from textgen.support.arrays import Ids
 from textgen.support.errors import TextgenError
-from textgen.tokens.tokenizer import UNKNOWN_ID, Ids, Tokenizer
+from textgen.tokens.tokenizer import UNKNOWN_ID, Tokenizer
 
 
 class Token(NamedTuple):

@@ -13,13 +13,12 @@ Shapes: B batch, N rows of a kernel, H hidden size.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-Array: TypeAlias = npt.NDArray[np.float32]
-"""Weights, states, logits."""
+from textgen.support.arrays import Array
+
 HALF = np.array(0.5, np.float32)  # an array spares NumPy the conversion at every step
 
 

@@ -18,10 +18,10 @@ import h5py
 
 from textgen.model import safe_pickle
 from textgen.model.architecture import weight_shapes
-from textgen.model.cells import Array
 from textgen.model.weights_file import WeightsFile
 from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.support import console
+from textgen.support.arrays import Array
 from textgen.support.errors import TextgenError
 from textgen.support.files import make_folder, replacing, write_atomic
 from textgen.tokens import tokenizer_from_dict

@@ -23,10 +23,10 @@ from textgen.model.architecture import (
     describe_layers,
     weight_shapes,
 )
-from textgen.model.cells import CELLS, Array, Gates
+from textgen.model.cells import CELLS, Gates
 from textgen.settings.definitions import ModelSettings
+from textgen.support.arrays import Array, Ids
 from textgen.support.errors import TextgenError
-from textgen.tokens.tokenizer import Ids
 
 LARGEST_TABLE = 2**21
 """Numbers in the largest lookup table (8 MB); a larger vocabulary multiplies at every step."""

@@ -23,7 +23,7 @@ from typing import Any, Self, TypeAlias
 import h5py
 import numpy as np
 
-from textgen.model.cells import Array
+from textgen.support.arrays import Array
 from textgen.support.errors import TextgenError
 
 Shapes: TypeAlias = Mapping[str, tuple[int, ...]]

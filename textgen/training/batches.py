@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from textgen.support.arrays import Ids
 from textgen.support.errors import TextgenError
 from textgen.tokens.corpus import release
-from textgen.tokens.tokenizer import Ids, StoredIds
+from textgen.tokens.tokenizer import StoredIds
 
 if TYPE_CHECKING:
     from textgen.model.backend import tf

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from textgen.generation.generator import Generator
-from textgen.model.cells import Array
 from textgen.model.network import Network
 from textgen.support import console
+from textgen.support.arrays import Array
 from textgen.support.errors import TextgenError
 from textgen.support.files import work_folder, write_atomic
 from textgen.training.history import RATIO, Row

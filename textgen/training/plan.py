@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from textgen.model import checkpoint
-from textgen.model.cells import Array
 from textgen.model.checkpoint import Setup
 from textgen.settings.definitions import (
     ModelSettings,
@@ -22,6 +21,7 @@ from textgen.settings.definitions import (
 from textgen.settings.fields import hashable
 from textgen.settings.request import TrainRequest
 from textgen.support import console
+from textgen.support.arrays import Array
 from textgen.support.errors import TextgenError
 from textgen.tokens import tokenizer_class
 from textgen.tokens.corpus import Corpus, VocabularyRule, read_corpus

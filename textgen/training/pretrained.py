@@ -11,9 +11,9 @@ import numpy as np
 
 from textgen.model import safe_pickle
 from textgen.model.architecture import describe_layers
-from textgen.model.cells import Array
 from textgen.model.safe_pickle import PickleError, Record
 from textgen.settings.definitions import ModelSettings
+from textgen.support.arrays import Array
 from textgen.support.errors import TextgenError
 
 GZIP = b"\x1f\x8b"
