@@ -19,9 +19,8 @@ from tests.services import Running, serving
 from textgen.commands import serve
 from textgen.commands.flags import ArgumentParser, add_settings, given_settings
 from textgen.model import checkpoint
-from textgen.server import check_installed
+from textgen.server import ServerSettings, check_installed
 from textgen.server.run import listening
-from textgen.settings.server import ServerSettings
 from textgen.support.errors import TextgenError
 
 

@@ -355,9 +355,9 @@ def values_of(name: str) -> list[Any]:
     (field,) = (field for field in dataclasses.fields(SamplingSettings) if field.name == name)
     bounds = field.metadata["bounds"]
     if "int" in str(field.type):
-        return list(range(bounds.get("at least", 1), 10))
-    low = bounds.get("at least", bounds.get("above", 0.0))
-    high = bounds.get("at most", bounds.get("below", low + 1))
+        return list(range(bounds.get("ge", 1), 10))
+    low = bounds.get("ge", bounds.get("gt", 0.0))
+    high = bounds.get("le", bounds.get("lt", low + 1))
     return list(np.linspace(low, high, 11)[1:-1])
 
 

@@ -7,9 +7,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.services import Running, serving
+from textgen.server import ServerSettings
 from textgen.server.app import build_app
 from textgen.server.service import Service
-from textgen.settings.server import ServerSettings
 
 LIMITS = ServerSettings(max_length=2000, max_seed_length=5000)
 

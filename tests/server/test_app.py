@@ -7,9 +7,9 @@ from starlette.testclient import TestClient
 
 import textgen
 from tests.server.conftest import LIMITS
+from textgen.server import ServerSettings
 from textgen.server.app import build_app
 from textgen.server.service import Service
-from textgen.settings.server import ServerSettings
 
 
 def events(content: str) -> list[tuple[str, dict]]:

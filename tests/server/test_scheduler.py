@@ -8,9 +8,9 @@ import pytest
 from tests.networks import LETTERS, random_generator
 from textgen.generation.batch import Batch
 from textgen.generation.texts import Text
+from textgen.server import ServerSettings
 from textgen.server.scheduler import BusyError, Chunk, ClosingError, Job, Scheduler
 from textgen.settings.definitions import SamplingSettings
-from textgen.settings.server import ServerSettings
 
 GENERATOR = random_generator()
 SECONDS = 30

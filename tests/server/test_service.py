@@ -8,9 +8,9 @@ from tests.server.conftest import LIMITS
 from tests.server.test_app import events
 from textgen.generation.generator import Generator
 from textgen.model import checkpoint
+from textgen.server import ServerSettings
 from textgen.server.app import build_app
 from textgen.server.service import Service, names_of
-from textgen.settings.server import ServerSettings
 from textgen.support.errors import TextgenError
 
 

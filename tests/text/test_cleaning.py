@@ -7,7 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from textgen.text import cleaning, decoding
+from textgen.text import cleaning
+from textgen.text.sources import decode
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"], include_characters="\n\t"))
 CORPORA = Path(__file__).parents[3] / "shared" / "corpora"
@@ -82,7 +83,7 @@ def test_strip_gutenberg_leaves_other_text_alone(text: str) -> None:
 @needs_corpora
 @pytest.mark.parametrize("name", ["74-0.txt", "76-0.txt"])
 def test_strip_gutenberg_on_real_books(name: str) -> None:
-    text = cleaning.strip_gutenberg(decoding.decode((CORPORA / name).read_bytes(), name))
+    text = cleaning.strip_gutenberg(decode((CORPORA / name).read_bytes(), name))
     assert len(text) > 380_000
     assert "Gutenberg" not in text
     assert text.startswith(("THE ADVENTURES", "ADVENTURES"))
@@ -148,7 +149,7 @@ def test_unwrap_changes_white_space_alone(text: str) -> None:
 @needs_corpora
 def test_unwrap_leaves_one_block_of_real_prose_wrapped() -> None:
     text = "\n\n".join(
-        cleaning.strip_gutenberg(decoding.decode((CORPORA / name).read_bytes(), name))
+        cleaning.strip_gutenberg(decode((CORPORA / name).read_bytes(), name))
         for name in ("74-0.txt", "76-0.txt")
     )
     blocks = cleaning.BLOCK.findall(cleaning.unwrap(text))

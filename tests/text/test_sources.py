@@ -2,6 +2,8 @@
 
 import gzip
 import os
+import random
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
@@ -12,8 +14,8 @@ from hypothesis import strategies as st
 
 from tests.conftest import VERSES
 from textgen.support.errors import TextgenError
-from textgen.text import decoding, sources
-from textgen.text.sources import Source, write_text, write_texts
+from textgen.text import sources
+from textgen.text.sources import Source, decode, write_text, write_texts
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"], include_characters="\n\r\t"))
 same_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -49,7 +51,7 @@ def test_a_text_refuses_a_missing_file_and_a_folder(tmp_path: Path) -> None:
     with pytest.raises(TextgenError, match=r"nothing.txt does not exist"):
         read(tmp_path / "nothing.txt")
     (tmp_path / "input.txt").mkdir()
-    with pytest.raises(TextgenError, match=r"is a folder: give a text file"):
+    with pytest.raises(TextgenError, match=r"is not a file that can be read twice"):
         sources.find_source(tmp_path, "input")
 
 
@@ -68,19 +70,19 @@ def test_a_text_names_the_byte_that_is_not_utf8_and_the_mend(tmp_path: Path) -> 
     with pytest.raises(TextgenError) as caught:
         read(path)
     assert str(caught.value) == (
-        f"{path} is not UTF-8 (byte 0xe9 at offset 5; it looks like cp1252):"
-        f" `python -m textgen corpus {path} --out DIR` converts it"
+        f"{path} is not UTF-8 (byte 0xe9 at offset 5): mend that place, or let"
+        f" `python -m textgen corpus {path} --out DIR` convert it"
     )
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
-def test_a_text_recognises_utf16(tmp_path: Path, encoding: str) -> None:
-    with pytest.raises(TextgenError, match=r"not UTF-8 .*looks like utf-16.* corpus .* converts"):
+def test_utf16_is_for_the_corpus_command(tmp_path: Path, encoding: str) -> None:
+    with pytest.raises(TextgenError, match=r"(not UTF-8|has zero bytes).* corpus .* convert it"):
         read(write(tmp_path, VERSES.encode(encoding)))
 
 
 def test_a_text_locates_damage_in_utf8(tmp_path: Path) -> None:
-    with pytest.raises(TextgenError, match=r"UTF-8 with damage \(byte 0xff at offset 9\)"):
+    with pytest.raises(TextgenError, match=r"not UTF-8 \(byte 0xff at offset 9\): mend"):
         read(write(tmp_path, "“Hi” ".encode() + b"\xff" + "“Hi”".encode()))
 
 
@@ -91,7 +93,7 @@ def test_a_text_is_the_same_in_chunks_of_any_size(
 ) -> None:
     data = (b"\xef\xbb\xbf" if mark else b"") + ("x" + text).encode()
     path = write(tmp_path, data)
-    assert read(path, size=size) == decoding.decode(data, "x")
+    assert read(path, size=size) == decode(data, "x")
 
 
 @same_folder
@@ -104,7 +106,7 @@ def test_what_is_not_utf8_is_refused_in_chunks_of_any_size(
         text = read(path, size=size)
     except TextgenError:
         return
-    assert text == decoding.normalize_line_ends((b"x" + data).decode())
+    assert text == (b"x" + data).decode().replace("\r\n", "\n").replace("\r", "\n")
 
 
 def test_the_place_of_a_bad_byte_is_that_in_the_file(tmp_path: Path) -> None:
@@ -172,6 +174,77 @@ def test_a_pipe_is_for_the_corpus_command(tmp_path: Path) -> None:
         sources.find_source(tmp_path, "input")
 
 
+# --- bytes become text: encodings, line ends, and what is no text ---
+
+PLAIN = st.text(st.characters(exclude_categories=["Cs", "Cc"], include_characters="\n\t"))
+ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"]
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_decode_finds_the_encoding(encoding: str) -> None:
+    text = "Il a mangé une crème brûlée — “délicieuse”, dit-il.\nVoilà!\n"
+    assert decode(text.encode(encoding), "a.txt") == text
+
+
+@pytest.mark.parametrize("order", ["le", "be"])
+def test_decode_honours_a_utf16_mark_of_either_order(order: str) -> None:
+    data = "\ufeffПривет, мир\n".encode(f"utf-16-{order}")
+    assert decode(data, "a.txt") == "Привет, мир\n"
+
+
+@given(PLAIN, st.sampled_from(["utf-8-sig", "utf-16", "utf-32"]))
+def test_decode_round_trips_every_text_that_has_a_mark(text: str, encoding: str) -> None:
+    assert decode(text.encode(encoding), "a.txt") == text
+
+
+@given(PLAIN)
+def test_decode_round_trips_utf8_without_a_mark(text: str) -> None:
+    text = f"# {text}"  # no byte order mark or file signature by accident
+    assert decode(text.encode(), "a.txt") == text
+
+
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1))
+def test_decode_round_trips_ascii_as_utf16_without_a_mark(text: str) -> None:
+    for encoding in ("utf-16-le", "utf-16-be"):
+        assert decode(text.encode(encoding), "a.txt") == text
+
+
+def test_decode_normalises_line_ends() -> None:
+    assert decode(b"a\r\nb\rc\n\r\nd", "a.txt") == "a\nb\nc\n\nd"
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"\x89PNG\r\n\x1a\n" + bytes(20), "a PNG image"),
+        (b"PK\x03\x04" + b"word/document.xml", "a zip archive"),
+        (b"%PDF-1.7\n1 0 obj\n", "a PDF"),
+        (b"text\0text, text\0text", "zero bytes"),
+        (
+            zlib.compress(b"Once upon a midnight dreary\n" * 400),
+            "binary file|not CP1252",
+        ),
+        (random.Random(1).randbytes(5000), "zero bytes"),
+        (bytes(byte for byte in random.Random(1).randbytes(5000) if 0 < byte < 128), "control"),
+        (b"\x01\x02\x03\x04", "control characters"),
+    ],
+)
+def test_decode_refuses_binary_data(data: bytes, kind: str) -> None:
+    with pytest.raises(TextgenError, match=f"^a.bin is (?:.*{kind})"):
+        decode(data, "a.bin")
+
+
+def test_decode_refuses_what_cp1252_lacks_and_broken_utf16() -> None:
+    with pytest.raises(TextgenError, match=r"is not CP1252 \(byte 0x81 at offset 4"):
+        decode(b"abc \x81\x8d", "a.txt")
+    with pytest.raises(TextgenError, match=r"is not UTF-16 \(byte 0x61 at offset 4"):
+        decode("\ufeffa".encode("utf-16-le") + b"a", "a.txt")
+
+
+def test_decode_keeps_form_feeds_and_a_dos_end_mark() -> None:
+    assert decode(b"page\x0cpage\x1a", "a.txt") == "page\x0cpage\x1a"
+
+
 # --- writing ---
 
 
@@ -182,8 +255,8 @@ def test_texts_are_written_and_that_is_said(
     assert (tmp_path / "new" / "input.txt").read_bytes() == "Żółw\na\n".encode()
     assert (tmp_path / "new" / "validate.txt").read_bytes() == b"b\n"
     assert capsys.readouterr().err.splitlines() == [
-        f"wrote {tmp_path}/new/validate.txt: 2 characters in 1 lines",
-        f"wrote {tmp_path}/new/input.txt: 7 characters in 2 lines",
+        f"wrote {tmp_path}/new/validate.txt: 2 bytes",
+        f"wrote {tmp_path}/new/input.txt: 10 bytes",
     ]
 
 
@@ -195,7 +268,7 @@ def test_without_a_validation_text_that_of_before_stays(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("chunks", [[], ["\n", "\n\n"], ["", " \n", "\t"]])
 def test_a_blank_text_is_an_empty_file(tmp_path: Path, chunks: list[str]) -> None:
-    assert write_text(tmp_path / "a.txt", chunks) == (0, 0)
+    write_text(tmp_path / "a.txt", chunks)
     assert (tmp_path / "a.txt").read_bytes() == b""
 
 
@@ -211,5 +284,5 @@ def test_a_text_that_fails_leaves_no_input(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(TextgenError, match=r"cannot make the folder .*file/data .*choose another"):
+    with pytest.raises(TextgenError, match=r"cannot write .*data \(Not a directory\): check the"):
         write_texts(tmp_path / "file" / "data", ["a"], None)

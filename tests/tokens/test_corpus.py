@@ -5,6 +5,7 @@ import errno
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,14 @@ from textgen.settings.definitions import TokenizerSettings
 from textgen.support.errors import TextgenError
 from textgen.text import splitting
 from textgen.tokens import build_tokenizer, corpus, reading
-from textgen.tokens.corpus import Corpus, Counter, VocabularyRule, read_corpus
+from textgen.tokens.corpus import (
+    Corpus,
+    Counter,
+    LineStarts,
+    VocabularyRule,
+    read_corpus,
+    some_line_starts,
+)
 
 WORDS = TokenizerSettings("word")
 
@@ -124,14 +132,6 @@ def test_a_change_of_the_text_is_noticed(folder: Path, passes: list[str], change
     np.testing.assert_array_equal(corpus.training.ids, build_tokenizer(text, WORDS).encode(text))
 
 
-def test_a_change_of_the_rights_alone_is_none(folder: Path, passes: list[str]) -> None:
-    read(folder)
-    (folder / "input.txt").chmod(0o600)
-    passes.clear()
-    read(folder)
-    assert passes == []
-
-
 def test_other_settings_or_another_share_are_noticed(folder: Path, passes: list[str]) -> None:
     (folder / "validate.txt").unlink()
     read(folder)
@@ -174,7 +174,7 @@ def test_a_disk_without_room_is_refused_before_the_work(
     usage = collections.namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(1, 1, 100))
     before = files_in(folder)
-    with pytest.raises(TextgenError, match=r"need about 0\.00\d GB in .*tokens, and 0\.000"):
+    with pytest.raises(TextgenError, match=r"needs about 0\.00\d GB in .*tokens, and 0\.000"):
         read(folder)
     assert files_in(folder) == before
 
@@ -216,7 +216,7 @@ def test_a_killed_preparation_never_leaves_a_file_that_is_used(
     old, new = (build_tokenizer(text, WORDS).encode(text) for text in texts)
     for moment in np.linspace(1, 60, moments).astype(int):
         killed_at(tmp_path, int(moment))
-        stored = corpus.token_files.stored(tmp_path / ".textgen/tokens/input.tokens")
+        stored = corpus.stored(tmp_path / ".textgen/tokens/input.tokens")
         assert stored is not None
         assert stored.header["num_unknown"] == 0
         assert len(stored.ids) in (len(old), len(new))
@@ -271,3 +271,102 @@ def test_no_count_is_too_high_or_lower_than_said(pieces: list[dict[str, int]]) -
         assert len(counter.counts) <= 4
     for kind, number in exact.items():
         assert number - counter.lost <= counter.counts.get(kind, 0) <= number
+
+
+# --- beginnings of lines ---
+
+
+def test_line_starts_are_beginnings_of_lines() -> None:
+    starts = some_line_starts(VERSES, np.random.default_rng(0))
+    assert len(set(starts)) == len(starts) > 5
+    for start in starts:
+        assert any(line.startswith(start) for line in VERSES.splitlines()), start
+        assert 0 < len(start) <= 40
+    assert "The river keeps no record" in starts
+
+
+def test_line_starts_of_texts_without_lines() -> None:
+    assert some_line_starts("ab" * 500, np.random.default_rng(0)) == ["ab" * 20]
+    assert some_line_starts("\n\n\nx\n\n\n", np.random.default_rng(0)) == ["x"]
+
+
+def test_an_indentation_is_no_part_of_a_start() -> None:
+    text = f"{' ' * 50}THE END\n{' ' * 35}of a long word\n{' ' * 2000}far away\n"
+    starts = some_line_starts(text, np.random.default_rng(0))
+    assert set(starts) == {"THE END", "of a long word"}
+
+
+def test_pieces_are_sampled_alike_and_only_where_lines_begin() -> None:
+    sample = LineStarts()
+    for number in range(30):
+        sample.add("".join(f"{number} {line}\n" for line in range(40)))
+    numbers = [int(start.split()[0]) for start in sample.starts]
+    assert len(numbers) > 600
+    assert abs(np.mean(numbers) - 14.5) < 1.5
+
+
+# --- the files themselves ---
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "input.tokens"
+
+
+def write(path: Path, dtype: str = "uint16") -> corpus.TokenFile:
+    parts = [np.array([1, 2]), np.array([300 if dtype != "uint8" else 3])]
+    return corpus.write(path, np.dtype(dtype), parts, {"title": "Żółw"})
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32"])
+def test_what_is_written_is_read_again(path: Path, dtype: str) -> None:
+    written, stored = write(path, dtype), corpus.stored(path)
+    assert stored is not None
+    for file in (written, stored):
+        assert file.header == {
+            "title": "Żółw", "num_unknown": 0, "dtype": dtype, "count": 3,
+        }  # fmt: skip
+        assert file.ids.dtype == dtype
+        assert file.ids.tolist() == [1, 2, 3 if dtype == "uint8" else 300]
+    assert path.read_bytes()[corpus.START :].startswith(written.ids.tobytes())
+
+
+def test_an_empty_text_has_no_ids(path: Path) -> None:
+    corpus.write(path, np.dtype("uint8"), [], {})
+    stored = corpus.stored(path)
+    assert stored is not None
+    assert len(stored.ids) == 0
+
+
+def test_pages_that_were_given_back_are_read_again(path: Path) -> None:
+    ids = write(path).ids
+    corpus.release(ids)
+    assert ids.tolist() == [1, 2, 300]
+    corpus.release(np.zeros(3))
+
+
+def test_every_cut_of_a_file_is_noticed(path: Path) -> None:
+    write(path)
+    data = path.read_bytes()
+    assert corpus.stored(path.with_name("none")) is None
+    for size in range(len(data)):
+        path.write_bytes(data[:size])
+        assert corpus.stored(path) is None, size
+    path.write_bytes(data.replace(b"tokens 1", b"tokens 0"))
+    assert corpus.stored(path) is None
+    path.write_bytes(bytes(corpus.START) + data[corpus.START :])
+    assert corpus.stored(path) is None, "as long as the first line is not written"
+
+
+def test_a_writer_that_fails_leaves_the_old_file(path: Path) -> None:
+    write(path)
+    before = path.read_bytes()
+
+    def failing() -> Iterator[Any]:
+        yield np.array([5])
+        raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        corpus.write(path, np.dtype("uint8"), failing(), {})
+    assert path.read_bytes() == before
+    assert [file.name for file in path.parent.iterdir()] == [path.name]

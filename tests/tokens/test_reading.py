@@ -78,9 +78,9 @@ def test_several_processes_give_the_tokens_of_one(
 
 def test_wrong_guesses_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = TokenizerSettings("word")
-    guess = reading._split_guessing("", QUOTED[17:], WordTokenizer, settings)
+    _, begun, _ = reading._split_guessing("", QUOTED[17:], WordTokenizer, settings)
     _, before = WordTokenizer.split(QUOTED[:17], settings, WordTokenizer.start)
-    assert guess.begun != before, "this text is to be one that a bad guess reads wrongly"
+    assert begun != before, "this text is to be one that a bad guess reads wrongly"
 
 
 def test_a_process_that_dies_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,5 @@
 """Vectors of other programs, on files that gensim writes here, and another model's weights."""
 
-import collections
 import gzip
 import importlib.util
 import pickle
@@ -24,6 +23,7 @@ from textgen.settings.definitions import (
 )
 from textgen.settings.request import TrainRequest
 from textgen.support.errors import TextgenError
+from textgen.tokens import build_tokenizer
 from textgen.training import pretrained
 from textgen.training.plan import make_plan
 from textgen.training.run import fit
@@ -242,7 +242,9 @@ def test_new_rows_are_near_the_mean_of_the_old_ones() -> None:
 
 def test_an_extended_model_predicts_old_tokens_as_before(trained_dir: Path) -> None:
     origin, weights = checkpoint.load(trained_dir)
-    tokenizer = origin.tokenizer.extended(collections.Counter("żółw " + VERSES))
+    tokenizer = origin.tokenizer.joined(
+        [build_tokenizer("żółw " + VERSES, origin.tokenizer.settings)]
+    )
     old, new = origin.tokenizer.vocabulary, tokenizer.vocabulary
     assert new[: len(old)] == old
     assert set(new[len(old) :]) == set("żółw") - set(old)

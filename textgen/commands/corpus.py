@@ -130,16 +130,13 @@ def _print_report(report: Report) -> None:
     """Prints measures of the text that was made."""
     from textgen.text.preparation import MOST_KINDS
 
-    curve = [
-        f"{'over ' if kinds == MOST_KINDS else ''}{kinds:,} among the first {words:,}"
-        for words, kinds in report.word_kinds
-    ]
     console.say(
         f"size: {report.num_bytes / 1e6:,.1f} MB, {report.num_characters:,} characters in"
         f" {report.num_lines:,} lines, the longest of {report.longest_line:,} characters"
     )
     console.say(f"not ASCII: {report.num_foreign / report.num_characters:.2%} of the characters")
-    console.say(f"different words: {', '.join(curve)}")
+    over = "over " if report.num_kinds == MOST_KINDS else ""
+    console.say(f"different words: {over}{report.num_kinds:,} among {report.num_words:,}")
 
 
 def _print_next(directory: Path, settings: Mapping[str, Any]) -> None:

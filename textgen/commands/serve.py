@@ -6,10 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from textgen.commands.flags import ArgumentParser, add_settings, given_settings
-from textgen.server import check_installed
+from textgen.server import ServerSettings, check_installed
 from textgen.server.run import listening, log_as_json, serve
 from textgen.settings.definitions import DEFAULT_FOLDER
-from textgen.settings.server import ServerSettings
 from textgen.support import console
 
 KEY_VARIABLE = "TEXTGEN_API_KEY"

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from textgen.commands.flags import ArgumentParser, add_settings, given_settings
+from textgen.server import ServerSettings
 from textgen.settings.definitions import DEFAULT_FOLDER
-from textgen.settings.request import TRAIN_SETTINGS, TrainRequest
-from textgen.settings.server import ServerSettings
-from textgen.settings.yaml_file import read_yaml
+from textgen.settings.request import TRAIN_SETTINGS, TrainRequest, read_yaml
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.text import sources

@@ -27,9 +27,8 @@ from textgen.search.trial import ChildError, Children, StoppedError, needs
 from textgen.settings.request import TrainRequest
 from textgen.support import console
 from textgen.support.errors import TextgenError
-from textgen.support.files import explained, make_folder
+from textgen.support.files import explained, locked, make_folder, work_folder
 from textgen.support.parallel import cores
-from textgen.support.workspace import locked, work_folder
 from textgen.text import known
 from textgen.training import sizing
 from textgen.training.history import Row

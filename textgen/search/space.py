@@ -23,7 +23,7 @@ from optuna.trial import Trial
 from textgen.search import MINUTES, UNUSED, SearchRequest
 from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.settings.fields import Settings
-from textgen.settings.yaml_file import read_yaml
+from textgen.settings.request import read_yaml
 from textgen.support.errors import TextgenError
 
 Space = dict[str, dict[str, Any]]

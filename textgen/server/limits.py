@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from textgen.settings.server import HEADER_BYTES, ServerSettings
+from textgen.server import HEADER_BYTES, ServerSettings
 
 if TYPE_CHECKING:
     from textgen.server.service import Service

@@ -14,8 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from textgen.server import check_installed
-from textgen.settings.server import HEADER_BYTES, ServerSettings
+from textgen.server import HEADER_BYTES, ServerSettings, check_installed
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.support.parallel import end_with_parent, single_threaded_blas

@@ -17,7 +17,7 @@ from textgen.generation.batch import Batch, Stepper
 from textgen.generation.generator import Generator
 from textgen.generation.sampling import NoTokenLeftError
 from textgen.generation.texts import Text, Token
-from textgen.settings.server import ServerSettings
+from textgen.server import ServerSettings
 
 TURN = 0.02
 """Seconds that a turn should take: how long a newcomer waits for the steps under way."""

@@ -25,8 +25,6 @@ IN_WORDS = {
     "temperature": "lower is safer, higher wilder, 0 always the likeliest; several take turns",
 }
 """Where the words of the settings speak of what the command line alone can do."""
-BOUNDS = {"at least": "ge", "above": "gt", "at most": "le", "below": "lt"}
-"""How pydantic calls the bounds of a setting."""
 
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_TEXT)]
 Length = Annotated[int, Field(ge=1, le=LARGEST_INTEGER)]
@@ -34,7 +32,7 @@ Length = Annotated[int, Field(ge=1, le=LARGEST_INTEGER)]
 
 def limits_of(field: "dataclasses.Field[Any]") -> dict[str, Any]:
     """Returns the range of a setting in a request, as pydantic says it."""
-    bounds: dict[str, Any] = {BOUNDS[name]: b for name, b in field.metadata["bounds"].items()}
+    bounds: dict[str, Any] = dict(field.metadata["bounds"])
     if field.name == "length":
         bounds["ge"] = 1  # a text of this service has an end
     if kind_of(field).item is int:

@@ -13,9 +13,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from textgen.generation.generator import Generator
 from textgen.model import checkpoint
+from textgen.server import ServerSettings
 from textgen.server.limits import Connections
 from textgen.server.scheduler import Chunk, Job, Scheduler
-from textgen.settings.server import ServerSettings
 from textgen.support.errors import TextgenError
 from textgen.support.files import stamp
 

@@ -6,6 +6,7 @@ The settings themselves are in `textgen.settings.definitions`; their flags are m
 
 import dataclasses
 import math
+import operator
 import reprlib
 import types
 import typing
@@ -42,21 +43,17 @@ def setting(
         alone: the value when the flag is given without one, if that may be.
         group: the heading in `--help` of this flag and of those after it, up to the next heading.
     """
-    bounds = {"at least": minimum, "above": above, "at most": maximum, "below": below}
+    bounds = {"ge": minimum, "gt": above, "le": maximum, "lt": below}
     metadata = {
         "help": help, "choices": choices, "flags": flags, "metavar": metavar, "group": group,
         "alone": alone,
-        "bounds": {relation: bound for relation, bound in bounds.items() if bound is not None},
+        "bounds": {name: bound for name, bound in bounds.items() if bound is not None},
     }  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
 
 
-WITHIN = {
-    "at least": lambda value, bound: value >= bound,
-    "above": lambda value, bound: value > bound,
-    "at most": lambda value, bound: value <= bound,
-    "below": lambda value, bound: value < bound,
-}
+RELATIONS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+"""Bounds of a value, by the names that `operator` and pydantic have for them."""
 
 
 class Settings:
@@ -174,8 +171,8 @@ def _check_item(field: "dataclasses.Field[Any]", kind: type, value: Any) -> None
     if kind is float and not math.isfinite(value):
         raise TextgenError(f"{name} must be a finite number. Received: {value}")
     for relation, bound in field.metadata["bounds"].items():
-        if not WITHIN[relation](value, bound):
-            raise TextgenError(f"{name} must be {relation} {bound}. Received: {value}")
+        if not getattr(operator, relation)(value, bound):
+            raise TextgenError(f"{name} must be {RELATIONS[relation]} {bound}. Received: {value}")
     choices = field.metadata["choices"]
     if choices and value not in choices:
         raise TextgenError(f"{name} must be one of {', '.join(choices)}. Received: {value}")

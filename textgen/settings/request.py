@@ -1,4 +1,7 @@
-"""A request to train: the settings that were given, by whoever asks and however."""
+"""A request to train: the settings that were given, by whoever asks; and how files give them.
+
+The command line, YAML files, the search, Ray and Python all make a request.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,8 +27,6 @@ TRAIN_SETTINGS: tuple[type[Settings], ...] = (TokenizerSettings, ModelSettings, 
 class TrainRequest:
     """A data directory and the settings that somebody gave; the others are still to be chosen.
 
-    The command line, YAML files, the search, Ray and Python all make this.
-
     Raises:
         TextgenError: on a name that is no setting of a training, or a value out of range.
     """
@@ -45,3 +46,30 @@ class TrainRequest:
     def settings(self, kind: type[Kind], defaults: Mapping[str, Any] | None = None) -> Kind:
         """Returns the settings of one kind: those given, else `defaults`, else their own."""
         return kind.from_given(self.given, defaults or {})
+
+
+def read_yaml(path: Path, asked_by: str, example: str) -> dict[Any, Any]:
+    """Returns the values of a YAML file, by name.
+
+    Args:
+        path: the file.
+        asked_by: the setting it was given with, for messages.
+        example: a line of such a file, likewise.
+
+    Raises:
+        TextgenError: if the file cannot be read, or is no such file.
+    """
+    import yaml  # here, so that commands start without it
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TextgenError(
+            f"{path} cannot be read ({error.strerror}): give `{asked_by}` the path of a YAML file"
+        ) from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise TextgenError(f"{path} cannot be read as YAML: {reason}") from error
+    if not isinstance(values, dict):
+        raise TextgenError(f"{path} must hold lines like {example}")
+    return values

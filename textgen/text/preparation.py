@@ -7,11 +7,14 @@ has to be read more than once lies in a temporary folder of the data directory m
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import itertools
 import shutil
+import sqlite3
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,18 +24,31 @@ import numpy as np
 from textgen.settings.definitions import CorpusSettings
 from textgen.support import console
 from textgen.support.errors import TextgenError
-from textgen.support.files import explained, make_folder
-from textgen.text import decoding, documents
-from textgen.text.cleaning import gutenberg_books, join_texts, trim_newlines, unwrap_chunks
-from textgen.text.sources import CHUNK, Source, open_text, write_text, write_texts
+from textgen.support.files import check_room, explained, make_folder
+from textgen.text.cleaning import (
+    gutenberg_books,
+    join_texts,
+    split_chunks,
+    trim_newlines,
+    unwrap_chunks,
+)
+from textgen.text.sources import (
+    CHUNK,
+    Source,
+    decode_blocks,
+    detect_encoding,
+    open_text,
+    write_text,
+    write_texts,
+)
 from textgen.text.splitting import Split, Stream
 
 HEAD = 1 << 26
 """Bytes by which the encoding of a file is told."""
 MOST_KINDS = 1_000_000
 """Distinct words that a report tells apart: about 100 MB."""
-FIRST_MARK = 1_000
-"""Words after which a report counts the distinct ones first."""
+BUCKET_BYTES = 1 << 26
+"""Bytes in a bucket of documents, about: as much is in memory."""
 LONGEST_WORD = 1 << 16
 """Characters after which a report takes a word to end."""
 
@@ -47,12 +63,17 @@ def prepare(directory: Path, files: Sequence[str], settings: CorpusSettings) -> 
     """
     with _made_folder(directory), explained(directory), _work_folder(directory) as work:
         paths = [_repeatable(Path(name), work) for name in files]
-        _check_room(paths, directory)
+        size = sum(path.stat().st_size for path in paths)
+        check_room(directory, 2 * size, f"making {directory}")  # one of two copies is temporary
         text = work / "clean.txt"
-        if write_text(text, _join_files(paths, files, settings)) == (0, 0):
-            raise TextgenError(f"no text in {', '.join(files)}: give a file with text")
+        chunks = _join_files(paths, files, settings)
         if settings.dedupe:
-            text = _drop_duplicates(text, settings.dedupe)
+            split_units, between = UNITS[settings.dedupe]
+            kept = drop_duplicates(split_units(trim_newlines(chunks)), work / "seen")
+            chunks = _measured(join_texts(kept, between), f"without repeated {settings.dedupe}")
+        write_text(text, chunks)
+        if not text.stat().st_size:
+            raise TextgenError(f"no text in {', '.join(files)}: give a file with text")
         if settings.shuffle_documents:
             text = _shuffle(text, settings.shuffle_documents, settings.random_seed)
         report = measure(_chunks(text))
@@ -92,25 +113,12 @@ def _lock(folder: Path) -> filelock.BaseFileLock:
 
 def _repeatable(path: Path, work: Path) -> Path:
     """Returns where a file can be read repeatedly: a pipe is copied."""
-    if path.is_dir():
-        raise TextgenError(f"{path} is a folder: give a text file")
-    if path.is_file():
+    if path.is_file() or path.is_dir():  # opening a folder will tell that it is one
         return path
     copy = Path(tempfile.mkdtemp(dir=work)) / path.name
     with path.open("rb") as pipe, copy.open("wb") as file:
         shutil.copyfileobj(pipe, file)
     return copy
-
-
-def _check_room(paths: list[Path], directory: Path) -> None:
-    """Raises TextgenError if the disk cannot take two copies of a text, one of them temporary."""
-    needed = 2 * sum(path.stat().st_size for path in paths)
-    free = shutil.disk_usage(directory).free
-    if needed > free:
-        raise TextgenError(
-            f"making {directory} needs about {needed / 1e9:,.3f} GB on its disk, and"
-            f" {free / 1e9:,.3f} GB are free. Free some space, or choose a folder on a larger disk"
-        )
 
 
 def _join_files(paths: list[Path], names: Sequence[str], settings: CorpusSettings) -> Iterator[str]:
@@ -146,14 +154,15 @@ def detect_file_encoding(path: Path) -> str:
         head = file.read(HEAD)
     if len(head) == HEAD and 0 not in head:  # UTF-8 may end within a character
         head = head[: head.rfind(b"\n") + 1 or HEAD]
-    return decoding.detect_encoding(head, str(path))
+    return detect_encoding(head, str(path))
 
 
 def decode_file(path: Path, encoding: str) -> Iterator[str]:
-    """Yields the text of a file; see `decoding.decode_blocks`."""
+    """Yields the text of a file; see `sources.decode_blocks`."""
     with open_text(path) as (file, _):
         blocks = iter(lambda: file.read(CHUNK), b"")
-        yield from decoding.decode_blocks(blocks, encoding, str(path))
+        for chunk in decode_blocks(blocks, encoding, str(path)):
+            yield chunk.text
 
 
 def _measured(chunks: Iterable[str], title: str) -> Iterator[str]:
@@ -170,18 +179,38 @@ def _chunks(path: Path) -> Iterator[str]:
     return (chunk.text for chunk in Source((path,)).read())
 
 
-def _drop_duplicates(text: Path, unit: str) -> Path:
-    """Writes the text without repeated units in place of it; returns where."""
-    split_units, between = documents.UNITS[unit]
-    first, again = split_units(_chunks(text)), split_units(_chunks(text))
-    result = text.with_name("dedupe.txt")
-    write_text(result, join_texts(documents.drop_duplicates(first, again, text.parent), between))
-    before, after = text.stat().st_size, result.stat().st_size
-    console.say(
-        f"left out repeated {unit}: {(before - after) / 1e6:,.1f} of {before / 1e6:,.1f} MB"
-    )
-    text.unlink()
-    return result
+def split_documents(chunks: Iterable[str], between: str = "\n\n") -> Iterator[str]:
+    """Yields the documents of a text: what stands between blank lines, or something else."""
+    return (part for unit in split_chunks(chunks, between) if (part := unit.strip("\n")))
+
+
+UNITS: dict[str, tuple[Callable[[Iterable[str]], Iterator[str]], str]] = {
+    "lines": (functools.partial(split_chunks, separator="\n"), "\n"),
+    "paragraphs": (split_documents, "\n\n"),
+}
+"""Units that may come only once: how to find them in a text, and what to put between them."""
+
+
+def drop_duplicates(units: Iterable[str], seen: Path) -> Iterator[str]:
+    """Yields each unit the first time it comes; blank ones always.
+
+    Units are told apart by 128 bits of BLAKE2, which are kept in the file `seen`: there may be
+    more than fit into memory. Raises OSError where the disk has no room for it.
+    """
+    try:
+        with contextlib.closing(sqlite3.connect(seen, isolation_level=None)) as table:
+            table.executescript(
+                "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -64000;"
+                " CREATE TABLE seen (digest BLOB PRIMARY KEY) WITHOUT ROWID; BEGIN"
+            )
+            add = "INSERT OR IGNORE INTO seen VALUES (?)"
+            for unit in units:
+                data = unit.encode("utf-8", "surrogatepass")
+                row = (hashlib.blake2b(data, digest_size=16).digest(),)
+                if not unit.strip() or table.execute(add, row).rowcount:
+                    yield unit
+    except sqlite3.Error as error:
+        raise OSError(f"{seen.name}: {error}") from error
 
 
 def _shuffle(text: Path, line: str, random_seed: int) -> Path:
@@ -189,15 +218,41 @@ def _shuffle(text: Path, line: str, random_seed: int) -> Path:
 
     They end at lines that are `line`; a newline stands for a blank one.
     """
-    chunks, line = _chunks(text), line.rstrip("\n")
-    found = documents.split_at_lines(chunks, line) if line else documents.split_paragraphs(chunks)
+    line = line.rstrip("\n")
+    between, size = f"\n{line}\n", text.stat().st_size
+    found = split_documents(itertools.chain("\n", _chunks(text)), between)
     rng = np.random.default_rng(random_seed)
     result = text.with_name("shuffled.txt")
-    shuffled = documents.shuffle(found, text.stat().st_size, text.parent, rng)
-    write_text(result, join_texts(shuffled, f"\n{line}\n"))
+    write_text(result, join_texts(shuffle(found, size, text.parent, rng), between))
     console.say(f"shuffled the documents, which end at {line or 'blank lines'}")
     text.unlink()
     return result
+
+
+def shuffle(
+    documents: Iterable[str], num_bytes: int, folder: Path, rng: np.random.Generator
+) -> Iterator[str]:
+    r"""Yields documents in random order, every order as likely as any other.
+
+    They are dealt out at random to files small enough to be shuffled in memory one by one.
+
+    Args:
+        documents: texts that have no \0.
+        num_bytes: what they take in UTF-8, about.
+        folder: for temporary files.
+        rng: decides the order.
+    """
+    with ExitStack() as stack:
+        count = num_bytes // BUCKET_BYTES + 1
+        buckets = [stack.enter_context(tempfile.TemporaryFile(dir=folder)) for _ in range(count)]
+        for document in documents:
+            bucket = buckets[int(rng.integers(count))]
+            bucket.write(document.encode("utf-8", "surrogatepass") + b"\0")
+        for bucket in buckets:
+            bucket.seek(0)
+            dealt = bucket.read().split(b"\0")[:-1]
+            for number in rng.permutation(len(dealt)):
+                yield dealt[number].decode("utf-8", "surrogatepass")
 
 
 def _write_parts(directory: Path, text: Path, share: float) -> None:
@@ -225,15 +280,18 @@ class Report(NamedTuple):
     """In characters."""
     num_foreign: int
     """Characters that are not ASCII."""
-    word_kinds: list[tuple[int, int]]
-    """The first 1,000, 10,000, ... and all words, and how many are distinct (to `MOST_KINDS`)."""
+    num_words: int
+    """Between white space."""
+    num_kinds: int
+    """Distinct words, counted to `MOST_KINDS`."""
 
 
 def measure(chunks: Iterable[str]) -> Report:
     """Returns measures of a text, cut anywhere, after one pass in bounded memory."""
-    num_bytes = num_characters = num_lines = num_foreign = longest_line = line = 0
-    words = _WordCounter()
-    for text in chunks:
+    num_bytes = num_characters = num_lines = num_foreign = num_words = longest_line = line = 0
+    kinds: set[str] = set()
+    begun = ""  # a word that may go on in the next chunk
+    for text in itertools.chain(chunks, [""]):
         data = text.encode("utf-8", "surrogatepass")
         num_bytes += len(data)
         num_characters += len(text)
@@ -243,46 +301,13 @@ def measure(chunks: Iterable[str]) -> Report:
         num_lines += len(others)
         longest_line = max(longest_line, line + first, *others)
         line = others[-1] if others else line + first
-        words.read(text)
-    return Report(num_bytes, num_characters, num_lines, longest_line, num_foreign, words.finish())
-
-
-class _WordCounter:
-    """Counts the words of a text, and the distinct ones among the first 1,000, 10,000, ..."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._kinds: set[str] = set()
-        self._points: list[tuple[int, int]] = []
-        self._mark = FIRST_MARK
-        self._begun = ""
-
-    def read(self, text: str) -> None:
-        """Counts the words of the next chunk, but for one at its end that may go on."""
-        words = (self._begun + text).split()
-        goes_on = bool(words) and not text[-1:].isspace() and len(words[-1]) < LONGEST_WORD
-        self._begun = words.pop() if goes_on else ""
-        self._add(words)
-
-    def finish(self) -> list[tuple[int, int]]:
-        """Returns numbers of words, all of them last, and of the distinct ones among them."""
-        self._add(self._begun.split())
-        self._note()
-        return self._points
-
-    def _add(self, words: list[str]) -> None:
-        while self._count + len(words) >= self._mark:
-            before = self._mark - self._count
-            self._remember(words[:before])
-            words = words[before:]
-            self._note()
-            self._mark *= 10
-        self._remember(words)
-
-    def _note(self) -> None:
-        self._points.append((self._count, min(len(self._kinds), MOST_KINDS)))
-
-    def _remember(self, words: list[str]) -> None:
-        self._count += len(words)
-        if len(self._kinds) < MOST_KINDS:
-            self._kinds.update(words)
+        words = (begun + text).split()
+        goes_on = text and words and not text[-1].isspace() and len(words[-1]) < LONGEST_WORD
+        begun = words.pop() if goes_on else ""
+        num_words += len(words)
+        if len(kinds) < MOST_KINDS:
+            kinds.update(words)
+    num_kinds = min(len(kinds), MOST_KINDS)
+    return Report(
+        num_bytes, num_characters, num_lines, longest_line, num_foreign, num_words, num_kinds
+    )

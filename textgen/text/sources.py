@@ -1,16 +1,18 @@
-r"""The texts of a data directory: finds, reads and writes them piece by piece.
+r"""The texts of a data directory: finds, decodes, reads and writes them piece by piece.
 
 A text is `input.txt`, or the files of the folder `input/` in the order of their names with a
 newline between them; each may be compressed (`.gz`, `.zst`). It is UTF-8 with or without byte
-order mark, and its line ends become \n. Memory holds a few pieces of it at a time, whatever its
-size, and may read it as often as needed.
+order mark, and its line ends become \n; other encodings are told apart here too, for what is made
+a data directory. Memory holds a few pieces of a text at a time, whatever its size, and may read it
+as often as needed.
 """
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
-import stat
+import itertools
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -21,7 +23,6 @@ from typing import Any, BinaryIO, NamedTuple
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.support.files import explained, make_folder, replacing
-from textgen.text import decoding
 from textgen.text.cleaning import trim_newlines
 
 CHUNK = 1 << 20
@@ -35,11 +36,144 @@ class Chunk(NamedTuple):
     """A piece of a text, and where to read it again."""
 
     text: str
-    file: int
-    """Which of the files it is from; -1 for the newline between two of them."""
-    offset: int
+    offset: int = 0
     """In bytes of the decompressed file."""
-    size: int
+    size: int = 0
+    path: Path | None = None
+    """The file; None for the newline between two of them."""
+
+
+# --- bytes -> text ---
+
+BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is the start of this one
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+# First bytes of files that people take for text, and what they are
+# (https://en.wikipedia.org/wiki/List_of_file_signatures).
+SIGNATURES = {
+    b"%PDF-": "a PDF",
+    b"PK\x03\x04": "a zip archive (as .docx, .odt and .epub are)",
+    b"\xd0\xcf\x11\xe0": "an old Word document",
+    b"{\\rtf": "a Rich Text document",
+    b"\x1f\x8b": "a gzip archive",
+    b"BZh": "a bzip2 archive",
+    b"\xfd7zXZ": "an xz archive",
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"GIF8": "a GIF image",
+    b"\x89HDF": "an HDF5 file",
+    b"\x7fELF": "a program",
+}
+
+CONTROLS = bytes(code for code in range(32) if code not in b"\t\n\v\f\r\x1a\x1b")
+MAX_CONTROL_SHARE = 0.02  # compressed and random data have about 0.1
+SAVE_AS_TEXT = "save it as UTF-8 plain text (.txt) first"
+
+
+def decode(data: bytes, name: str) -> str:
+    r"""Returns the text in `data`, without byte order mark, with \n line ends.
+
+    The encoding is the one that `detect_encoding` finds. `name` is what messages call the data.
+    Raises TextgenError for data that is binary, damaged or in another encoding.
+    """
+    return "".join(chunk.text for chunk in decode_blocks([data], detect_encoding(data, name), name))
+
+
+def decode_blocks(
+    blocks: Iterable[bytes], encoding: str, name: str, mend: str = SAVE_AS_TEXT
+) -> Iterator[Chunk]:
+    r"""Yields the text of data that comes in blocks, cut anywhere; its line ends become \n.
+
+    Args:
+        blocks: the data.
+        encoding: the codec that it is in.
+        name: what messages call the data.
+        mend: what they say is to be done about it.
+
+    Raises:
+        TextgenError: for data that is binary or in another encoding.
+    """
+    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), True)
+    offset = read = controls = length = 0
+    for data in itertools.chain(blocks, [b""]):
+        read += len(data)
+        try:
+            text = decoder.decode(data, final=not data)
+        except UnicodeDecodeError as error:
+            bad_byte = _bad_byte(error, read - len(error.object))
+            shown = encoding.removesuffix("-sig").upper()
+            raise TextgenError(f"{name} is not {shown} ({bad_byte}): {mend}") from error
+        if encoding.startswith(("utf-16", "utf-32")):  # in others each byte stands for itself
+            data = text.encode("utf-8", "surrogatepass")
+        found = len(data) - len(data.translate(None, CONTROLS))
+        if found and "\0" in text:
+            raise TextgenError(f"{name} is a binary file, not text (it has zero bytes): {mend}")
+        controls += found
+        length += len(text)
+        if text:
+            waiting, flags = decoder.getstate()  # bytes of half a character; 1: a \r is held back
+            end = read - len(waiting) - (flags & 1)
+            yield Chunk(text, offset, end - offset)
+            offset = end
+    if controls > MAX_CONTROL_SHARE * length:
+        raise _not_text(name, "a binary file (it is full of control characters)")
+
+
+def detect_encoding(data: bytes, name: str) -> str:
+    """Returns the codec that fits: by byte order mark, else UTF-16 if clear, UTF-8, else cp1252.
+
+    Raises TextgenError for binary data and for UTF-8 with a few damaged places.
+    """
+    refuse_signature(data, name)
+    for mark, encoding in BYTE_ORDER_MARKS:
+        if data.startswith(mark):
+            return encoding
+    if 0 in data:
+        return _utf16_order(data, name)
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        text = data.decode("utf-8", errors="replace")
+        damaged = text.count("\ufffd")
+        if sum(character > "\x7f" for character in text) >= 2 * damaged:
+            raise TextgenError(  # hardly any letters of cp1252 form valid UTF-8
+                f"{name} is UTF-8 with damage ({_bad_byte(error)}): mend that place or save the"
+                " file as UTF-8 again"
+            ) from error
+        return "cp1252"
+    return "utf-8"
+
+
+def refuse_signature(data: bytes, name: str) -> None:
+    """Raises TextgenError for a file that begins with `data` as other files than texts do."""
+    for signature, kind in SIGNATURES.items():
+        if data.startswith(signature):
+            raise _not_text(name, kind)
+
+
+def _utf16_order(data: bytes, name: str) -> str:
+    """Returns the byte order of UTF-16 without a mark, by the zero bytes of its Latin letters."""
+    first, second = data[::2].count(0), data[1::2].count(0)
+    clear = max(first, second) > 0.02 * len(data) and min(first, second) < 0.01 * max(first, second)
+    if len(data) % 2 or not clear:
+        raise _not_text(name, "a binary file (it has zero bytes)")
+    return "utf-16-le" if second > first else "utf-16-be"
+
+
+def _bad_byte(error: UnicodeDecodeError, start: int = 0) -> str:
+    return f"byte 0x{error.object[error.start]:02x} at offset {start + error.start}"
+
+
+def _not_text(name: str, kind: str) -> TextgenError:
+    return TextgenError(f"{name} is {kind}, not text: {SAVE_AS_TEXT}")
+
+
+# --- files ---
 
 
 @dataclass(frozen=True)
@@ -66,23 +200,26 @@ class Source:
         blank = True
         for number, path in enumerate(self.paths):
             if number:
-                yield Chunk("\n", -1, 0, 0)
-            for offset, data in _parts_of(path, advance):
-                text = decoding.normalize_line_ends(_decode(path, data, offset))
-                blank = blank and (not text or text.isspace())
-                yield Chunk(text, number, offset, len(data))
+                yield Chunk("\n")
+            command = console.command_line("corpus", path, out="DIR")
+            mend = f"mend that place, or let `{command}` convert it"
+            for chunk in decode_blocks(_blocks(path, advance), "utf-8-sig", str(path), mend):
+                blank = blank and chunk.text.isspace()
+                yield chunk._replace(path=path)
         if blank:
             shown = self.paths[0] if len(self.paths) == 1 else self.paths[0].parent
             raise TextgenError(f"{shown} is empty: put the text to learn from in it")
 
-    def reread(self, chunk: Chunk) -> str:
-        """Returns the text of one chunk, read anew from its place."""
-        if chunk.file < 0:
-            return "\n"
-        path = self.paths[chunk.file]
-        with open_text(path) as (file, _):
-            _skip(file, chunk.offset)
-            return decoding.normalize_line_ends(_decode(path, file.read(chunk.size), chunk.offset))
+
+def reread(chunk: Chunk) -> str:
+    """Returns the text of a chunk, given without it, read anew from its place."""
+    if chunk.path is None:
+        return "\n"
+    with open_text(chunk.path) as (file, _):
+        _skip(file, chunk.offset)
+        data = file.read(chunk.size)
+    decoder = codecs.getincrementaldecoder("utf-8" if chunk.offset else "utf-8-sig")("replace")
+    return io.IncrementalNewlineDecoder(decoder, True).decode(data, final=True)
 
 
 def _skip(file: BinaryIO, size: int) -> None:
@@ -109,24 +246,14 @@ def find_source(data_dir: Path, name: str) -> Source | None:
     if len(found) > 1:
         shown = " and ".join(map(str, list(found)[:2]))
         raise TextgenError(f"both {shown} are there: keep one of them")
-    if not found:
-        return None
-    (paths,) = found.values()
-    for path in paths:
-        _refuse_unrepeatable(path)
-    return Source(paths)
-
-
-def _refuse_unrepeatable(path: Path) -> None:
-    """Raises TextgenError for what cannot be read as often as needed."""
-    if path.is_dir():
-        raise TextgenError(f"{path} is a folder: give a text file")
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise TextgenError(
-            f"{path} is not a file that can be read twice:"
-            f" `{console.command_line('corpus', path, out='DIR')}` makes a data directory of what"
-            " comes out of it"
-        )
+    for path in itertools.chain(*found.values()):
+        if not path.is_file():
+            raise TextgenError(
+                f"{path} is not a file that can be read twice:"
+                f" `{console.command_line('corpus', path, out='DIR')}` makes a data directory of"
+                " what comes out of it"
+            )
+    return next(map(Source, found.values()), None)
 
 
 @contextmanager
@@ -175,7 +302,6 @@ class _Unzstd(io.RawIOBase):
     def __init__(self, raw: BinaryIO, decompressor: Callable[[], Any]) -> None:
         self._raw, self._decompressor = raw, decompressor
         self._frame = decompressor().decompressobj()
-        self._begun = False
         self._ready = b""
 
     def readable(self) -> bool:
@@ -186,69 +312,27 @@ class _Unzstd(io.RawIOBase):
             data = self._frame.unused_data if self._frame.eof else b""
             data = data or self._raw.read(CHUNK // 8)
             if not data:
-                if self._begun and not self._frame.eof:
+                if not self._frame.eof:
                     raise EOFError("it was cut short")
                 return 0
             if self._frame.eof:
                 self._frame = self._decompressor().decompressobj()
-            self._begun, self._ready = True, self._frame.decompress(data)
+            self._ready = self._frame.decompress(data)
         part, self._ready = self._ready[: len(buffer)], self._ready[len(buffer) :]
         buffer[: len(part)] = part
         return len(part)
 
 
-def _parts_of(path: Path, advance: Advance) -> Iterator[tuple[int, bytes]]:
-    """Yields offset and bytes of parts of a file that can be decoded by themselves."""
-    controls = total = 0
-    with open_text(path) as (file, position):
-        for offset, data in _whole_characters(_blocks(file, position, advance)):
-            controls, total = controls + decoding.count_controls(data), total + len(data)
-            yield offset, data
-    decoding.refuse_controls(controls, total, str(path))
-
-
-def _blocks(file: BinaryIO, position: Callable[[], int], advance: Advance) -> Iterator[bytes]:
+def _blocks(path: Path, advance: Advance) -> Iterator[bytes]:
+    """Yields the bytes of a file. Raises TextgenError if they begin as no text does."""
     read = 0
-    while block := file.read(CHUNK):
-        advance(position() - read)
-        read = position()
-        yield block
-
-
-def _whole_characters(blocks: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    r"""Yields offset and bytes of a stream of UTF-8, cut so that no character or \r\n is parted."""
-    offset, data = 0, b""
-    for block in blocks:
-        data += block
-        end = _last_border(data)
-        if end:
-            yield offset, data[:end]
-        offset, data = offset + end, data[end:]
-    if data:
-        yield offset, data
-
-
-def _last_border(data: bytes) -> int:
-    r"""Returns where the last character of UTF-8 may begin; the end if it is one byte but \r."""
-    end = len(data)
-    if data[-1] >= 0x80:
-        first = max(0, end - 4)
-        starts = [place for place in range(first, end) if data[place] >= 0xC0]
-        end = starts[-1] if starts else end  # what no character begins is for the decoder
-    return end - 1 if data[end - 1 : end] == b"\r" else end
-
-
-def _decode(path: Path, data: bytes, offset: int) -> str:
-    """Decodes a part of a file. Raises TextgenError if it is not UTF-8 text."""
-    if offset == 0 and not decoding.detect_encoding(data, str(path)).startswith("utf-8"):
-        raise decoding.not_utf8_error(path, data)
-    if 0 in data:
-        raise decoding.not_utf8_error(path, data, offset)
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise decoding.not_utf8_error(path, data, offset) from error
-    return text.removeprefix("\ufeff") if offset == 0 else text
+    with open_text(path) as (file, position):
+        while block := file.read(CHUNK):
+            if not read:
+                refuse_signature(block, str(path))
+            advance(position() - read)
+            read = position()
+            yield block
 
 
 def write_texts(directory: Path, training: Iterable[str], validation: Iterable[str] | None) -> None:
@@ -269,23 +353,20 @@ def write_texts(directory: Path, training: Iterable[str], validation: Iterable[s
     for path, chunks in texts.items():
         if chunks is not None:
             with explained(path), replacing(path) as temporary:
-                characters, lines = write_text(temporary, chunks)
-            console.say(f"wrote {path}: {characters:,} characters in {lines:,} lines")
+                write_text(temporary, chunks)
+            console.say(f"wrote {path}: {path.stat().st_size:,} bytes")
 
 
-def write_text(path: Path, chunks: Iterable[str]) -> tuple[int, int]:
+def write_text(path: Path, chunks: Iterable[str]) -> None:
     """Writes a text with one newline at its end, a blank one as an empty file.
 
-    Returns the numbers of its characters and lines. Raises OSError as writing does.
+    Raises OSError as writing does.
     """
-    characters = lines = 0
     blank = True
     with path.open("w", encoding="utf-8", errors="surrogatepass", newline="") as file:
         for chunk in trim_newlines(chunks):
-            characters, lines = characters + len(chunk), lines + chunk.count("\n")
             blank = blank and chunk.isspace()
             file.write(chunk)
         file.write("\n")
         if blank:
             file.truncate(0)
-    return (0, 0) if blank else (characters + 1, lines + 1)

@@ -3,17 +3,21 @@
 One pass over the text writes each part as its number among the parts of its piece, to a draft, and
 counts them. When all are counted, the vocabulary is known, and the draft is renumbered to token
 ids.
+
+A token file begins with a line that names the format and the place of the header, which is JSON and
+comes last, because much of what it says is known only when the text has been read. Between them
+are the ids, of the smallest unsigned type that holds the vocabulary.
 """
 
 from __future__ import annotations
 
+import collections
 import hashlib
-import itertools
+import heapq
 import json
-import operator
-import shutil
+import mmap
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -22,18 +26,24 @@ import numpy as np
 
 from textgen.settings.definitions import TokenizerSettings
 from textgen.support import console
-from textgen.support.errors import TextgenError
-from textgen.support.files import explained
+from textgen.support.files import TOKENS, check_room, exclusive, explained, replacing, work_folder
 from textgen.support.parallel import cores
-from textgen.support.workspace import TOKENS, exclusive, work_folder
 from textgen.text import known
 from textgen.text.splitting import Stream
-from textgen.tokens import reading, token_files, tokenizer_class, tokenizer_from_dict
-from textgen.tokens.line_starts import LineStarts
+from textgen.tokens import reading, tokenizer_class, tokenizer_from_dict
 from textgen.tokens.tokenizer import Counts, Parts, StoredIds, Tokenizer, smallest_type
 
+FORMAT = "textgen tokens 1"
+START = 64
+"""Bytes before the first id: they are aligned for every type."""
 MOST_KINDS = 10_000_000
 """Distinct parts that are counted at a time: about 1.5 GB."""
+MOST_STARTS = 1_000
+"""Line starts that are kept of a text."""
+STARTS = 100
+"""Line starts to draw from a piece."""
+LOOKED_AT = 1_000
+"""Characters of a line: those of its indentation too."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +71,10 @@ class VocabularyRule:
         Raises:
             TextgenError: if they are too few.
         """
-        if self.known is None:
-            return tokenizer_class(self.settings).learn(counts, self.settings)
-        return self.known.extended(counts) if self.grows else self.known
+        if self.fixed:
+            return self.fixed
+        learned = tokenizer_class(self.settings).learn(counts, self.settings)
+        return self.known.joined([learned]) if self.known else learned
 
     def key(self) -> dict[str, Any]:
         """Returns what tells whether a token file was made by this rule."""
@@ -131,8 +142,8 @@ def tokenized(data_dir: Path, name: str, text: Stream, rule: VocabularyRule) -> 
         TextgenError: if the text cannot be used, or its token file not be written.
     """
     path = work_folder(data_dir) / TOKENS / f"{name}.tokens"
-    file = token_files.stored(path)
-    if file is None or not rule.accepts(file.header) or not _is_current(text, file.header):
+    file = stored(path)
+    if file is None or not rule.accepts(file.header) or file.header["origin"] != text.origin():
         with explained(data_dir), exclusive(data_dir):
             path.parent.mkdir(exist_ok=True)
             with explained(path):
@@ -144,27 +155,6 @@ def tokenized(data_dir: Path, name: str, text: Stream, rule: VocabularyRule) -> 
     )  # fmt: skip
 
 
-def _is_current(text: Stream, header: dict[str, Any]) -> bool:
-    """Whether the text is still what the token file was made from.
-
-    Where only the files' time of any change is another (their rights, or their content and then
-    the time of that), the content decides.
-    """
-    stored, now = header["origin"], text.origin()
-    if stored == now:
-        return True
-    if _but_for_changes(stored) != _but_for_changes(now):
-        return False
-    content = hashlib.sha256()
-    for chunk in text.chunks():
-        content.update(_bytes(chunk))
-    return bool(content.hexdigest() == header["content_hash"])
-
-
-def _but_for_changes(origin: dict[str, Any]) -> dict[str, Any]:
-    return origin | {"files": [stamp[:3] for stamp in origin["files"]]}
-
-
 class Counter:
     """Adds up counts; of more kinds than `most` it forgets the rarest.
 
@@ -174,13 +164,12 @@ class Counter:
 
     def __init__(self, most: int = MOST_KINDS) -> None:
         self.most = most
-        self.counts: Counts = {}
+        self.counts = collections.Counter[str]()
         self.lost = 0
 
     def add(self, kinds: Sequence[str], counts: Sequence[int]) -> None:
         """Adds the counts of the distinct parts of a piece of text."""
-        before = map(self.counts.get, kinds, itertools.repeat(0))
-        self.counts.update(zip(kinds, map(operator.add, before, counts), strict=True))
+        self.counts.update(dict(zip(kinds, counts, strict=True)))
         if len(self.counts) > self.most:
             self._prune()
 
@@ -189,7 +178,8 @@ class Counter:
         rare = 0
         while len(self.counts) > self.most // 2:
             rare += 1
-            self.counts = {kind: n for kind, n in self.counts.items() if n > rare}
+            kept = {kind: n for kind, n in self.counts.items() if n > rare}
+            self.counts = collections.Counter(kept)
         self.lost += rare
         console.warn(
             f"the text has more than {self.most:,} distinct words: those seen up to"
@@ -197,86 +187,80 @@ class Counter:
         )
 
 
-class _Pass:
-    """One pass over a text, and what is noted on the way."""
+class LineStarts:
+    """A sample of line starts of a text that is seen piece by piece, to begin new texts with.
 
-    def __init__(
-        self, text: Stream, settings: TokenizerSettings, folder: Path, copies: int
-    ) -> None:
-        self.text, self.settings, self.folder, self.copies = text, settings, folder, copies
-        self.origin = text.origin()
-        self.content, self.starts = hashlib.sha256(), LineStarts()
+    Every start gets a random number, and those with the lowest numbers stay: so each has the same
+    chance, wherever it stands. The same pieces give the same sample.
+    """
 
-    def pieces(self) -> Iterator[Parts]:
-        """Yields the text's parts. Raises TextgenError where the disk has no room for them."""
-        source = self.text.source
-        with console.reading(f"preparing {source.paths[0].name}", source.num_bytes) as advance:
-            chunks = self.text.chunks(advance)
-            for number, (text, parts) in enumerate(reading.read(chunks, self.settings, cores())):
-                data = _bytes(text)
-                if number == 0:
-                    self._check_room(parts, len(data))
-                self.content.update(data)
-                self.starts.add(text)
-                yield parts
+    def __init__(self) -> None:
+        self._rng = np.random.default_rng(0)
+        self._kept: list[tuple[float, str]] = []
 
-    def _check_room(self, parts: Parts, size: int) -> None:
-        """Refuses a text whose tokens will not fit on the disk, if all is like the first piece."""
-        needed = self.copies * parts.places.nbytes / size * self.text.num_bytes
-        free = shutil.disk_usage(self.folder).free
-        if needed > free:
-            raise TextgenError(
-                f"the tokens of {self.text.source.paths[0]} need about {needed / 1e9:,.3f} GB in"
-                f" {self.folder}, and {free / 1e9:,.3f} GB are free. Free some space, or move the"
-                " data directory to a larger disk"
-            )
+    def add(self, piece: str) -> None:
+        """Samples the next piece of the text."""
+        highest = self._kept[-1][0] if len(self._kept) == MOST_STARTS else 1.0
+        count = int(self._rng.binomial(STARTS, highest))  # of so many the number is low enough
+        if count and not piece.isspace():
+            starts = some_line_starts(piece, self._rng, count)
+            numbers = self._rng.uniform(0, highest, len(starts)).tolist()
+            numbered = zip(numbers, starts, strict=True)
+            self._kept = heapq.nsmallest(MOST_STARTS, [*self._kept, *numbered])
+
+    @property
+    def starts(self) -> list[str]:
+        """The sample, in random order and without repeats."""
+        return list(dict.fromkeys(start for _, start in self._kept))
 
 
-def _make(text: Stream, path: Path, rule: VocabularyRule) -> token_files.TokenFile:
+def some_line_starts(text: str, rng: np.random.Generator, count: int = STARTS) -> list[str]:
+    """Returns the beginnings, up to 5 words or 40 characters, of `count` random lines of `text`.
+
+    Returns:
+        At least one, in random order, without repeats and blank lines; fewer than `count` where
+        `text` is short.
+    """
+    starts = []
+    for position in rng.integers(0, len(text), 2 * count):
+        begin = text.rfind("\n", 0, int(position)) + 1
+        line = text[begin : begin + LOOKED_AT].split("\n", 1)[0].lstrip()[:41]
+        whole_words = line if len(line) <= 40 else line.rsplit(maxsplit=1)[0][:40]
+        starts.append(" ".join(whole_words.split()[:5]))
+    found = [start for start in dict.fromkeys(starts) if start] or [text.split(maxsplit=1)[0][:40]]
+    return found[:count]
+
+
+def _make(text: Stream, path: Path, rule: VocabularyRule) -> TokenFile:
     """Reads a text and writes its token file. Raises OSError as writing does."""
-    if rule.fixed:
-        work = _Pass(text, rule.settings, path.parent, copies=1)
-        pieces = ((parts.kinds, parts.places) for parts in work.pieces())
-        return _write(path, work, rule, rule.fixed, pieces)
-    work = _Pass(text, rule.settings, path.parent, copies=2)
+    origin, first = text.origin(), text.source.paths[0]
+    content, starts, counter = hashlib.sha256(), LineStarts(), Counter()
     with tempfile.TemporaryFile(dir=path.parent) as file:
-        draft, counter = _Draft(file), Counter()
-        for parts in work.pieces():
-            counter.add(parts.kinds, parts.counts)
-            draft.add(parts)
-        return _write(path, work, rule, rule.tokenizer(counter.counts), draft.read())
-
-
-def _write(
-    path: Path,
-    work: _Pass,
-    rule: VocabularyRule,
-    tokenizer: Tokenizer,
-    pieces: Iterator[tuple[list[str], StoredIds]],
-) -> token_files.TokenFile:
-    """Writes the token ids of pieces, which are given as distinct parts and places."""
-    dtype = smallest_type(len(tokenizer.vocabulary))
-    num_unknown = 0
-
-    def ids() -> Iterator[StoredIds]:
-        nonlocal num_unknown
-        for kinds, places in pieces:
-            found = tokenizer.encode_parts(kinds, places, dtype)
-            num_unknown += len(found) - int(np.count_nonzero(found))
-            yield found
-
-    def header() -> dict[str, Any]:
-        return {
+        draft = _Draft(file)
+        with console.reading(f"preparing {first.name}", text.source.num_bytes) as advance:
+            chunks = text.chunks(advance)
+            for number, (piece, parts) in enumerate(reading.read(chunks, rule.settings, cores())):
+                data = _bytes(piece)
+                if number == 0:  # if all is like this, with the draft
+                    needed = 2 * parts.places.nbytes / len(data) * text.num_bytes
+                    check_room(path.parent, needed, f"making tokens of {first}")
+                content.update(data)
+                starts.add(piece)
+                draft.add(parts)
+                if not rule.fixed:
+                    counter.add(parts.kinds, parts.counts)
+        tokenizer = rule.tokenizer(counter.counts)
+        header = {
             "tokenizer": tokenizer.to_dict(),
             "vocabulary_hash": _hash_of(tokenizer),
             "rule": rule.key(),
-            "origin": work.origin,
-            "content_hash": work.content.hexdigest(),
-            "num_unknown": num_unknown,
-            "line_starts": work.starts.starts,
+            "origin": origin,
+            "content_hash": content.hexdigest(),
+            "line_starts": starts.starts,
         }
-
-    return token_files.write(path, dtype, ids(), header)
+        dtype = smallest_type(len(tokenizer.vocabulary))
+        ids = (tokenizer.encode_parts(kinds, places, dtype) for kinds, places in draft.read())
+        return write(path, dtype, ids, header)
 
 
 class _Draft:
@@ -297,6 +281,65 @@ class _Draft:
         for size, count, dtype in self._types:
             kinds = self._file.read(size).decode("utf-8", "surrogatepass").split("\0")
             yield kinds, np.frombuffer(self._file.read(count * dtype.itemsize), dtype)
+
+
+class TokenFile(NamedTuple):
+    """An open token file."""
+
+    header: dict[str, Any]
+    ids: StoredIds
+    """(N,), read from the disk when they are used."""
+
+
+def write(
+    path: Path, dtype: np.dtype[Any], pieces: Iterable[StoredIds], header: dict[str, Any]
+) -> TokenFile:
+    """Writes ids and then the header, whole or not at all, and opens the file.
+
+    Raises OSError as writing does.
+    """
+    num_unknown = 0
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(bytes(START))
+        for ids in pieces:
+            num_unknown += len(ids) - int(np.count_nonzero(ids))
+            file.write(np.ascontiguousarray(ids, dtype).data)
+        end = file.tell()
+        count = (end - START) // dtype.itemsize
+        header = header | {"num_unknown": num_unknown, "dtype": dtype.name, "count": count}
+        file.write(json.dumps(header).encode())
+        file.seek(0)
+        file.write(f"{FORMAT} {end}\n".ljust(START).encode())
+    return TokenFile(header, _mapped(path, header))
+
+
+def stored(path: Path) -> TokenFile | None:
+    """Opens a token file; None where there is none, or none that is whole."""
+    try:
+        with path.open("rb") as file:
+            name, end = file.read(START).decode("ascii").rsplit(maxsplit=1)
+            file.seek(int(end))
+            header = json.loads(file.read())
+        return TokenFile(header, _mapped(path, header)) if name == FORMAT else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _mapped(path: Path, header: dict[str, Any]) -> StoredIds:
+    """Raises ValueError where the file is shorter than its header says."""
+    dtype, count = np.dtype(header["dtype"]), int(header["count"])
+    with path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return np.frombuffer(mapped, dtype, count, START)
+
+
+def release(ids: StoredIds) -> None:
+    """Gives back the memory of what was read from a token file; arrays in memory stay.
+
+    The pages are the system's anyway, but count as this process' while they are mapped.
+    """
+    if isinstance(ids.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        ids.base.madvise(mmap.MADV_DONTNEED)
 
 
 def _bytes(text: str) -> bytes:

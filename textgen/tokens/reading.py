@@ -15,7 +15,6 @@ import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import NamedTuple
 
 from textgen.settings.definitions import TokenizerSettings
 from textgen.support.errors import TextgenError
@@ -78,12 +77,8 @@ def _read_alone(texts: Iterable[str], kind: type[Tokenizer], settings: Tokenizer
         yield text, parts
 
 
-class _Guess(NamedTuple):
-    """A piece as a process has split it, and the states that it found."""
-
-    parts: Parts
-    begun: State
-    ended: State
+_Guess = tuple[Parts, State, State]
+"""A piece as a process has split it, and the states in which it did so, before and after."""
 
 
 def _read_in_processes(
@@ -148,7 +143,7 @@ def _split_guessing(
 ) -> _Guess:
     _, begun = kind.split(before, settings, kind.start)
     parts, ended = kind.split(text, settings, begun)
-    return _Guess(parts, begun, ended)
+    return parts, begun, ended
 
 
 def _begin() -> None:

@@ -187,14 +187,6 @@ class Tokenizer(abc.ABC):
         """Returns how often a part has to stand in a text of so many parts to be a token."""
         return 1
 
-    def extended(self, counts: Counts) -> Self:
-        """Returns this tokenizer, its ids unchanged, with the tokens that a text adds after them.
-
-        Raises:
-            TextgenError: as `learn` does.
-        """
-        return self.joined([self.learn(counts, self.settings)])
-
     def joined(self, others: Sequence[Tokenizer]) -> Self:
         """Returns this tokenizer, its ids unchanged, with the tokens of others after them."""
         together: list[Tokenizer] = [self, *others]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from textgen.support.arrays import Ids
 from textgen.support.errors import TextgenError
-from textgen.tokens.token_files import release
+from textgen.tokens.corpus import release
 from textgen.tokens.tokenizer import StoredIds
 
 if TYPE_CHECKING:

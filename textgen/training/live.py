@@ -19,8 +19,7 @@ from textgen.model.network import Network
 from textgen.support import console
 from textgen.support.arrays import Array
 from textgen.support.errors import TextgenError
-from textgen.support.files import write_atomic
-from textgen.support.workspace import work_folder
+from textgen.support.files import work_folder, write_atomic
 from textgen.training.history import RATIO, Row
 
 if TYPE_CHECKING:

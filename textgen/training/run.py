@@ -21,8 +21,7 @@ from textgen.model.checkpoint import Metadata
 from textgen.model.keras_model import build_model, get_weights, is_finite, reset_state, set_weights
 from textgen.support import console
 from textgen.support.errors import TextgenError
-from textgen.support.files import explained
-from textgen.support.workspace import exclusive
+from textgen.support.files import exclusive, explained
 from textgen.training import sizing
 from textgen.training.batches import tf_dataset, training_batches
 from textgen.training.best import BestCheckpoint, keep_previous

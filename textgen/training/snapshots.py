@@ -24,8 +24,7 @@ import numpy.typing as npt
 from textgen.model.backend import tf
 from textgen.support import console
 from textgen.support.errors import TextgenError
-from textgen.support.files import replacing
-from textgen.support.workspace import work_folder
+from textgen.support.files import replacing, work_folder
 from textgen.training.workers import SingleProcess
 
 Values = dict[str, npt.NDArray[Any]]

@@ -11,7 +11,7 @@ import numpy as np
 from textgen.model.backend import compile_options, keras, tf
 from textgen.model.keras_model import fresh_state
 from textgen.settings.definitions import TrainingSettings
-from textgen.tokens.token_files import release
+from textgen.tokens.corpus import release
 from textgen.tokens.tokenizer import StoredIds
 from textgen.training.batches import EvaluationBatch, evaluation_batches
 from textgen.training.workers import SingleProcess
