@@ -182,7 +182,7 @@ class Run:
                 settings,
                 self.batches.steps_per_epoch,
                 validation_tokens=0 if held_out is None else len(held_out),
-                agree=workers.seconds if workers.count > 1 else None,
+                agree=workers.seconds,
             )
         )
         self.snapshots = Snapshots(data_dir, self.step.variables(), workers)
@@ -289,6 +289,7 @@ class Run:
         tokenizer = self.metadata.tokenizer
         norm = self.step.gradient_norm()
         self.step.reset_gradient_norm()
+        clock.tick()
         return {
             "epoch": self.epoch,
             "step": clock.step,
