@@ -32,7 +32,7 @@ from textgen.support.parallel import cores
 from textgen.support.workspace import locked, work_folder
 from textgen.text import known
 from textgen.training import sizing
-from textgen.training.history import Row
+from textgen.training.results import Row
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

@@ -21,7 +21,7 @@ from textgen.support.arrays import Array
 from textgen.support.errors import TextgenError
 from textgen.support.files import write_atomic
 from textgen.support.workspace import work_folder
-from textgen.training.history import RATIO, Row
+from textgen.training.results import RATIO, Row
 
 if TYPE_CHECKING:
     from textgen.model.checkpoint import Metadata

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from types import TracebackType
 
-from textgen.model.architecture import weight_shapes
 from textgen.model.checkpoint import Metadata
 from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.support import console
 from textgen.tokens.tokenizer import Tokenizer
 from textgen.training import sizing
 from textgen.training.batches import pass_offsets
-from textgen.training.history import RATIO, Row, selection_loss
+from textgen.training.results import RATIO, Row, best_of, selection_loss
 from textgen.training.schedule import RunClock
 
-COLUMNS = "{:<14}{:>22}{:>14}"
 RISE = 1.01
 """A last validation loss of so many times the best one is overfitting."""
 GAP = 0.1
@@ -44,16 +41,16 @@ def print_summary(metadata: Metadata, known: float, tokens: int) -> None:
     console.say(
         f"vocabulary: {size - 1:,} different {tokenizer.unit}s, which are {known:.1%} of the text"
     )
-    for line in summary_table(model, settings, size, tokens, tokenizer.unit):
+    for line in summary(model, settings, size, tokens, tokenizer.unit):
         console.say(line)
     for name, value in (model.to_dict() | settings.to_dict()).items():
         console.detail(f"  {name}: {value}")
 
 
-def summary_table(
+def summary(
     model: ModelSettings, settings: TrainingSettings, vocabulary_size: int, tokens: int, unit: str
 ) -> list[str]:
-    """Returns the lines of a table: layers, weights, memory, time.
+    """Returns lines that tell weights, memory and time.
 
     Args:
         model: the sizes of the layers.
@@ -62,40 +59,14 @@ def summary_table(
         tokens: in an epoch.
         unit: what a token is called.
     """
-    counts = weights_per_layer(model, vocabulary_size)
-    lines = [COLUMNS.format("layer", "output (B, T, size)", "weights")]
-    for name, (size, count) in counts.items():
-        shape = f"({settings.batch_size}, {settings.seq_length}, {size})"
-        lines.append(COLUMNS.format(name, shape, f"{count:,}"))
+    counts = sizing.weights_per_layer(model, vocabulary_size)
+    layers = ", ".join(f"{name} {count:,}" for name, count in counts.items())
     memory = sizing.memory_needed(model, settings, vocabulary_size) / 2**20
-    total = sum(count for _, count in counts.values())
     return [
-        *lines,
-        COLUMNS.format("all", "", f"{total:,}"),
+        f"{sum(counts.values()):,} weights: {layers}",
         f"about {memory:,.0f} MiB of memory beside TensorFlow's own; {tokens:,} {unit}s per epoch"
         f"{_readings(settings)}; {_time(model, settings, vocabulary_size, tokens)}",
     ]
-
-
-def weights_per_layer(model: ModelSettings, vocabulary_size: int) -> dict[str, tuple[int, int]]:
-    """Returns the size of each layer's output and how many weights it learns, by Keras' name."""
-    counts: dict[str, tuple[int, int]] = {}
-    for path, shape in weight_shapes(model, vocabulary_size).items():
-        name = path.split("/")[0]
-        is_fixed = name == "embedding" and not model.embedding_size
-        is_shared = path == "logits/kernel" and model.is_tied
-        count = 0 if is_fixed or is_shared else math.prod(shape)
-        before = counts.get(name, (0, 0))[1]
-        counts[name] = (_output_size(name, model, vocabulary_size), before + count)
-    return counts
-
-
-def _output_size(name: str, model: ModelSettings, vocabulary_size: int) -> int:
-    if name == "logits":
-        return vocabulary_size
-    if name == "embedding":
-        return model.embedding_size or vocabulary_size
-    return model.rnn_size
 
 
 def _readings(settings: TrainingSettings) -> str:
@@ -197,7 +168,7 @@ def closing_report(data_dir: Path, rows: list[Row], metadata: Metadata) -> list[
         rows: the history, at least one epoch.
         metadata: what was trained, and how.
     """
-    best, tokenizer = min(rows, key=selection_loss), metadata.tokenizer
+    best, tokenizer = best_of(rows), metadata.tokenizer
     settings = metadata.training
     loss = selection_loss(best)
     lines = [
@@ -218,14 +189,14 @@ def closing_report(data_dir: Path, rows: list[Row], metadata: Metadata) -> list[
 
 def is_overfitted(rows: list[Row]) -> bool:
     """Whether the validation loss rose again while the training loss fell."""
-    best, last = min(rows, key=selection_loss), rows[-1]
+    best, last = best_of(rows), rows[-1]
     rose = last.get("val_loss", 0.0) > RISE * selection_loss(best)
     return rose and last["loss"] < best["loss"]
 
 
 def _wasted(rows: list[Row]) -> int:
     """Counts the epochs after the best one."""
-    return len(rows) - 1 - rows.index(min(rows, key=selection_loss))
+    return len(rows) - 1 - rows.index(best_of(rows))
 
 
 def _overfitting(rows: list[Row]) -> str:
@@ -234,7 +205,7 @@ def _overfitting(rows: list[Row]) -> str:
     if len(rows) == 1:
         return "cannot be seen in one epoch"
     if is_overfitted(rows):
-        best = min(rows, key=selection_loss)["epoch"]
+        best = best_of(rows)["epoch"]
         return f"yes, the validation loss rises after epoch {best:.0f}"
     return "none seen"
 
@@ -248,7 +219,7 @@ def advice(rows: list[Row], metadata: Metadata) -> list[str]:
     if "val_loss" not in last:
         return ["`validation_split=0.1`, to see when the model learns the text by heart"]
     if is_overfitted(rows):
-        rise = _above(last["val_loss"], min(map(selection_loss, rows)))
+        rise = _above(last["val_loss"], selection_loss(best_of(rows)))
         found = [_less_by_heart(metadata, f"the validation loss has risen by {rise:.0%}")]
         if not metadata.training.patience and _wasted(rows) >= WASTED:
             found.append(f"`patience={WASTED}`: the last {_wasted(rows)} epochs were of no use")

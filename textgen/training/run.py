@@ -25,11 +25,10 @@ from textgen.support.files import explained
 from textgen.support.workspace import exclusive
 from textgen.training import sizing
 from textgen.training.batches import tf_dataset, training_batches
-from textgen.training.best import BestCheckpoint, keep_previous
-from textgen.training.history import RATIO, Row, selection_loss
 from textgen.training.live import LiveView
 from textgen.training.plan import Plan, with_random_seed
 from textgen.training.report import Progress, closing_report, print_summary
+from textgen.training.results import RATIO, BestCheckpoint, Row, keep_previous, selection_loss
 from textgen.training.schedule import RunClock, SaveTimer, clock_for, learning_rate
 from textgen.training.snapshots import Progress as Stored
 from textgen.training.snapshots import Snapshots
