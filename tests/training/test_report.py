@@ -6,7 +6,7 @@ import pytest
 from textgen.model.checkpoint import Metadata
 from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
 from textgen.tokens import build_tokenizer
-from textgen.training import report, sizing
+from textgen.training import report
 from textgen.training.results import Row
 from textgen.training.schedule import RunClock
 
@@ -107,16 +107,14 @@ def test_a_run_that_patience_ended_is_not_to_go_on() -> None:
     assert GO_ON not in report.closing_report(Path("data/x"), stalled, metadata(patience=2))
 
 
-def test_the_summary_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_summary_by_hand() -> None:
     # V = 5, D = 2, H = 3: 10; (2 + 3) * 12 + 12 = 72; 3 * 5 + 5 = 20.
-    monkeypatch.setattr(sizing, "measure_gflops", lambda seconds: 1e-3)
     model = ModelSettings(embedding_size=2, rnn_size=3, num_layers=1)
     settings = TrainingSettings(batch_size=2, seq_length=4, num_epochs=10)
     assert report.summary(model, settings, 5, 1000, "word") == [
         "102 weights: embedding 10, lstm_1 72, logits 20",
-        "about 0 MiB of memory beside TensorFlow's own; 1,000 words per epoch;"
-        " about 0:06 for 10 epochs",
-    ]  # 92 weights x 6e-6 s x 10,000 tokens = 5.5 s, and 0.04 s
+        "about 0 MiB of memory beside TensorFlow's own; 1,000 words per epoch; 10 epochs",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +132,7 @@ def test_it_says_how_often_an_epoch_reads_the_text(
     assert readings in report.summary(ModelSettings(), settings, 5, 1000, "word")[-1]
 
 
-def test_minutes_need_no_estimate() -> None:
+def test_a_run_may_be_measured_in_minutes() -> None:
     lines = report.summary(ModelSettings(), TrainingSettings(minutes=2.0), 5, 1000, "word")
     assert lines[-1].endswith("; 2 minutes")
 

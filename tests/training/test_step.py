@@ -88,7 +88,7 @@ def test_label_smoothing_moves_a_share_of_the_aim_to_every_token() -> None:
 def test_the_record_has_the_norm_before_clipping() -> None:
     plain, clipped = one_step(), one_step(clip_norm=0.01)
     assert clipped.step.gradient_norm() == pytest.approx(norm(plain.change), rel=1e-5)
-    clipped.step.reset_gradient_norm()
+    clipped.step.begin_epoch()
     assert clipped.step.gradient_norm() == 0
 
 

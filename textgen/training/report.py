@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
 
 from textgen.model.checkpoint import Metadata
 from textgen.settings.definitions import ModelSettings, TrainingSettings
@@ -50,7 +49,7 @@ def print_summary(metadata: Metadata, known: float, tokens: int) -> None:
 def summary(
     model: ModelSettings, settings: TrainingSettings, vocabulary_size: int, tokens: int, unit: str
 ) -> list[str]:
-    """Returns lines that tell weights, memory and time.
+    """Returns lines that tell weights, memory and the length of the run.
 
     Args:
         model: the sizes of the layers.
@@ -61,11 +60,13 @@ def summary(
     """
     counts = sizing.weights_per_layer(model, vocabulary_size)
     layers = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    minutes, epochs = settings.minutes, settings.num_epochs
+    length = console.counted(minutes, "minute") if minutes else console.counted(epochs, "epoch")
     memory = sizing.memory_needed(model, settings, vocabulary_size) / 2**20
     return [
         f"{sum(counts.values()):,} weights: {layers}",
         f"about {memory:,.0f} MiB of memory beside TensorFlow's own; {tokens:,} {unit}s per epoch"
-        f"{_readings(settings)}; {_time(model, settings, vocabulary_size, tokens)}",
+        f"{_readings(settings)}; {length}",
     ]
 
 
@@ -76,21 +77,10 @@ def _readings(settings: TrainingSettings) -> str:
     return f", which reads the text {'twice' if passes == 2 else f'{passes} times'}"
 
 
-def _time(
-    model: ModelSettings, settings: TrainingSettings, vocabulary_size: int, tokens: int
-) -> str:
-    if settings.minutes:
-        return console.counted(settings.minutes, "minute")
-    gflops = sizing.measure_gflops(seconds=0.3)
-    seconds = sizing.estimated_seconds(model, vocabulary_size, tokens, gflops)
-    epochs = console.counted(settings.num_epochs, "epoch")
-    return f"about {console.duration(settings.num_epochs * seconds)} for {epochs}"
-
-
 class Progress:
     """Shows a run while it lasts: a bar for the whole, a line for each epoch, lines for logs.
 
-    It is a context manager: the bar stands within it.
+    The bar stands until `close`.
 
     Args:
         clock: the run's clock, which has counted the steps.
@@ -104,18 +94,11 @@ class Progress:
         self.print_every = settings.print_every
         self._validation = ""
         self._printed = self._logs_due()
-
-    def __enter__(self) -> Progress:
         self._bar = console.bar("{percentage:3.0f}%|{bar:20}| {desc}")
         self._bar.set_description_str("compiling ...")
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Take the bar away."""
         self._bar.close()
 
     def show_steps(self, epoch: int, loss: float, learning_rate: float) -> None:

@@ -218,7 +218,7 @@ class Run:
         save_timer = SaveTimer(clock, settings.save_every)
         self.model.stop_training = False
         self.callbacks.on_train_begin()
-        with Progress(clock, settings, self.metadata.tokenizer) as progress:
+        with contextlib.closing(Progress(clock, settings, self.metadata.tokenizer)) as progress:
             self._begin_epoch()
             while True:
                 if self.workers.any(self.signals.requested):
@@ -286,8 +286,6 @@ class Run:
             losses["val_loss"] = self.validation.loss()
         ratios = {RATIO + layer: ratio for layer, ratio in self.step.update_ratios().items()}
         tokenizer = self.metadata.tokenizer
-        norm = self.step.gradient_norm()
-        self.step.reset_gradient_norm()
         clock.tick()
         return {
             "epoch": self.epoch,
@@ -297,7 +295,7 @@ class Run:
             "learning_rate": self.step.learning_rate(),
             "tokens_per_second": round(clock.tokens_per_second),
             tokenizer.loss_name: tokenizer.loss_value(selection_loss(losses)),
-            "gradient_norm": norm,
+            "gradient_norm": self.step.gradient_norm(),
             **ratios,
         }
 
