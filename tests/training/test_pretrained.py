@@ -210,7 +210,7 @@ def pickled(**attributes: object) -> bytes:
     ("data", "problem"),
     [
         (b"\x80\x04N.", "not an object"),
-        (b"\x80", "too early"),
+        (b"\x80", "broken"),
         (b"\x80\x04" + b"h\x00.", "not a text"),
         (pickled(wv=3), "not an object"),
         (pickled(index_to_key=3), "no list of tokens"),
