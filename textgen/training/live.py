@@ -61,12 +61,6 @@ def samples(metadata: Metadata, weights: dict[str, Array], epoch: int) -> Iterat
         yield Sample(epoch, temperature, seed, text)
 
 
-def print_sample(sample: Sample) -> None:
-    """Shows a sample to the person who trains."""
-    console.heading(sample.title)
-    console.show(console.paint(sample.seed, "cyan", sys.stdout) + sample.text)
-
-
 def sample_file(data_dir: Path) -> Path:
     """Returns where the newest samples are: `.textgen/samples.json`."""
     return work_folder(data_dir) / "samples.json"
@@ -175,7 +169,8 @@ class LiveView:
             return
         for sample in samples(self.metadata, weights, int(row["epoch"])):
             if self._prints:
-                print_sample(sample)
+                console.heading(sample.title)
+                console.show(console.paint(sample.seed, "cyan", sys.stdout) + sample.text)
             if self._log:
                 self._log.write_sample(sample, int(row["step"]))
             self._file.write(sample)

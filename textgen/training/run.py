@@ -156,7 +156,7 @@ class Run:
     ) -> None:
         settings, text, tokenizer = plan.training, plan.corpus.training, plan.corpus.tokenizer
         self.data_dir, self.plan, self.workers = data_dir, plan, workers
-        self.on_epoch, self.keep_samples = on_epoch, keep_samples
+        self.on_epoch = on_epoch
         rng = np.random.default_rng(settings.random_seed)
         line_starts = rng.permutation(text.line_starts)[:LINE_STARTS].tolist()
         self.metadata = Metadata(plan.model, tokenizer, settings, {}, line_starts)
@@ -186,7 +186,11 @@ class Run:
         )
         self.snapshots = Snapshots(data_dir, self.step.variables(), workers)
         self.models = BestCheckpoint(data_dir, self.metadata, self.model, workers.is_chief)
-        self.live: LiveView | None = None
+        self.live = (
+            LiveView(data_dir, self.metadata, plan.resume, keep_samples)
+            if workers.is_chief
+            else None
+        )
         self.callbacks = keras.callbacks.CallbackList(list(callbacks), model=self.model)
         self.signals = StopSignals()
 
@@ -318,7 +322,6 @@ class Run:
         """Start a new run."""
         if self.plan.weights:
             set_weights(self.model, get_weights(self.model) | self.plan.weights)
-        self._open_live_view()
         if self.workers.is_chief:
             keep_previous(self.data_dir)
         self.snapshots.begin()
@@ -329,16 +332,10 @@ class Run:
         print_summary(self.metadata, 1 - text.num_unknown / len(text.ids), tokens)
         clock.restart()
 
-    def _open_live_view(self) -> None:
-        if self.workers.is_chief:
-            resumed = self.plan.resume
-            self.live = LiveView(self.data_dir, self.metadata, resumed, self.keep_samples)
-
     def _resume(self) -> None:
         """Take up the run whose state is in the data directory."""
         stored, state = self._restore(), self.state
         state.clock.restore(stored.clock)
-        self._open_live_view()
         before, now = stored.run["training"], self.plan.training.to_dict()
         same_rate = before["learning_rate"] == now["learning_rate"]
         state.rate_factor = stored.rate_factor if same_rate else 1.0
