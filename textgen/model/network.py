@@ -6,7 +6,7 @@ matrix product per layer:
 - a layer reads its input and its own last output in one product, [x, h] @ [W; U], and the outputs
   of all layers lie side by side, so that the two need not be brought together first;
 - what the first layer makes of a token is looked up in a table, embeddings @ W + b;
-- how a cell computes is told in `textgen.model.cells`.
+- how a cell computes is told in `textgen.model.architecture`.
 
 Shapes: B batch, T time, V vocabulary size, D input size of a layer, H its size; C columns of
 `State.h`; "gates" as the cell has them.
@@ -18,11 +18,12 @@ from typing import NamedTuple
 import numpy as np
 
 from textgen.model.architecture import (
+    CELLS,
     NORM_EPSILON,
+    Gates,
     LayerDescription,
     describe_layers,
 )
-from textgen.model.cells import CELLS, Gates
 from textgen.settings.definitions import ModelSettings
 from textgen.support.arrays import Array, Ids
 

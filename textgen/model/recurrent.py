@@ -319,7 +319,7 @@ LAYERS = {
     "gru": CellLayers(GRU, keras.layers.GRU),
     "rnn": CellLayers(SimpleRNN, keras.layers.SimpleRNN),
 }
-"""By `ModelSettings.cell`; the other half of `textgen.model.cells.CELLS`.
+"""By `ModelSettings.cell`; the other half of `textgen.model.architecture.CELLS`.
 
 A cell that Keras lacks is one class for both, written with `keras.ops` and registered with
 `@keras.saving.register_keras_serializable("textgen")`. Then whoever opens its `model.h5` with plain
