@@ -10,7 +10,7 @@ from textgen.support import console
 from textgen.tokens.tokenizer import Tokenizer
 from textgen.training import sizing
 from textgen.training.batches import pass_offsets
-from textgen.training.results import RATIO, Row, best_of, selection_loss
+from textgen.training.results import RATIO, Row, best_of, epochs_since_best, selection_loss
 from textgen.training.schedule import RunClock
 
 RISE = 1.01
@@ -162,7 +162,7 @@ def closing_report(data_dir: Path, rows: list[Row], metadata: Metadata) -> list[
         *(f"to try: {line}" for line in advice(rows, metadata)),
         f"more text:  {console.command_line('sample', data_dir=data_dir)}",
     ]
-    out_of_patience = settings.patience and _wasted(rows) >= settings.patience
+    out_of_patience = settings.patience and epochs_since_best(rows) >= settings.patience
     if not (out_of_patience or is_overfitted(rows)):
         name, value = _longer(settings)
         command = console.command_line("train", data_dir=data_dir, resume=True, **{name: value})
@@ -175,11 +175,6 @@ def is_overfitted(rows: list[Row]) -> bool:
     best, last = best_of(rows), rows[-1]
     rose = last.get("val_loss", 0.0) > RISE * selection_loss(best)
     return rose and last["loss"] < best["loss"]
-
-
-def _wasted(rows: list[Row]) -> int:
-    """Counts the epochs after the best one."""
-    return len(rows) - 1 - rows.index(best_of(rows))
 
 
 def _overfitting(rows: list[Row]) -> str:
@@ -204,8 +199,10 @@ def advice(rows: list[Row], metadata: Metadata) -> list[str]:
     if is_overfitted(rows):
         rise = _above(last["val_loss"], selection_loss(best_of(rows)))
         found = [_less_by_heart(metadata, f"the validation loss has risen by {rise:.0%}")]
-        if not metadata.training.patience and _wasted(rows) >= WASTED:
-            found.append(f"`patience={WASTED}`: the last {_wasted(rows)} epochs were of no use")
+        if not metadata.training.patience and epochs_since_best(rows) >= WASTED:
+            found.append(
+                f"`patience={WASTED}`: the last {epochs_since_best(rows)} epochs were of no use"
+            )
         return found
     if len(rows) < EPOCHS_TO_JUDGE:
         return []

@@ -53,6 +53,11 @@ def best_of(rows: Sequence[Row]) -> Row:
     return min(rows, key=selection_loss, default={})
 
 
+def epochs_since_best(rows: Sequence[Row]) -> int:
+    """Returns how many epochs came after the best one."""
+    return len(rows) - 1 - rows.index(best_of(rows))
+
+
 def csv_text(rows: list[Row]) -> str:
     """Returns the text of `history.csv`."""
     columns = dict.fromkeys([*COLUMNS, *(name for row in rows for name in row)])

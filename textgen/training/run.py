@@ -23,12 +23,12 @@ from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.support.files import explained
 from textgen.support.workspace import exclusive
-from textgen.training import sizing
+from textgen.training import results, sizing
 from textgen.training.batches import tf_dataset, training_batches
 from textgen.training.live import LiveView
 from textgen.training.plan import Plan, with_random_seed
 from textgen.training.report import Progress, closing_report, print_summary
-from textgen.training.results import RATIO, BestCheckpoint, Row, keep_previous, selection_loss
+from textgen.training.results import BestCheckpoint, Row, selection_loss
 from textgen.training.schedule import RunClock, SaveTimer, clock_for, learning_rate
 from textgen.training.snapshots import Progress as Stored
 from textgen.training.snapshots import Snapshots
@@ -102,13 +102,8 @@ class RunState:
 
     @property
     def best(self) -> Row:
-        """The row of the best epoch; the first of equals; empty before there is one."""
-        return min(self.history, key=selection_loss, default={})
-
-    @property
-    def epochs_since_best(self) -> int:
-        """Epochs after the best one."""
-        return len(self.history) - 1 - self.history.index(self.best)
+        """The row of the best epoch; empty before there is one."""
+        return results.best_of(self.history)
 
 
 class DivergenceError(Exception):
@@ -288,7 +283,9 @@ class Run:
         losses = {"loss": loss}
         if self.validation:
             losses["val_loss"] = self.validation.loss()
-        ratios = {RATIO + layer: ratio for layer, ratio in self.step.update_ratios().items()}
+        ratios = {
+            results.RATIO + layer: ratio for layer, ratio in self.step.update_ratios().items()
+        }
         tokenizer = self.metadata.tokenizer
         clock.tick()
         return {
@@ -306,7 +303,7 @@ class Run:
     def _is_to_end(self) -> bool:
         """Whether a callback or the limit of patience ends the run after this epoch."""
         patience = self.plan.training.patience
-        if patience and self.state.epochs_since_best >= patience:
+        if patience and results.epochs_since_best(self.state.history) >= patience:
             console.say(f"no better model in {patience} epochs (`patience`): stopping")
             return True
         return bool(self.model.stop_training)
@@ -323,7 +320,7 @@ class Run:
         if self.plan.weights:
             set_weights(self.model, get_weights(self.model) | self.plan.weights)
         if self.workers.is_chief:
-            keep_previous(self.data_dir)
+            results.keep_previous(self.data_dir)
         self.snapshots.begin()
         self.step.shift_random_seeds(self.workers.index)
         self.save()
