@@ -119,6 +119,8 @@ def test_a_process_alone_agrees_with_itself() -> None:
     assert alone.seconds(2.5) == 2.5
     assert alone.by_chief(lambda: "done") == "done"
     np.testing.assert_array_equal(alone.from_chief(np.arange(3)), np.arange(3))
+    np.testing.assert_array_equal(alone.joined(np.eye(2)), np.eye(2))
+    assert alone.texts("où") == ["où"]
 
 
 def test_rows_follow_one_another_and_must_come_out_even() -> None:

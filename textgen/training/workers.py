@@ -213,16 +213,23 @@ class SingleProcess:
         return slice(self.index * size, (self.index + 1) * size)
 
     def sum(self, values: Values) -> Values:
-        """The sum over all workers; float64 or int64, any shape, the same on all."""
+        """The sum over all workers; of any shape, the same on all."""
         return values
 
     def joined(self, rows: Values) -> Values:
-        """The rows (B / K, ...) of all workers, one after another, (B, ...), float32."""
-        return rows
+        """The rows (B / K, ...) of all workers, one after another, (B, ...)."""
+        every = np.zeros((self.count, *rows.shape), rows.dtype)
+        every[self.index] = rows
+        return self.sum(every).reshape(-1, *rows.shape[1:])
 
     def texts(self, text: str) -> list[str]:
         """The texts of all workers."""
-        return [text]
+        codes = np.frombuffer(text.encode(), np.uint8)
+        ends = np.cumsum(self.joined(np.array([len(codes)])))
+        every = np.zeros(ends[-1], np.int64)
+        every[ends[self.index] - len(codes) : ends[self.index]] = codes
+        parts = np.split(self.sum(every), ends[:-1])
+        return [bytes(part.astype(np.uint8)).decode() for part in parts]
 
     def from_chief(self, values: Values) -> Values:
         """The values of the chief; the others give some of the same shape."""
@@ -305,7 +312,6 @@ class Workers(SingleProcess):
         _take_one_gpu(layout)
         self._strategy = tf.distribute.MultiWorkerMirroredStrategy()
         self._sum_now = tf.function(self._summed, reduce_retracing=True)
-        self._join_now = tf.function(self._joined, reduce_retracing=True)
 
     def mean(self, tensors: Tensors) -> Tensors:
         # In one message: what costs is their number.
@@ -317,15 +323,6 @@ class Workers(SingleProcess):
         flat = self._sum_now(tf.constant(values.reshape(-1)))
         return np.asarray(flat.numpy()).reshape(values.shape)
 
-    def joined(self, rows: Values) -> Values:
-        return np.asarray(self._join_now(tf.constant(rows)).numpy())
-
-    def texts(self, text: str) -> list[str]:
-        codes = np.frombuffer(text.encode(), np.uint8).astype(np.int32)
-        sizes = self.joined(np.array([len(codes)], np.int32))
-        parts = np.split(self.joined(codes), np.cumsum(sizes)[:-1])
-        return [bytes(part.astype(np.uint8)).decode() for part in parts]
-
     def name(self, index: int) -> str:
         return self.layout.name(index)
 
@@ -335,12 +332,6 @@ class Workers(SingleProcess):
             return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(values))
 
         return self._strategy.run(add, (flat,))
-
-    def _joined(self, rows: tf.Tensor) -> tf.Tensor:
-        def gather(values: tf.Tensor) -> tf.Tensor:
-            return tf.distribute.get_replica_context().all_gather(tf.identity(values), axis=0)
-
-        return self._strategy.run(gather, (rows,))
 
 
 @contextlib.contextmanager
