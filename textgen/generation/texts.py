@@ -76,16 +76,19 @@ class Text:
         self.finished = settings.length == 0
         self.log_probability = 0.0
         self._vocabulary = tokenizer.vocabulary
-        self._forced = ForcedTokens(first, settings.force, settings.length, tokenizer)
+        forced = ForcedTokens(first, settings.force, settings.length, tokenizer)
+        self._forced = forced if forced.may_come else None
         self._ending = Ending(settings.stop, settings.until_paragraph)
 
     @property
     def has_forced(self) -> bool:
         """Whether tokens to come may be forced, so that they are made one at a time."""
-        return self._forced.may_come
+        return self._forced is not None and self._forced.may_come
 
     def forced_id(self) -> int | None:
         """The id that must be the next one, or None: it is drawn."""
+        if self._forced is None:
+            return None
         return self._forced.next(len(self.ids), self.ids[-1] if self.ids else int(self.prompt[-1]))
 
     def take(
@@ -101,7 +104,8 @@ class Text:
             log_probabilities: theirs, (S,).
             likeliest: for each, where `alternatives` are wanted; see `Token.likeliest`.
         """
-        self._forced.drop()
+        if self._forced is not None:
+            self._forced.drop()
         if not self.alternatives:
             before = len(self.ids)
             text = self.push(ids)
