@@ -51,9 +51,8 @@ def measure(cell: str, workers: list[str], index: int, seconds: float) -> Figure
 
     from textgen.model.keras_model import build_model
     from textgen.settings.definitions import ModelSettings, TrainingSettings
-    from textgen.training.layout import Layout, wait_for_peers
     from textgen.training.step import TrainStep
-    from textgen.training.workers import SingleProcess, Workers
+    from textgen.training.workers import Layout, SingleProcess, Workers, wait_for_peers
 
     together = SingleProcess()
     if len(workers) > 1:

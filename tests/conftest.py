@@ -100,7 +100,7 @@ def light_training() -> Iterator[None]:
     The steps are the same; to compile them, and to draw, takes longer than a run of some ten.
     """
     from textgen.model.backend import XLA_SWITCH
-    from textgen.training.history import has_matplotlib
+    from textgen.training.results import has_matplotlib
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(XLA_SWITCH, "0")

@@ -100,7 +100,7 @@ def test_models_mix(sample, trained_dir: Path, tmp_path: Path) -> None:
     alone = sample(*flags[2:]).stdout
     assert sample(*flags, "--weights", "0.5,0.5").stdout == alone
     assert sample(*flags).stdout == alone
-    assert "--weights takes one number for each model, here 2. Received: 1" in error_of(
+    assert "--weights takes one number above 0 for each model, here 2. Received: [1.0]" in error_of(
         sample(*flags, "--weights", "1")
     )
     assert "no model in" in error_of(sample("--data-dir", tmp_path))

@@ -78,10 +78,10 @@ def test_models_that_do_not_fit() -> None:
 
 def test_weights_that_do_not_fit() -> None:
     model = random_generator()
-    assert "`weights` takes one number for each model, here 2. Received: 1" in mix_error(
-        [model, model], (1.0,)
-    )
-    assert "`weights` must be above 0" in mix_error([model, model], (1.0, 0.0))
-    assert "`weights` must be above 0" in mix_error([model, model], (1.0, float("nan")))
+    for weights in ((1.0,), (1.0, 0.0), (1.0, float("nan"))):
+        message = (
+            f"`weights` takes one number above 0 for each model, here 2. Received: {[*weights]}"
+        )
+        assert message in mix_error([model, model], weights)
     one, other = biased_generator({"a": 1, "b": 1}), biased_generator({"c": 1, "d": 1})
     assert "no token in common" in mix_error([one, other], (1, 1))

@@ -225,10 +225,8 @@ def test_metadata_with_a_missing_part_is_refused(pair: Path) -> None:
         ("results", ["loss"], "its results are not numbers"),
         ("results", {"step": 1, 1: 1.0}, "its results are not numbers"),
         ("results", {"x" * 1001: 1.0}, "its results are not numbers"),
-        ("results", {str(n): n for n in range(301)}, "its results are not numbers"),
         ("line_starts", "ab", "its line starts are not"),
         ("line_starts", ["x" * 1001], "its line starts are not"),
-        ("line_starts", ["x"] * 1001, "its line starts are not up to 1000 short texts"),
         ("line_starts", ["a", None], "its line starts are not"),
     ],
 )

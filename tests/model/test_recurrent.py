@@ -11,12 +11,10 @@ from textgen.model.backend import keras, tf
 from textgen.settings.definitions import CELL_NAMES
 
 B, T, D, H = 4, 7, 3, 5
-CELLS: dict[str, tuple[type, type, dict[str, Any]]] = {
-    "lstm": (recurrent.LSTM, keras.layers.LSTM, {}),
-    "lstm without bias": (recurrent.LSTM, keras.layers.LSTM, {"use_bias": False}),
-    "gru": (recurrent.GRU, keras.layers.GRU, {}),
-    "gru without bias": (recurrent.GRU, keras.layers.GRU, {"use_bias": False}),
-    "rnn": (recurrent.SimpleRNN, keras.layers.SimpleRNN, {}),
+CELLS: dict[str, tuple[type, type]] = {
+    "lstm": (recurrent.LSTM, keras.layers.LSTM),
+    "gru": (recurrent.GRU, keras.layers.GRU),
+    "rnn": (recurrent.SimpleRNN, keras.layers.SimpleRNN),
 }
 each_cell = pytest.mark.parametrize("cell", CELLS)
 
@@ -30,20 +28,16 @@ MODES = {"eager": None, "graph": False, "xla": True}
 
 
 def compiled_cells(*modes: str) -> pytest.MarkDecorator:
-    """Cells in modes; outside of "eager", the variants of a cell are slow tests."""
+    """All cells in some modes."""
     cases = [
-        pytest.param(cell, MODES[mode], id=f"{cell}-{mode}", marks=marks)
-        for cell in CELLS
-        for mode in modes
-        for marks in [() if mode == "eager" or cell in ("lstm", "gru", "rnn") else pytest.mark.slow]
+        pytest.param(cell, MODES[mode], id=f"{cell}-{mode}") for cell in CELLS for mode in modes
     ]
     return pytest.mark.parametrize(("cell", "compile_with"), cases)
 
 
 def pair(cell: str, **options: Any) -> tuple[keras.layers.Layer, keras.layers.Layer]:
     """Returns the fast layer and its stock twin, built, with the same random weights."""
-    fast_class, stock_class, own = CELLS[cell]
-    fast, stock = (kind(H, **own, **options) for kind in (fast_class, stock_class))
+    fast, stock = (kind(H, **options) for kind in CELLS[cell])
     rng = np.random.default_rng(1)
     for layer in (fast, stock):
         layer.build((B, T, D))
@@ -124,17 +118,12 @@ def test_state_is_carried_from_batch_to_batch_until_reset(cell: str, compile_wit
     assert_same([call(first)], [fresh])
 
 
-@each_cell
-def test_masks_are_refused(cell: str) -> None:
-    fast, _ = pair(cell)
-    with pytest.raises(ValueError, match=r"does not take masks.*Received: mask="):
-        fast(random(B, T, D), mask=tf.ones((B, T), tf.bool))
-
-
 @pytest.mark.parametrize(
     "options",
     [
         {"activation": "relu"},
+        {"use_bias": False},
+        {"dropout": 0.5},
         {"recurrent_dropout": 0.5},
         {"unroll": True},
         {"go_backwards": True},
@@ -147,6 +136,13 @@ def test_other_options_take_the_way_of_keras(cell: str, options: dict[str, objec
     x, mask = random(B, T, D), tf.constant([[True] * (T - 2) + [False] * 2] * B)
     assert not fast.is_fast()
     assert_same([fast(x), fast(x, mask=mask)], [stock(x), stock(x, mask=mask)])
+
+
+@each_cell
+def test_masks_take_the_way_of_keras(cell: str) -> None:
+    fast, stock = pair(cell, return_sequences=True)
+    x, mask = random(B, T, D), tf.constant([[True] * (T - 2) + [False] * 2] * B)
+    assert_same([fast(x, mask=mask)], [stock(x, mask=mask)])
 
 
 def test_a_gru_with_reset_before_the_product_takes_the_way_of_keras() -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 from tests.services import serving
 from textgen.server import live
 from textgen.support.files import write_atomic
-from textgen.training.history import csv_text
 from textgen.training.live import KEPT, Sample, SampleFile, read_samples
+from textgen.training.results import csv_text
 
 
 def test_rows_are_numbers_by_name(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 import textgen
 from tests.services import Running, serving
 from textgen.support.files import write_atomic
-from textgen.training.history import csv_text
 from textgen.training.live import Sample, SampleFile
+from textgen.training.results import csv_text
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [

@@ -21,7 +21,6 @@ from textgen.commands.flags import ArgumentParser, add_settings, given_settings
 from textgen.generation.generator import Generator
 from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
 from textgen.settings.request import TRAIN_SETTINGS, TrainRequest
-from textgen.support.arrays import Ids
 from textgen.support.errors import TextgenError
 from textgen.tokens import TOKENIZERS, build_tokenizer, reading, tokenizer_from_dict
 from textgen.tokens.characters import CharacterTokenizer
@@ -29,6 +28,7 @@ from textgen.tokens.corpus import VocabularyRule, read_corpus
 from textgen.tokens.tokenizer import (
     Counts,
     Decoder,
+    Ids,
     Joiner,
     Parts,
     State,

@@ -77,7 +77,7 @@ def test_tensorboard_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_live_samples_show_four_temperatures(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    light: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "input.txt").write_text(VERSES * 2)
     settings = replace(TINY_TRAINING, num_epochs=1, live_sample=True)

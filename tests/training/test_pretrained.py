@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from gensim.models import FastText, KeyedVectors, Word2Vec
 
-from tests.conftest import VERSES, run_python
+from tests.conftest import VERSES, run_here
+from textgen.commands import train
 from textgen.generation.generator import Generator
 from textgen.model import checkpoint
 from textgen.model.architecture import weight_shapes
@@ -90,7 +91,7 @@ def test_files_that_do_not_fit(tmp_path: Path, text: str, size: int, message: st
 def test_a_file_that_is_missing_is_named_before_anything_is_done(tmp_path: Path) -> None:
     (tmp_path / "input.txt").write_text("The river and the rain. " * 400)
     path = tmp_path / "no.txt"
-    result = run_python("train.py", "--data-dir", tmp_path, "--word2vec", path)
+    result = run_here(train.main, "--data-dir", tmp_path, "--word2vec", path)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == (
         f"error: {path} cannot be read (No such file or directory): give --word2vec the path of a"
@@ -210,7 +211,7 @@ def pickled(**attributes: object) -> bytes:
     ("data", "problem"),
     [
         (b"\x80\x04N.", "not an object"),
-        (b"\x80", "too early"),
+        (b"\x80", "broken"),
         (b"\x80\x04" + b"h\x00.", "not a text"),
         (pickled(wv=3), "not an object"),
         (pickled(index_to_key=3), "no list of tokens"),

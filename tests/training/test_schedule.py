@@ -10,7 +10,6 @@ from textgen.support.errors import TextgenError
 from textgen.training.schedule import (
     RunClock,
     SaveTimer,
-    SharedClock,
     learning_rate,
     plateaus,
 )
@@ -93,9 +92,11 @@ def test_a_clock_of_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = RunClock(total_steps=None, total_seconds=60, tokens_per_step=10)
     clock.restart()
     now = 103.0
+    clock.tick()
     assert (clock.fraction, clock.seconds, clock.seconds_left) == (0, 3, 57)
     clock.count_steps(1)  # compiling took 3 of the 60 seconds, 1 is for files: 56 are left
     now = 117.0
+    clock.tick()
     assert (clock.fraction, clock.seconds, clock.seconds_left) == (0.25, 17, 43)
     clock.count_steps(1)
     clock.epoch_work = 29
@@ -105,6 +106,7 @@ def test_a_clock_of_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     clock.begin_epoch()
     assert clock.reserved == 3, "the work between the last step and the next epoch"
     now = 200.0
+    clock.tick()
     assert (clock.fraction, clock.seconds_left) == (1, 0)
 
 
@@ -120,12 +122,12 @@ def test_time_is_kept_for_a_validation_not_yet_measured(monkeypatch: pytest.Monk
     assert clock.reserved == 1 + 6 * 0.5 / 3, "a step takes half a second, validation a third"
 
 
-def test_a_shared_clock_stands_still_between_ticks_and_shows_the_agreed_time(
+def test_a_clock_stands_still_between_ticks_and_shows_the_agreed_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 100.0
     monkeypatch.setattr("textgen.training.schedule.time.perf_counter", lambda: now)
-    clock = SharedClock(10, None, 5, agree=lambda seconds: seconds + 1000)
+    clock = RunClock(10, None, 5, agree=lambda seconds: seconds + 1000)
     clock.restart(7.0)
     now = 103.0
     assert clock.seconds == 7.0

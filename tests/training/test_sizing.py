@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from tests.networks import LETTERS
+from textgen.model.keras_model import build_model
 from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
 from textgen.support.errors import TextgenError
 from textgen.tokens import build_tokenizer
@@ -34,3 +35,20 @@ def test_what_does_not_fit_is_refused_with_the_estimate(monkeypatch: pytest.Monk
         sizing.check_memory(replace(ModelSettings(), rnn_size=1_000_000), TrainingSettings(), 65)
     monkeypatch.delattr("os.sysconf")
     assert sizing.physical_memory() == float("inf")
+
+
+STRUCTURES = [
+    ModelSettings(embedding_size=3, rnn_size=4, layer_norm=True),
+    ModelSettings(embedding_size=4, rnn_size=4, num_layers=1, tie_weights=True, cell="gru"),
+    ModelSettings(embedding_size=0, rnn_size=4, num_layers=1, cell="rnn"),
+]
+
+
+@pytest.mark.parametrize("settings", STRUCTURES, ids=["norm", "tied", "one-hot"])
+def test_weights_are_counted_as_keras_does(settings: ModelSettings) -> None:
+    model = build_model(settings, 7, batch_size=2)
+    for name, count in sizing.weights_per_layer(settings, 7).items():
+        expected = sum(w.numpy().size for w in model.get_layer(name).trainable_weights)
+        if name == "logits" and settings.is_tied:
+            expected = 7  # its kernel is the embedding's
+        assert count == expected, name

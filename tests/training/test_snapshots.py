@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT, TINY_MODEL, run_python
+from tests.conftest import ROOT, TINY_MODEL, run_here
+from textgen.commands import train
 from textgen.model.backend import tf
 from textgen.model.checkpoint import Setup
 from textgen.model.keras_model import build_model
@@ -137,14 +138,14 @@ def test_a_disk_that_takes_no_snapshot_is_named(tmp_path: Path) -> None:
         writer.save(progress(1))
 
 
-def test_a_run_that_textgen_before_npz_began_goes_on(tmp_path: Path) -> None:
+def test_a_run_that_textgen_before_npz_began_goes_on(light: None, tmp_path: Path) -> None:
     """It was interrupted at step 14, in the middle of an epoch; the values are TensorFlow's."""
     shutil.copy(FORMAT_3 / "input.txt", tmp_path)
     shutil.copytree(FORMAT_3 / "checkpoints", tmp_path / ".textgen" / "checkpoints")
     stored = stored_progress(tmp_path)
     assert stored is not None
     assert stored.clock["step"] == 14
-    result = run_python("train.py", "--data-dir", tmp_path, "--resume")
+    result = run_here(train.main, "--data-dir", tmp_path, "--resume")
     assert result.returncode == 0, result.stderr
     assert "going on from epoch 1, step 14" in result.stderr
     assert files(tmp_path) == ["state-13.npz", "state-14.npz"]

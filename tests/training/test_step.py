@@ -1,6 +1,7 @@
-"""What one compiled step does to the weights, option by option; the loss on held-out text."""
+"""What one step does to the weights, option by option; the loss on held-out text."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import TINY_MODEL, TINY_TRAINING
-from textgen.model.backend import tf
+from textgen.model.backend import XLA_SWITCH, tf
 from textgen.model.keras_model import build_model, get_weights
 from textgen.model.network import Network
 from textgen.settings.definitions import OPTIMIZERS, ModelSettings, TrainingSettings
@@ -23,6 +24,21 @@ INPUTS = np.array([[1, 2, 3], [4, 4, 1]], np.int32)
 TARGETS = np.array([[2, 3, 1], [4, 1, 0]], np.int32)
 PLAIN = {"optimizer": "sgd", "clip_norm": 0.0, "weight_decay": 0.0}
 """The first step of SGD with a learning rate of 1 subtracts the gradient."""
+
+
+@pytest.fixture
+def compiled() -> Iterator[None]:
+    """For a test that is about steps compiled by XLA."""
+    one_step.cache_clear()
+    yield
+    one_step.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without XLA, which takes seconds to compile each step, elsewhere."""
+    if "compiled" not in request.fixturenames:
+        monkeypatch.setenv(XLA_SWITCH, "0")
 
 
 def batches(count: int = 1) -> Any:
@@ -88,7 +104,7 @@ def test_label_smoothing_moves_a_share_of_the_aim_to_every_token() -> None:
 def test_the_record_has_the_norm_before_clipping() -> None:
     plain, clipped = one_step(), one_step(clip_norm=0.01)
     assert clipped.step.gradient_norm() == pytest.approx(norm(plain.change), rel=1e-5)
-    clipped.step.reset_gradient_norm()
+    clipped.step.begin_epoch()
     assert clipped.step.gradient_norm() == 0
 
 
@@ -124,7 +140,9 @@ class Alone(SingleProcess):
         return [self.factor * tensor for tensor in tensors]
 
 
-def test_a_step_whose_mean_is_its_own_equals_the_step_that_is_compiled_as_one() -> None:
+def test_a_step_whose_mean_is_its_own_equals_the_step_that_is_compiled_as_one(
+    compiled: None,
+) -> None:
     whole, parts = one_step(), one_step(Alone(1.0))
     assert parts.loss == pytest.approx(whole.loss)
     for path, array in whole.change.items():
@@ -156,7 +174,7 @@ def test_the_loss_is_the_mean_since_the_epoch_began() -> None:
     assert mean != pytest.approx(first, abs=1e-7)
 
 
-def test_update_ratios_are_those_of_copied_weights_per_step() -> None:
+def test_update_ratios_are_those_of_copied_weights_per_step(compiled: None) -> None:
     """XLA may write new weights where the old ones were: not while they are held."""
     model = build_model(TINY, V, batch_size=2, random_seed=1)
     step, data = TrainStep(model, TrainingSettings(), steps_at_once=2), batches(4)

@@ -20,12 +20,11 @@ import numpy as np
 
 from textgen.commands.flags import ArgumentParser
 from textgen.model import checkpoint, safe_pickle
-from textgen.model.architecture import weight_shapes
+from textgen.model.architecture import Array, weight_shapes
 from textgen.model.checkpoint import Metadata
 from textgen.model.safe_pickle import Record
 from textgen.model.weights_file import WeightsFile
 from textgen.support import console
-from textgen.support.arrays import Array
 from textgen.support.errors import TextgenError
 from textgen.tokens import TOKENIZERS
 

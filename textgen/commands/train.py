@@ -15,7 +15,6 @@ from textgen.settings.request import TRAIN_SETTINGS, TrainRequest, read_yaml
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.text import sources
-from textgen.training import layout
 
 SECTIONS = ("model", "tokenizer", "training")
 """Parts of a `model.yaml`; the settings in them count as if they stood alone."""
@@ -29,16 +28,14 @@ def main(argv: Sequence[str]) -> None:
     """Trains as the flags `argv` ask for. Raises TextgenError."""
     request, arguments = parse(argv)
     level = console.level(arguments.quiet, arguments.verbose)
-    workers = layout.from_flags(arguments.workers, arguments.worker_index, arguments.distribute)
-    with console.verbosity(level), shown_live(arguments):
-        from textgen.training import agreement, plan  # only now: they import TensorFlow
-        from textgen.training.run import fit
+    from textgen.training.plan import agreed_plan  # only now: these import TensorFlow
+    from textgen.training.run import fit
+    from textgen.training.workers import connected, layout_of
 
-        keep_samples = arguments.serve is not None
-        if workers is None:
-            fit(request.data_dir, plan.make_plan(request), keep_samples=keep_samples)
-        else:
-            agreement.train(request, workers, keep_samples)
+    layout = layout_of(arguments.workers, arguments.worker_index, arguments.distribute)
+    with console.verbosity(level), shown_live(arguments), connected(layout) as workers:
+        plan = agreed_plan(request, workers)
+        fit(request.data_dir, plan, keep_samples=arguments.serve is not None, workers=workers)
 
 
 def parse(argv: Sequence[str]) -> tuple[TrainRequest, argparse.Namespace]:

@@ -1,15 +1,15 @@
-"""Texts that advance together, one matrix product per layer and step.
+"""Texts that advance together, one matrix product per layer and step: drawn, or searched for.
 
-This is the one core that all writing sits on. Texts join and leave between two steps. Each has
+A `Batch` is what all drawing sits on. Texts join and leave between two steps. Each has
 its own rules and its own random generator, and what it draws does not depend on the others (but
 for float32 rounding: a product of one row and one of many may differ in the last bit, which
-changes about one token in a million).
+changes about one token in a million). `beam_search` keeps the likeliest of many candidates instead.
 
-Shapes: B texts, S steps, V tokens in the vocabulary, M remembered tokens.
+Shapes: B texts, S steps, V tokens in the vocabulary, M remembered tokens, K candidates.
 """
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -20,11 +20,12 @@ from textgen.generation.sampling import (
     Rules,
     likeliest,
     log_softmax,
+    restrict,
     sample_next,
 )
 from textgen.generation.texts import Piece, Text
-from textgen.support.arrays import Array, Ids
-from textgen.tokens.tokenizer import UNKNOWN_ID
+from textgen.model.architecture import Array
+from textgen.tokens.tokenizer import UNKNOWN_ID, Ids
 
 BLOCK = 64
 """Random numbers that are drawn at once for a text; what is written does not depend on it."""
@@ -236,3 +237,70 @@ def last_ids(ids: Ids, count: int) -> Ids:
     """The last `count` of each row of `ids` (B, T); before a text stands the unknown id."""
     before = np.full((len(ids), count), UNKNOWN_ID, np.intp)
     return np.concatenate([before, ids], axis=1)[:, ids.shape[1] :]  # (B, count)
+
+
+class Candidate(NamedTuple):
+    """A text and its mean log-probability per token."""
+
+    ids: list[int]
+    score: float
+
+
+def beam_search(
+    model: Model,
+    prompt: Ids,
+    rules: Rules,
+    length: int,
+    size: int,
+    is_over: Callable[[list[int]], bool],
+) -> Candidate:
+    """Returns the best text found (Graves 2012, Sutskever et al. 2014).
+
+    At each step every candidate is continued with every token, and the `size` likeliest
+    continuations are kept. Texts of different lengths are compared by their mean log-probability
+    per token. Of the rules, the repetition penalty and the bans apply; nothing is drawn. What bans
+    leave no token to go on with is given up.
+
+    Args:
+        model: a network or a mixture.
+        prompt: token ids, (T,).
+        rules: see above.
+        length: tokens of a text that does not end before, at least 1.
+        size: candidates kept.
+        is_over: whether a text ends with the last of these ids.
+
+    Raises:
+        NoTokenLeftError: if the bans leave no candidate a token.
+    """
+    stepper = model.stepper(prompt[np.newaxis])  # K candidates, at first one
+    (before,) = last_ids(prompt[np.newaxis], rules.memory).tolist()
+    texts: list[list[int]] = [[]]
+    totals = np.zeros(1)  # (K,)
+    ended: list[Candidate] = []
+    while texts and len(texts[0]) < length and len(ended) < size:
+        recent = np.array([(before + text)[len(text) :] for text in texts], np.intp)  # (K, M)
+        try:
+            logits = restrict(stepper.logits, rules, recent)  # (K, V)
+        except NoTokenLeftError as error:
+            if len(error.rows) == len(texts) and not ended:
+                raise
+            kept = np.delete(np.arange(len(texts)), error.rows)
+            texts, totals = [texts[row] for row in kept], totals[kept]
+            stepper.select(kept)
+            continue
+        scores = totals[:, np.newaxis] + log_softmax(logits)  # (K, V)
+        going: list[tuple[int, list[int], float]] = []
+        for place, total in likeliest(scores.reshape(-1), size):
+            row, token_id = divmod(place, model.vocabulary_size)
+            text = [*texts[row], token_id]
+            if total > -math.inf and is_over(text):
+                ended.append(Candidate(text, total / len(text)))
+            elif total > -math.inf:
+                going.append((row, text, total))
+        texts, totals = [text for _, text, _ in going], np.array([total for *_, total in going])
+        if going:
+            stepper.select(np.array([row for row, *_ in going]))
+            stepper.step(np.array([text[-1] for text in texts]))
+    unfinished = zip(texts, totals.tolist(), strict=True)
+    ended += [Candidate(text, total / len(text)) for text, total in unfinished]
+    return max(ended, key=lambda candidate: candidate.score)

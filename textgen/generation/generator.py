@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from textgen.generation.batch import BLOCK, Batch, Model, last_ids
-from textgen.generation.beam import beam_search
+from textgen.generation.batch import BLOCK, Batch, Model, beam_search, last_ids
 from textgen.generation.mixture import Mixture, common_tokenizer
 from textgen.generation.sampling import next_probabilities
 from textgen.generation.texts import Piece, Text

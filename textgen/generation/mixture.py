@@ -7,9 +7,9 @@ import numpy.typing as npt
 
 from textgen.generation.batch import Model, Stepper
 from textgen.generation.texts import boundaries
-from textgen.support.arrays import Array, Ids
+from textgen.model.architecture import Array
 from textgen.support.errors import TextgenError
-from textgen.tokens.tokenizer import UNKNOWN_ID, Tokenizer
+from textgen.tokens.tokenizer import UNKNOWN_ID, Ids, Tokenizer
 
 
 def common_tokenizer(parts: Sequence[Tokenizer]) -> Tokenizer:
@@ -55,13 +55,13 @@ class Mixture:
         tokenizer: Tokenizer,
         weights: Sequence[float] | None,
     ) -> None:
-        if weights is not None and len(weights) != len(models):
+        if weights is not None and not (
+            len(weights) == len(models) and all(0 < weight < np.inf for weight in weights)
+        ):
             raise TextgenError(
-                f"`weights` takes one number for each model, here {len(models)}. Received:"
-                f" {len(weights)}"
+                f"`weights` takes one number above 0 for each model, here {len(models)}. Received:"
+                f" {list(weights)}"
             )
-        if weights is not None and not all(0 < weight < np.inf for weight in weights):
-            raise TextgenError(f"`weights` must be above 0. Received: {list(weights)}")
         self.models = models
         self.weights = weights
         self.vocabulary_size = len(tokenizer.vocabulary)

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from textgen.settings.definitions import SamplingSettings
-from textgen.support.arrays import Ids
 from textgen.support.errors import TextgenError
+from textgen.tokens.tokenizer import Ids
 
 Logits: TypeAlias = npt.NDArray[np.float32]
 Reals: TypeAlias = npt.NDArray[np.float64]

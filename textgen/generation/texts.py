@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 from textgen.generation.sampling import Rules, filters_of
 from textgen.settings.definitions import SamplingSettings
-from textgen.support.arrays import Ids
 from textgen.support.errors import TextgenError
-from textgen.tokens.tokenizer import UNKNOWN_ID, Tokenizer
+from textgen.tokens.tokenizer import UNKNOWN_ID, Ids, Tokenizer
 
 
 class Token(NamedTuple):

@@ -17,11 +17,10 @@ from typing import Any, NamedTuple, Self
 import h5py
 
 from textgen.model import safe_pickle
-from textgen.model.architecture import weight_shapes
+from textgen.model.architecture import Array, weight_shapes
 from textgen.model.weights_file import WeightsFile
 from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.support import console
-from textgen.support.arrays import Array
 from textgen.support.errors import TextgenError
 from textgen.support.files import make_folder, replacing, write_atomic
 from textgen.tokens import tokenizer_from_dict
@@ -30,9 +29,6 @@ from textgen.tokens.tokenizer import Tokenizer
 FORMAT_VERSION = 2
 """Raise it when a textgen of before the change could not read, or would misread, what is written
 after it; add a pair that the last version made to `tests/data/`."""
-MAX_RESULTS = 300
-"""There are some ten, and one for each layer."""
-MAX_LINE_STARTS = 1000
 MAX_TEXT = 1000
 """Characters of a name or of a line start."""
 
@@ -252,24 +248,23 @@ def _parse(values: dict[str, Any], path: Path) -> Metadata:
 
 
 def _results(values: Any) -> dict[str, float]:
-    if (
-        not isinstance(values, dict)
-        or len(values) > MAX_RESULTS
-        or not all(type(name) is str and len(name) <= MAX_TEXT for name in values)
-        or not all(type(value) in (int, float) for value in values.values())
+    if not (
+        isinstance(values, dict)
+        and all(map(_is_short_text, values))
+        and all(type(value) in (int, float) for value in values.values())
     ):
         raise TextgenError("its results are not numbers by name")
     return values
 
 
 def _line_starts(values: Any) -> list[str]:
-    if (
-        not isinstance(values, list)
-        or len(values) > MAX_LINE_STARTS
-        or not all(type(text) is str and len(text) <= MAX_TEXT for text in values)
-    ):
-        raise TextgenError(f"its line starts are not up to {MAX_LINE_STARTS} short texts")
+    if not (isinstance(values, list) and all(map(_is_short_text, values))):
+        raise TextgenError(f"its line starts are not texts of up to {MAX_TEXT} characters")
     return values
+
+
+def _is_short_text(value: Any) -> bool:
+    return type(value) is str and len(value) <= MAX_TEXT
 
 
 def _readable(values: dict[str, Any]) -> str:

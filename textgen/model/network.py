@@ -6,7 +6,7 @@ matrix product per layer:
 - a layer reads its input and its own last output in one product, [x, h] @ [W; U], and the outputs
   of all layers lie side by side, so that the two need not be brought together first;
 - what the first layer makes of a token is looked up in a table, embeddings @ W + b;
-- how a cell computes is told in `textgen.model.cells`.
+- how a cell computes is told in `textgen.model.architecture`.
 
 Shapes: B batch, T time, V vocabulary size, D input size of a layer, H its size; C columns of
 `State.h`; "gates" as the cell has them.
@@ -18,15 +18,15 @@ from typing import NamedTuple
 import numpy as np
 
 from textgen.model.architecture import (
+    CELLS,
     NORM_EPSILON,
+    Array,
+    Gates,
     LayerDescription,
     describe_layers,
-    weight_shapes,
 )
-from textgen.model.cells import CELLS, Gates
 from textgen.settings.definitions import ModelSettings
-from textgen.support.arrays import Array, Ids
-from textgen.support.errors import TextgenError
+from textgen.tokens.tokenizer import Ids
 
 LARGEST_TABLE = 2**21
 """Numbers in the largest lookup table (8 MB); a larger vocabulary multiplies at every step."""
@@ -114,13 +114,9 @@ class Network:
     Args:
         settings: the sizes of the layers.
         weights: the arrays of `textgen.model.architecture.weight_shapes`, by path.
-
-    Raises:
-        TextgenError: if an array is missing, has another shape, or holds NaN or infinity.
     """
 
     def __init__(self, settings: ModelSettings, weights: Mapping[str, Array]) -> None:
-        _check(settings, weights)
         self.settings, self.cell = settings, CELLS[settings.cell]
         self.vocabulary_size = len(weights["logits/bias"])
         self._embeddings = weights["embedding/embeddings"]  # (V, D)
@@ -291,16 +287,3 @@ class Stepper:
         """Takes over the streams of another stepper of the same network, after its own."""
         logits = np.concatenate([self.logits, other.logits])
         self._set(logits, self._state.join(other._state))
-
-
-def _check(settings: ModelSettings, weights: Mapping[str, Array]) -> None:
-    """Raises TextgenError unless every array is there, has its shape and is finite."""
-    for path, shape in weight_shapes(settings, len(weights["logits/bias"])).items():
-        if path not in weights or weights[path].shape != shape:
-            received = weights[path].shape if path in weights else "nothing"
-            raise TextgenError(f"weights {path} must have shape {shape}. Received: {received}")
-        if not np.isfinite(weights[path]).all():
-            raise TextgenError(
-                f"weights {path} hold NaN or infinity: training went wrong. Train again, with a"
-                " lower `learning_rate`"
-            )

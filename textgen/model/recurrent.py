@@ -227,11 +227,12 @@ class _FastLayer:
         """Tells whether options and machine allow the fast path."""
         cell: Any = self.cell  # type: ignore[attr-defined]
         layer: Any = self
+        sigmoid = keras.activations.sigmoid
         return bool(
             cell.activation is keras.activations.tanh
-            and getattr(cell, "recurrent_activation", keras.activations.sigmoid)
-            is keras.activations.sigmoid
-            and not (cell.recurrent_dropout or layer.unroll or layer.go_backwards)
+            and getattr(cell, "recurrent_activation", sigmoid) is sigmoid
+            and cell.use_bias
+            and not (cell.dropout or cell.recurrent_dropout or layer.unroll or layer.go_backwards)
             and getattr(layer, "use_cudnn", "auto") != True  # noqa: E712  ("auto" is not True)
             and not tf.config.list_logical_devices("GPU")
         )
@@ -239,30 +240,20 @@ class _FastLayer:
     def inner_loop(
         self, sequences: tf.Tensor, initial_state: Any, mask: Any, training: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor, Tensors]:
-        """Runs over time; Keras' `RNN.call` around it deals with state, masks and casts.
+        """Runs over time; Keras' `RNN.call` around it deals with state and casts.
 
         Args:
             sequences: (B, T, D).
             initial_state: one tensor (B, H) per state.
-            mask: must be None on the fast path.
-            training: apply input dropout, with one mask for all time steps as in Keras.
+            mask: where it is not None, Keras' own loop runs.
+            training: for Keras' own loop.
 
         Returns:
             The last output, (B, H); all outputs, (B, T, H); the final state.
         """
-        layer: Any = super()
-        if not self.is_fast():
+        if mask is not None or not self.is_fast():
+            layer: Any = super()
             return layer.inner_loop(sequences, initial_state, mask, training)  # type: ignore[no-any-return]
-        if mask is not None:
-            raise ValueError(
-                f"{type(self).__name__} does not take masks: give it sequences of equal length "
-                f"(no Embedding(mask_zero=True), no Masking), or use "
-                f"keras.layers.{type(self).__name__}. Received: mask={mask}"
-            )
-        cell: Any = self.cell  # type: ignore[attr-defined]
-        dropout_mask = cell.get_dropout_mask(sequences[:, 0, :]) if training else None
-        if dropout_mask is not None:
-            sequences = sequences * dropout_mask[:, None, :]
         outputs, *state = self.run(tf.transpose(sequences, (1, 0, 2)), list(initial_state))
         return state[0], tf.transpose(outputs, (1, 0, 2)), state
 
@@ -271,10 +262,9 @@ class _FastLayer:
         raise NotImplementedError
 
 
-def project(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None) -> tf.Tensor:
+def project(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
     """Returns x @ kernel + bias for all steps as one product, (T, B, D) -> (T, B, G)."""
-    z = tf.tensordot(x, kernel, axes=1)
-    return z if bias is None else z + bias
+    return tf.tensordot(x, kernel, axes=1) + bias
 
 
 class LSTM(_FastLayer, keras.layers.LSTM):
@@ -286,7 +276,7 @@ class LSTM(_FastLayer, keras.layers.LSTM):
     def run(self, x: tf.Tensor, state: Tensors) -> Tensors:
         kernel, u, bias = weights_of(self.cell)
         half_but_g = tf.repeat(tf.constant([0.5, 0.5, 1.0, 0.5], x.dtype), self.units)
-        z = project(x, kernel * half_but_g, None if bias is None else bias * half_but_g)
+        z = project(x, kernel * half_but_g, bias * half_but_g)
         return list(lstm(z, *state, u * half_but_g))
 
 
@@ -298,9 +288,7 @@ class GRU(_FastLayer, keras.layers.GRU):
 
     def run(self, x: tf.Tensor, state: Tensors) -> Tensors:
         kernel, u, bias = weights_of(self.cell)
-        input_bias, bias = (
-            (None, tf.zeros(u.shape[1:], u.dtype)) if bias is None else tf.unstack(bias)
-        )
+        input_bias, bias = tf.unstack(bias)
         return list(gru(project(x, kernel, input_bias), *state, u, bias))
 
 
@@ -312,11 +300,10 @@ class SimpleRNN(_FastLayer, keras.layers.SimpleRNN):
         return list(simple_rnn(project(x, kernel, bias), *state, u))
 
 
-def weights_of(cell: keras.layers.Layer) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
-    """Returns kernel (D, G), recurrent kernel (H, G) and bias (or None) in the compute dtype."""
-    weights = [cell.kernel, cell.recurrent_kernel, cell.bias]
-    kernel, u, bias = (None if w is None else tf.cast(w, cell.compute_dtype) for w in weights)
-    return kernel, u, bias
+def weights_of(cell: keras.layers.Layer) -> Tensors:
+    """Returns kernel (D, G), recurrent kernel (H, G) and bias in the compute dtype."""
+    weights = (cell.kernel, cell.recurrent_kernel, cell.bias)
+    return [tf.cast(weight, cell.compute_dtype) for weight in weights]
 
 
 class CellLayers(NamedTuple):
@@ -332,7 +319,7 @@ LAYERS = {
     "gru": CellLayers(GRU, keras.layers.GRU),
     "rnn": CellLayers(SimpleRNN, keras.layers.SimpleRNN),
 }
-"""By `ModelSettings.cell`; the other half of `textgen.model.cells.CELLS`.
+"""By `ModelSettings.cell`; the other half of `textgen.model.architecture.CELLS`.
 
 A cell that Keras lacks is one class for both, written with `keras.ops` and registered with
 `@keras.saving.register_keras_serializable("textgen")`. Then whoever opens its `model.h5` with plain

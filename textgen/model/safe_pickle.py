@@ -1,8 +1,8 @@
 """Reads the pickles of strangers, and runs nothing that is in them.
 
 A pickle is a program for a small stack machine. Before Python's own unpickler may run one, a pass
-over its instructions allows only those that plain values are made of (`Lib/pickletools.py` of
-CPython describes each), in limited number. Classes are not imported: a `Record` stands in.
+over its instructions (see `pickletools`) allows only those that plain values are made of,
+in limited number. Classes are not imported: a `Record` stands in.
 
 What the pass prevents beside that: a memo index of 2**32, for which the unpickler allocates
 gigabytes; integers of thousands of digits, of which many have the same hash; a nest of tuples that
@@ -13,9 +13,8 @@ referred to, so that the result is a tree, no larger than its file.
 import io
 import pickle
 import pickletools
-import re
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 MAX_BYTES = 32 * 2**20
 """Size of a pickle. With a vocabulary of 50,000 words it has 0.7 million bytes."""
@@ -25,13 +24,7 @@ MAX_CONTAINERS = 100
 """Dicts, lists and objects together, and so also the depth. A model's metadata has up to 17."""
 MAX_OBJECTS = 1000
 """The same where tuples and all classes are allowed. gensim's files have some 90."""
-MAX_INT_BYTES = 8
-TWO_LINES = re.compile(rb"[^\n]*\n[^\n]*\n")
-"""The module and the name of a class in old protocols."""
-
-Instructions: TypeAlias = Mapping[int, tuple[int | None, str]]
-"""By code: the bytes of the argument (-N: its length stands before it, in N bytes; None: it is two
-lines), and what the instruction does."""
+INTEGERS = range(-(2**63), 2**63)
 
 
 class PickleError(ValueError):
@@ -84,8 +77,7 @@ def loads(data: bytes, classes: Collection[str] = ()) -> Any:
     """
     if len(data) > MAX_BYTES:
         raise PickleError(f"it has more than {MAX_BYTES:,} bytes")
-    _check(data, _PLAIN, MAX_STEPS, MAX_CONTAINERS)
-    return _Unpickler(data, classes).value()
+    return _read(data, _PLAIN, MAX_STEPS, MAX_CONTAINERS, classes)
 
 
 def objects(data: bytes) -> Any:
@@ -97,8 +89,7 @@ def objects(data: bytes) -> Any:
     Raises:
         PickleError: if `data` is not a whole pickle of such values.
     """
-    _check(data, _OBJECTS, len(data) + 1, MAX_OBJECTS)  # an instruction is a byte or more
-    return _Unpickler(data, None).value()
+    return _read(data, _OBJECTS, len(data), MAX_OBJECTS, None)  # an instruction is a byte or more
 
 
 class _Unpickler(pickle.Unpickler):
@@ -113,31 +104,36 @@ class _Unpickler(pickle.Unpickler):
             raise PickleError("it asks for " + repr(f"{module}.{name}"[:100]))
         return Record
 
-    def value(self) -> Any:
-        try:
-            return self.load()
-        except PickleError:
-            raise
-        except Exception as error:  # of many types, where an instruction lacks its values
-            raise PickleError("it is broken") from error
+
+def _read(
+    data: bytes, roles: Mapping[str, str], max_steps: int, max_containers: int,
+    classes: Collection[str] | None,
+) -> Any:  # fmt: skip
+    try:
+        _check(data, roles, max_steps, max_containers)
+        return _Unpickler(data, classes).load()
+    except PickleError:
+        raise
+    except Exception as error:  # of many types, where an instruction lacks its values
+        raise PickleError("it is broken") from error
 
 
-def _check(data: bytes, instructions: Instructions, max_steps: int, max_containers: int) -> None:
-    """Raises PickleError unless `data` is a row of `instructions` within the limits."""
+def _check(data: bytes, roles: Mapping[str, str], max_steps: int, max_containers: int) -> None:
+    """Raises PickleError or ValueError unless `data` has instructions of `roles` in the limits."""
     memo: dict[int, bool] = {}  # index -> whether that value may be referred to
     containers, referable = 0, False
-    for role, argument in _steps(data, instructions, max_steps):
+    for role, argument in _steps(data, roles, max_steps):
         if role == "text":
             referable = True
         elif role == "put":
-            index = int.from_bytes(argument, "little") if argument else len(memo)
+            index = len(memo) if argument is None else argument
             if index > len(memo) + 1:  # Python 2 counted from 1
                 raise PickleError("it is broken")
             memo[index], referable = referable, False
-        elif role == "get" and not memo.get(int.from_bytes(argument, "little")):
+        elif role == "get" and not memo.get(argument):
             raise PickleError("it refers to something that is not a text")
-        elif role == "integer" and len(argument) > 1 + MAX_INT_BYTES:
-            raise PickleError(f"it has an integer of more than {MAX_INT_BYTES} bytes")
+        elif role == "integer" and argument not in INTEGERS:
+            raise PickleError("it has an integer of more than 8 bytes")
         elif role != "frame":  # which may stand between a value and "put"
             containers += role in ("container", "object")
             referable = role == "object"
@@ -145,67 +141,52 @@ def _check(data: bytes, instructions: Instructions, max_steps: int, max_containe
                 raise PickleError(f"it has more than {max_containers} lists and dicts")
 
 
-def _steps(data: bytes, instructions: Instructions, max_steps: int) -> Iterator[tuple[str, bytes]]:
-    """Yields what each instruction does and its argument, with the length that precedes it."""
-    position = 0
+def _steps(data: bytes, roles: Mapping[str, str], max_steps: int) -> Iterator[tuple[str, Any]]:
+    """Yields what each instruction does, and its argument.
+
+    As `pickletools.genops` does, which reads the arguments of refused instructions too, and for
+    some of them imports a module.
+    """
+    file = io.BytesIO(data)
     for _ in range(max_steps):
-        if position >= len(data):
-            raise PickleError("it ends too early")
-        code = data[position]
-        if code not in instructions:
-            raise PickleError(f"its instruction {chr(code)!r} is not for plain values")
-        size, role = instructions[code]
-        start = position + 1
-        if size is None:
-            lines = TWO_LINES.match(data, start)
-            position = lines.end() if lines else len(data)
-        elif size < 0:
-            position = start - size + int.from_bytes(data[start : start - size], "little")
-        else:
-            position = start + size
-        yield role, data[start:position]
-        if role == "end":
-            if position < len(data):
+        opcode = _OPCODES.get(file.read(1))
+        if opcode is None:
+            raise PickleError("it is broken")
+        if opcode.name not in roles:
+            raise PickleError(f"its instruction {opcode.code!r} is not for plain values")
+        yield roles[opcode.name], opcode.arg.reader(file) if opcode.arg else None
+        if opcode.name == "STOP":
+            if file.read(1):
                 raise PickleError("it goes on after its end")
             return
     raise PickleError(f"it has more than {max_steps:,} instructions")
 
 
-def _instructions(roles: Mapping[str, str]) -> Instructions:
-    """Returns the instructions whose names are in `roles`, by what they do."""
-    opcodes = {opcode.name: opcode for opcode in pickletools.opcodes}
-    lengths = {
-        pickletools.TAKEN_FROM_ARGUMENT1: -1, pickletools.TAKEN_FROM_ARGUMENT4U: -4,
-        pickletools.TAKEN_FROM_ARGUMENT8U: -8, pickletools.UP_TO_NEWLINE: None,
-    }  # fmt: skip
-    found: dict[int, tuple[int | None, str]] = {}
-    for role, names in roles.items():
-        for name in names.split():
-            argument = opcodes[name].arg
-            size = argument.n if argument else 0
-            found[ord(opcodes[name].code)] = (lengths.get(size, size), role)
-    return found
+_OPCODES = {opcode.code.encode("latin-1"): opcode for opcode in pickletools.opcodes}
 
 
-_ROLES = {
-    "value": "NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 BINFLOAT EMPTY_TUPLE",
-    "integer": "LONG1",
-    "text": "SHORT_BINUNICODE BINUNICODE GLOBAL STACK_GLOBAL",
-    "container": "EMPTY_LIST EMPTY_DICT NEWOBJ",
-    "fill": "MARK APPEND APPENDS SETITEM SETITEMS BUILD",
-    "put": "MEMOIZE BINPUT LONG_BINPUT",
-    "get": "BINGET LONG_BINGET",
-    "frame": "PROTO FRAME",
-    "end": "STOP",
-}
-_PLAIN = _instructions(_ROLES)
-_OBJECTS = {
-    **_PLAIN,
-    **_instructions(
-        {
-            "text": "SHORT_BINBYTES BINBYTES BINBYTES8",
-            "container": "TUPLE TUPLE1 TUPLE2 TUPLE3 FROZENSET",
-            "object": "NEWOBJ REDUCE",
-        }
-    ),
-}
+def _by_name(roles: Mapping[str, str]) -> dict[str, str]:
+    return {name: role for role, names in roles.items() for name in names.split()}
+
+
+_PLAIN = _by_name(
+    {
+        "value": "NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 BINFLOAT EMPTY_TUPLE",
+        "integer": "LONG1",
+        "text": "SHORT_BINUNICODE BINUNICODE GLOBAL STACK_GLOBAL",
+        "container": "EMPTY_LIST EMPTY_DICT NEWOBJ",
+        "fill": "MARK APPEND APPENDS SETITEM SETITEMS BUILD",
+        "put": "MEMOIZE BINPUT LONG_BINPUT",
+        "get": "BINGET LONG_BINGET",
+        "frame": "PROTO FRAME",
+        "end": "STOP",
+    }
+)
+"""What each instruction does, by its name in `pickletools`."""
+_OBJECTS = _PLAIN | _by_name(
+    {
+        "text": "SHORT_BINBYTES BINBYTES BINBYTES8",
+        "container": "TUPLE TUPLE1 TUPLE2 TUPLE3 FROZENSET",
+        "object": "NEWOBJ REDUCE",
+    }
+)

@@ -17,13 +17,12 @@ import mmap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TypeAlias
 
 import h5py
 import numpy as np
 
-from textgen.support.arrays import Array
+from textgen.model.architecture import Array
 from textgen.support.errors import TextgenError
 
 Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
@@ -63,10 +62,7 @@ class WeightsFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:  # fmt: skip
+    def __exit__(self, *error: object) -> None:
         self._file.close()
 
     def text(self, name: str) -> str | None:

@@ -31,7 +31,7 @@ from textgen.support.files import explained, locked, make_folder, work_folder
 from textgen.support.parallel import cores
 from textgen.text import known
 from textgen.training import sizing
-from textgen.training.history import Row
+from textgen.training.results import Row
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

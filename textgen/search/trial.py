@@ -28,8 +28,7 @@ from textgen.support.errors import TextgenError
 from textgen.text import known
 from textgen.training import sizing
 from textgen.training.batches import tokens_needed
-from textgen.training.history import Row
-from textgen.training.report import weights_per_layer
+from textgen.training.results import Row
 
 HELD_OUT = 0.1
 """The share that is held out where there is neither held-out text nor a `validation_split`."""
@@ -51,9 +50,8 @@ def needs(settings: Mapping[str, Any], vocabulary_size: int) -> dict[str, float]
     fill a batch. Raises TextgenError if settings contradict each other.
     """
     model, training = ModelSettings.from_given(settings), TrainingSettings.from_given(settings)
-    layers = weights_per_layer(model, vocabulary_size)
     return {
-        "weights": sum(count for _, count in layers.values()),
+        "weights": sum(sizing.weights_per_layer(model, vocabulary_size).values()),
         "GiB of memory": sizing.memory_needed(model, training, vocabulary_size) / 2**30,
         "tokens of text": tokens_needed(
             training.batch_size, training.seq_length, training.seq_step

@@ -111,7 +111,7 @@ def with_tokens(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 CELL_NAMES = ("lstm", "gru", "rnn")
-"""The cells of `textgen.model.cells`."""
+"""The cells of `textgen.model.architecture`."""
 OPTIMIZERS = {
     "adamw": {},
     "adam": {"weight_decay": 0.0},

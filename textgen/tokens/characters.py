@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from textgen.settings.definitions import TokenizerSettings
-from textgen.support.arrays import Ids
 from textgen.support.errors import TextgenError
 from textgen.tokens.tokenizer import (
     Decoder,
+    Ids,
     Joiner,
     Parts,
     State,

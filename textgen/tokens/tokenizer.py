@@ -23,9 +23,10 @@ import numpy as np
 import numpy.typing as npt
 
 from textgen.settings.definitions import MAX_VOCABULARY, TokenizerSettings
-from textgen.support.arrays import Ids
 from textgen.support.errors import TextgenError
 
+Ids: TypeAlias = npt.NDArray[np.integer]
+"""Token ids, or numbers of rows."""
 StoredIds: TypeAlias = npt.NDArray[Any]
 """Token ids of the smallest unsigned type that holds the vocabulary."""
 Counts: TypeAlias = dict[str, int]

@@ -11,12 +11,12 @@ import numpy as np
 
 from textgen import treebank
 from textgen.settings.definitions import TokenizerSettings
-from textgen.support.arrays import Ids
 from textgen.support.errors import TextgenError
 from textgen.tokens.tokenizer import (
     UNKNOWN_ID,
     Choice,
     Decoder,
+    Ids,
     Joiner,
     Parts,
     Size,

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from textgen.support.arrays import Ids
 from textgen.support.errors import TextgenError
 from textgen.tokens.corpus import release
-from textgen.tokens.tokenizer import StoredIds
+from textgen.tokens.tokenizer import Ids, StoredIds
 
 if TYPE_CHECKING:
     from textgen.model.backend import tf

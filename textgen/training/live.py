@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from textgen.generation.generator import Generator
+from textgen.model.architecture import Array
 from textgen.model.network import Network
 from textgen.support import console
-from textgen.support.arrays import Array
 from textgen.support.errors import TextgenError
 from textgen.support.files import work_folder, write_atomic
-from textgen.training.history import RATIO, Row
+from textgen.training.results import RATIO, Row
 
 if TYPE_CHECKING:
     from textgen.model.checkpoint import Metadata
@@ -58,12 +58,6 @@ def samples(metadata: Metadata, weights: dict[str, Array], epoch: int) -> Iterat
     for temperature in TEMPERATURES:
         text = generator.generate(seed, tokenizer.live_length, temperature)
         yield Sample(epoch, temperature, seed, text)
-
-
-def print_sample(sample: Sample) -> None:
-    """Shows a sample to the person who trains."""
-    console.heading(sample.title)
-    console.show(console.paint(sample.seed, "cyan", sys.stdout) + sample.text)
 
 
 def sample_file(data_dir: Path) -> Path:
@@ -174,7 +168,8 @@ class LiveView:
             return
         for sample in samples(self.metadata, weights, int(row["epoch"])):
             if self._prints:
-                print_sample(sample)
+                console.heading(sample.title)
+                console.show(console.paint(sample.seed, "cyan", sys.stdout) + sample.text)
             if self._log:
                 self._log.write_sample(sample, int(row["step"]))
             self._file.write(sample)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from textgen.model import checkpoint
+from textgen.model.architecture import Array
 from textgen.model.checkpoint import Setup
 from textgen.settings.definitions import (
     ModelSettings,
@@ -21,12 +23,12 @@ from textgen.settings.definitions import (
 from textgen.settings.fields import hashable
 from textgen.settings.request import TrainRequest
 from textgen.support import console
-from textgen.support.arrays import Array
 from textgen.support.errors import TextgenError
 from textgen.tokens import tokenizer_class
 from textgen.tokens.corpus import Corpus, VocabularyRule, read_corpus
 from textgen.training import live, pretrained, sizing
 from textgen.training.snapshots import stored_progress
+from textgen.training.workers import SingleProcess
 
 CHANGEABLE = frozenset([
     "num_epochs", "minutes", "patience", "save_every", "live_sample", "learning_rate",
@@ -76,6 +78,36 @@ def with_random_seed(training: TrainingSettings) -> TrainingSettings:
     if training.random_seed is not None:
         return training
     return dataclasses.replace(training, random_seed=secrets.randbits(32))
+
+
+def agreed_plan(request: TrainRequest, workers: SingleProcess) -> Plan:
+    """Returns the plan of the chief, with this worker's own copy of the text.
+
+    Raises:
+        TextgenError: on all workers, if settings or texts differ, or one has no usable text.
+    """
+    workers.refuse_difference(
+        "the setting `{}`", lambda: dict(request.given) | {"resume": request.resume}
+    )
+    plans: list[Plan] = []
+
+    def make() -> str:
+        plan = make_plan(request)
+        workers.rows(plan.training.batch_size)  # refuses what cannot be shared, before long work
+        plans.append(plan._replace(training=with_random_seed(plan.training)))
+        return json.dumps(plans[0].setup.to_dict() | {"resume": plans[0].resume})
+
+    told = json.loads(workers.by_chief(make))
+
+    def read() -> dict[str, str | None]:
+        if not plans:
+            setup = Setup.from_dict(told)
+            corpus = read_known(request.data_dir, setup)
+            plans.append(Plan(corpus, setup.model, setup.training, told["resume"]))
+        return plans[0].corpus.hashes
+
+    workers.refuse_difference("the text {}", read)
+    return plans[0]
 
 
 def _new(request: TrainRequest) -> Plan:

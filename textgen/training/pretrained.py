@@ -5,15 +5,14 @@ from __future__ import annotations
 import gzip
 import importlib.util
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from textgen.model import safe_pickle
-from textgen.model.architecture import describe_layers
+from textgen.model.architecture import Array, describe_layers
 from textgen.model.safe_pickle import PickleError, Record
 from textgen.settings.definitions import ModelSettings
-from textgen.support.arrays import Array
 from textgen.support.errors import TextgenError
 
 GZIP = b"\x1f\x8b"
@@ -25,22 +24,8 @@ NOISE = 0.1
 """Standard deviation of what is added to new rows, as a share of the old rows' own."""
 
 
-class Vectors(NamedTuple):
-    """Token vectors of a file."""
-
-    row_of: dict[str, int]
-    """By token."""
-    rows: Array
-    """(V, D)"""
-
-
-class Pretrained(NamedTuple):
-    """Vectors for a vocabulary."""
-
-    rows: Array
-    """(V, D)"""
-    found: int
-    """How many of the rows are from the file."""
+Vectors: TypeAlias = tuple[dict[str, int], Array]
+"""The rows of tokens in an array (V, D), and the array."""
 
 
 def check_vectors(path: Path) -> None:
@@ -55,11 +40,12 @@ def check_vectors(path: Path) -> None:
 
 def load_vectors(
     path: Path, vocabulary: list[str], size: int, random_seed: int | None
-) -> Pretrained:
-    """Returns the vectors of `vocabulary`; a token that the file lacks is tried in lower case.
+) -> tuple[Array, int]:
+    """Returns vectors of `vocabulary`, (V, D), and how many of them are from the file at `path`.
 
-    The others are drawn with the mean and the deviation of those found, number by number, so that
-    they are of the same size and none stands out.
+    A token that the file lacks is tried in lower case. The others are drawn with the mean and the
+    deviation of those found, number by number, so that they are of the same size and none stands
+    out.
 
     Args:
         path: vectors as word2vec (text or binary), GloVe or gensim write them, also gzipped.
@@ -90,7 +76,7 @@ def load_vectors(
     own, rng = vectors[list(place_of.values())], np.random.default_rng(random_seed)
     rows = own.mean(axis=0) + own.std(axis=0) * rng.standard_normal((len(vocabulary), size))
     rows[list(place_of)] = own
-    return Pretrained(rows.astype(np.float32), len(place_of))
+    return rows.astype(np.float32), len(place_of)
 
 
 def _read(path: Path) -> Vectors:
@@ -104,7 +90,7 @@ def _read(path: Path) -> Vectors:
         loaded = KeyedVectors.load_word2vec_format(
             str(path), binary=has_header and not _is_text(second), no_header=not has_header
         )
-        return Vectors(loaded.key_to_index, loaded.vectors)
+        return loaded.key_to_index, loaded.vectors
     except OSError as error:
         raise _unreadable(path, error) from error
     except Exception as error:  # gensim raises whatever its parsing meets
@@ -165,7 +151,7 @@ def read_gensim(path: Path) -> Vectors:
         raise PickleError("its vectors are no plain numbers")
     if array.ndim != 2 or len(array) < len(tokens):
         raise PickleError(f"it has {len(tokens):,} tokens, but vectors of shape {array.shape}")
-    return Vectors({token: row for row, token in enumerate(tokens)}, array)
+    return {token: row for row, token in enumerate(tokens)}, array
 
 
 def _attributes(value: Any) -> dict[str, Any]:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
-from types import TracebackType
 
-from textgen.model.architecture import weight_shapes
 from textgen.model.checkpoint import Metadata
 from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.support import console
 from textgen.tokens.tokenizer import Tokenizer
 from textgen.training import sizing
 from textgen.training.batches import pass_offsets
-from textgen.training.history import RATIO, Row, selection_loss
+from textgen.training.results import RATIO, Row, best_of, epochs_since_best, selection_loss
 from textgen.training.schedule import RunClock
 
-COLUMNS = "{:<14}{:>22}{:>14}"
 RISE = 1.01
 """A last validation loss of so many times the best one is overfitting."""
 GAP = 0.1
@@ -44,16 +40,16 @@ def print_summary(metadata: Metadata, known: float, tokens: int) -> None:
     console.say(
         f"vocabulary: {size - 1:,} different {tokenizer.unit}s, which are {known:.1%} of the text"
     )
-    for line in summary_table(model, settings, size, tokens, tokenizer.unit):
+    for line in summary(model, settings, size, tokens, tokenizer.unit):
         console.say(line)
     for name, value in (model.to_dict() | settings.to_dict()).items():
         console.detail(f"  {name}: {value}")
 
 
-def summary_table(
+def summary(
     model: ModelSettings, settings: TrainingSettings, vocabulary_size: int, tokens: int, unit: str
 ) -> list[str]:
-    """Returns the lines of a table: layers, weights, memory, time.
+    """Returns lines that tell weights, memory and the length of the run.
 
     Args:
         model: the sizes of the layers.
@@ -62,40 +58,16 @@ def summary_table(
         tokens: in an epoch.
         unit: what a token is called.
     """
-    counts = weights_per_layer(model, vocabulary_size)
-    lines = [COLUMNS.format("layer", "output (B, T, size)", "weights")]
-    for name, (size, count) in counts.items():
-        shape = f"({settings.batch_size}, {settings.seq_length}, {size})"
-        lines.append(COLUMNS.format(name, shape, f"{count:,}"))
+    counts = sizing.weights_per_layer(model, vocabulary_size)
+    layers = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    minutes, epochs = settings.minutes, settings.num_epochs
+    length = console.counted(minutes, "minute") if minutes else console.counted(epochs, "epoch")
     memory = sizing.memory_needed(model, settings, vocabulary_size) / 2**20
-    total = sum(count for _, count in counts.values())
     return [
-        *lines,
-        COLUMNS.format("all", "", f"{total:,}"),
+        f"{sum(counts.values()):,} weights: {layers}",
         f"about {memory:,.0f} MiB of memory beside TensorFlow's own; {tokens:,} {unit}s per epoch"
-        f"{_readings(settings)}; {_time(model, settings, vocabulary_size, tokens)}",
+        f"{_readings(settings)}; {length}",
     ]
-
-
-def weights_per_layer(model: ModelSettings, vocabulary_size: int) -> dict[str, tuple[int, int]]:
-    """Returns the size of each layer's output and how many weights it learns, by Keras' name."""
-    counts: dict[str, tuple[int, int]] = {}
-    for path, shape in weight_shapes(model, vocabulary_size).items():
-        name = path.split("/")[0]
-        is_fixed = name == "embedding" and not model.embedding_size
-        is_shared = path == "logits/kernel" and model.is_tied
-        count = 0 if is_fixed or is_shared else math.prod(shape)
-        before = counts.get(name, (0, 0))[1]
-        counts[name] = (_output_size(name, model, vocabulary_size), before + count)
-    return counts
-
-
-def _output_size(name: str, model: ModelSettings, vocabulary_size: int) -> int:
-    if name == "logits":
-        return vocabulary_size
-    if name == "embedding":
-        return model.embedding_size or vocabulary_size
-    return model.rnn_size
 
 
 def _readings(settings: TrainingSettings) -> str:
@@ -105,21 +77,10 @@ def _readings(settings: TrainingSettings) -> str:
     return f", which reads the text {'twice' if passes == 2 else f'{passes} times'}"
 
 
-def _time(
-    model: ModelSettings, settings: TrainingSettings, vocabulary_size: int, tokens: int
-) -> str:
-    if settings.minutes:
-        return console.counted(settings.minutes, "minute")
-    gflops = sizing.measure_gflops(seconds=0.3)
-    seconds = sizing.estimated_seconds(model, vocabulary_size, tokens, gflops)
-    epochs = console.counted(settings.num_epochs, "epoch")
-    return f"about {console.duration(settings.num_epochs * seconds)} for {epochs}"
-
-
 class Progress:
     """Shows a run while it lasts: a bar for the whole, a line for each epoch, lines for logs.
 
-    It is a context manager: the bar stands within it.
+    The bar stands until `close`.
 
     Args:
         clock: the run's clock, which has counted the steps.
@@ -133,18 +94,11 @@ class Progress:
         self.print_every = settings.print_every
         self._validation = ""
         self._printed = self._logs_due()
-
-    def __enter__(self) -> Progress:
         self._bar = console.bar("{percentage:3.0f}%|{bar:20}| {desc}")
         self._bar.set_description_str("compiling ...")
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Take the bar away."""
         self._bar.close()
 
     def show_steps(self, epoch: int, loss: float, learning_rate: float) -> None:
@@ -197,7 +151,7 @@ def closing_report(data_dir: Path, rows: list[Row], metadata: Metadata) -> list[
         rows: the history, at least one epoch.
         metadata: what was trained, and how.
     """
-    best, tokenizer = min(rows, key=selection_loss), metadata.tokenizer
+    best, tokenizer = best_of(rows), metadata.tokenizer
     settings = metadata.training
     loss = selection_loss(best)
     lines = [
@@ -208,7 +162,7 @@ def closing_report(data_dir: Path, rows: list[Row], metadata: Metadata) -> list[
         *(f"to try: {line}" for line in advice(rows, metadata)),
         f"more text:  {console.command_line('sample', data_dir=data_dir)}",
     ]
-    out_of_patience = settings.patience and _wasted(rows) >= settings.patience
+    out_of_patience = settings.patience and epochs_since_best(rows) >= settings.patience
     if not (out_of_patience or is_overfitted(rows)):
         name, value = _longer(settings)
         command = console.command_line("train", data_dir=data_dir, resume=True, **{name: value})
@@ -218,14 +172,9 @@ def closing_report(data_dir: Path, rows: list[Row], metadata: Metadata) -> list[
 
 def is_overfitted(rows: list[Row]) -> bool:
     """Whether the validation loss rose again while the training loss fell."""
-    best, last = min(rows, key=selection_loss), rows[-1]
+    best, last = best_of(rows), rows[-1]
     rose = last.get("val_loss", 0.0) > RISE * selection_loss(best)
     return rose and last["loss"] < best["loss"]
-
-
-def _wasted(rows: list[Row]) -> int:
-    """Counts the epochs after the best one."""
-    return len(rows) - 1 - rows.index(min(rows, key=selection_loss))
 
 
 def _overfitting(rows: list[Row]) -> str:
@@ -234,7 +183,7 @@ def _overfitting(rows: list[Row]) -> str:
     if len(rows) == 1:
         return "cannot be seen in one epoch"
     if is_overfitted(rows):
-        best = min(rows, key=selection_loss)["epoch"]
+        best = best_of(rows)["epoch"]
         return f"yes, the validation loss rises after epoch {best:.0f}"
     return "none seen"
 
@@ -248,10 +197,12 @@ def advice(rows: list[Row], metadata: Metadata) -> list[str]:
     if "val_loss" not in last:
         return ["`validation_split=0.1`, to see when the model learns the text by heart"]
     if is_overfitted(rows):
-        rise = _above(last["val_loss"], min(map(selection_loss, rows)))
+        rise = _above(last["val_loss"], selection_loss(best_of(rows)))
         found = [_less_by_heart(metadata, f"the validation loss has risen by {rise:.0%}")]
-        if not metadata.training.patience and _wasted(rows) >= WASTED:
-            found.append(f"`patience={WASTED}`: the last {_wasted(rows)} epochs were of no use")
+        if not metadata.training.patience and epochs_since_best(rows) >= WASTED:
+            found.append(
+                f"`patience={WASTED}`: the last {epochs_since_best(rows)} epochs were of no use"
+            )
         return found
     if len(rows) < EPOCHS_TO_JUDGE:
         return []

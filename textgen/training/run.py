@@ -22,13 +22,12 @@ from textgen.model.keras_model import build_model, get_weights, is_finite, reset
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.support.files import exclusive, explained
-from textgen.training import sizing
+from textgen.training import results, sizing
 from textgen.training.batches import tf_dataset, training_batches
-from textgen.training.best import BestCheckpoint, keep_previous
-from textgen.training.history import RATIO, Row, selection_loss
 from textgen.training.live import LiveView
 from textgen.training.plan import Plan, with_random_seed
 from textgen.training.report import Progress, closing_report, print_summary
+from textgen.training.results import BestCheckpoint, Row, selection_loss
 from textgen.training.schedule import RunClock, SaveTimer, clock_for, learning_rate
 from textgen.training.snapshots import Progress as Stored
 from textgen.training.snapshots import Snapshots
@@ -102,13 +101,8 @@ class RunState:
 
     @property
     def best(self) -> Row:
-        """The row of the best epoch; the first of equals; empty before there is one."""
-        return min(self.history, key=selection_loss, default={})
-
-    @property
-    def epochs_since_best(self) -> int:
-        """Epochs after the best one."""
-        return len(self.history) - 1 - self.history.index(self.best)
+        """The row of the best epoch; empty before there is one."""
+        return results.best_of(self.history)
 
 
 class DivergenceError(Exception):
@@ -156,7 +150,7 @@ class Run:
     ) -> None:
         settings, text, tokenizer = plan.training, plan.corpus.training, plan.corpus.tokenizer
         self.data_dir, self.plan, self.workers = data_dir, plan, workers
-        self.on_epoch, self.keep_samples = on_epoch, keep_samples
+        self.on_epoch = on_epoch
         rng = np.random.default_rng(settings.random_seed)
         line_starts = rng.permutation(text.line_starts)[:LINE_STARTS].tolist()
         self.metadata = Metadata(plan.model, tokenizer, settings, {}, line_starts)
@@ -181,12 +175,16 @@ class Run:
                 settings,
                 self.batches.steps_per_epoch,
                 validation_tokens=0 if held_out is None else len(held_out),
-                agree=workers.seconds if workers.count > 1 else None,
+                agree=workers.seconds,
             )
         )
         self.snapshots = Snapshots(data_dir, self.step.variables(), workers)
         self.models = BestCheckpoint(data_dir, self.metadata, self.model, workers.is_chief)
-        self.live: LiveView | None = None
+        self.live = (
+            LiveView(data_dir, self.metadata, plan.resume, keep_samples)
+            if workers.is_chief
+            else None
+        )
         self.callbacks = keras.callbacks.CallbackList(list(callbacks), model=self.model)
         self.signals = StopSignals()
 
@@ -218,7 +216,7 @@ class Run:
         save_timer = SaveTimer(clock, settings.save_every)
         self.model.stop_training = False
         self.callbacks.on_train_begin()
-        with Progress(clock, settings, self.metadata.tokenizer) as progress:
+        with contextlib.closing(Progress(clock, settings, self.metadata.tokenizer)) as progress:
             self._begin_epoch()
             while True:
                 if self.workers.any(self.signals.requested):
@@ -284,10 +282,11 @@ class Run:
         losses = {"loss": loss}
         if self.validation:
             losses["val_loss"] = self.validation.loss()
-        ratios = {RATIO + layer: ratio for layer, ratio in self.step.update_ratios().items()}
+        ratios = {
+            results.RATIO + layer: ratio for layer, ratio in self.step.update_ratios().items()
+        }
         tokenizer = self.metadata.tokenizer
-        norm = self.step.gradient_norm()
-        self.step.reset_gradient_norm()
+        clock.tick()
         return {
             "epoch": self.epoch,
             "step": clock.step,
@@ -296,14 +295,14 @@ class Run:
             "learning_rate": self.step.learning_rate(),
             "tokens_per_second": round(clock.tokens_per_second),
             tokenizer.loss_name: tokenizer.loss_value(selection_loss(losses)),
-            "gradient_norm": norm,
+            "gradient_norm": self.step.gradient_norm(),
             **ratios,
         }
 
     def _is_to_end(self) -> bool:
         """Whether a callback or the limit of patience ends the run after this epoch."""
         patience = self.plan.training.patience
-        if patience and self.state.epochs_since_best >= patience:
+        if patience and results.epochs_since_best(self.state.history) >= patience:
             console.say(f"no better model in {patience} epochs (`patience`): stopping")
             return True
         return bool(self.model.stop_training)
@@ -319,9 +318,8 @@ class Run:
         """Start a new run."""
         if self.plan.weights:
             set_weights(self.model, get_weights(self.model) | self.plan.weights)
-        self._open_live_view()
         if self.workers.is_chief:
-            keep_previous(self.data_dir)
+            results.keep_previous(self.data_dir)
         self.snapshots.begin()
         self.step.shift_random_seeds(self.workers.index)
         self.save()
@@ -330,16 +328,10 @@ class Run:
         print_summary(self.metadata, 1 - text.num_unknown / len(text.ids), tokens)
         clock.restart()
 
-    def _open_live_view(self) -> None:
-        if self.workers.is_chief:
-            resumed = self.plan.resume
-            self.live = LiveView(self.data_dir, self.metadata, resumed, self.keep_samples)
-
     def _resume(self) -> None:
         """Take up the run whose state is in the data directory."""
         stored, state = self._restore(), self.state
         state.clock.restore(stored.clock)
-        self._open_live_view()
         before, now = stored.run["training"], self.plan.training.to_dict()
         same_rate = before["learning_rate"] == now["learning_rate"]
         state.rate_factor = stored.rate_factor if same_rate else 1.0

@@ -4,8 +4,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 from textgen.settings.definitions import DECAY_RATES, TrainingSettings
 
@@ -13,8 +12,6 @@ PLATEAU_EPOCHS = 2
 """Epochs without improvement after which `plateau` lowers the learning rate."""
 SECONDS_BETWEEN_SAVES = 50.0
 """Wall time between snapshots; one more call of steps, and it is still within a minute."""
-
-Agree: TypeAlias = Callable[[float], float]
 
 
 def learning_rate(
@@ -63,19 +60,25 @@ def plateaus(losses: Sequence[float]) -> int:
 class RunClock:
     """Counts how far a run has come: in steps, in seconds, and as a fraction of the whole.
 
+    It stands still between one `tick` and the next, so that all of several machines read it alike.
+
     Args:
         total_steps: the steps of all epochs, if the run is measured in epochs.
         total_seconds: the wall time of the run, if it is measured in time. It includes
             compiling, validation and the writing of files.
         tokens_per_step: tokens that one step trains on (B x T).
         validation_steps: batches of the validation text.
+        agree: makes one time of the times of all machines.
     """
 
     total_steps: int | None
     total_seconds: float | None
     tokens_per_step: int
     validation_steps: int = 0
+    agree: Callable[[float], float] = float
     step: int = 0
+    seconds: float = 0.0
+    """Of this process and of those that the run was begun by, at the last tick."""
     step_ended: float = 0.0
     """When the last step ended, in seconds."""
     compiled: float = 0.0
@@ -88,7 +91,8 @@ class RunClock:
     _epoch_start: tuple[int, float] = (0, 0.0)
 
     def state(self) -> dict[str, float | None]:
-        """Returns what `restore` takes, in built-in values."""
+        """Ticks, and returns what `restore` takes, in built-in values."""
+        self.tick()
         return {
             "step": self.step,
             "seconds": self.seconds,
@@ -104,15 +108,21 @@ class RunClock:
 
     def restart(self, seconds: float = 0.0) -> None:
         """Count time from now on, after `seconds` of earlier processes."""
-        self._start = time.perf_counter() - seconds
+        self._start, self.seconds = time.perf_counter() - seconds, seconds
+
+    def tick(self) -> None:
+        """Go on to the time that it is."""
+        self.seconds = self.agree(time.perf_counter() - self._start)
 
     def begin_epoch(self) -> None:
+        self.tick()
         if self._running:
             work = self.seconds - self.step_ended
             self.epoch_work = min(work, self.epoch_work or work)
         self._epoch_start = (self.step, self.seconds)
 
     def count_steps(self, count: int) -> None:
+        self.tick()
         self.step, self.step_ended = self.step + count, self.seconds
         if not self._running:
             self._running = True
@@ -139,10 +149,6 @@ class RunClock:
         return (self.step - step) * self.tokens_per_step / elapsed if elapsed > 0 else 0.0
 
     @property
-    def seconds(self) -> float:
-        return time.perf_counter() - self._start
-
-    @property
     def fraction(self) -> float:
         """0 until the first step ended, 1 when the last one has."""
         if self.step == 0:
@@ -159,42 +165,11 @@ class RunClock:
         return self.seconds * (1 - self.fraction) / self.fraction if self.fraction else math.inf
 
 
-@dataclass
-class SharedClock(RunClock):
-    """The clock of a run on several machines, which all of them read alike.
-
-    It stands still, but for the end of each call of steps and the start of each epoch; then it is
-    put to the time that `agree` makes of this machine's.
-    """
-
-    agree: Agree = float
-    _agreed: float = 0.0
-
-    def restart(self, seconds: float = 0.0) -> None:
-        super().restart(seconds)
-        self._agreed = seconds
-
-    def begin_epoch(self) -> None:
-        self._tick()
-        super().begin_epoch()
-
-    def count_steps(self, count: int) -> None:
-        self._tick()
-        super().count_steps(count)
-
-    def _tick(self) -> None:
-        self._agreed = self.agree(time.perf_counter() - self._start)
-
-    @property
-    def seconds(self) -> float:
-        return self._agreed
-
-
 def clock_for(
     settings: TrainingSettings,
     steps_per_epoch: int,
     validation_tokens: int,
-    agree: Agree | None = None,
+    agree: Callable[[float], float],
 ) -> RunClock:
     """Returns the clock of a run, at its start.
 
@@ -202,15 +177,15 @@ def clock_for(
         settings: says how long the run is.
         steps_per_epoch: steps of an epoch.
         validation_tokens: of the held-out text.
-        agree: makes one time of all workers' times; None for a run on one machine.
+        agree: see `RunClock`.
     """
-    kind = partial(SharedClock, agree=agree) if agree else RunClock
     size = settings.batch_size * settings.seq_length
-    return kind(
+    return RunClock(
         total_steps=None if settings.minutes else settings.num_epochs * steps_per_epoch,
         total_seconds=settings.minutes and 60 * settings.minutes,
         tokens_per_step=size,
         validation_steps=validation_tokens // size,
+        agree=agree,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import os
 import time
@@ -44,25 +43,6 @@ SIZES = frozenset(["embedding_size", "rnn_size", "num_layers"])
 """Settings that say how large a model is; where one is given, none is chosen."""
 
 
-SECONDS_PER_TOKEN = 4e-6
-"""The time that a token takes beside the products of matrices."""
-
-
-def estimated_seconds(
-    model: ModelSettings, vocabulary_size: int, tokens: int, gflops: float
-) -> float:
-    """How long `tokens` of training take, within a factor of two or so.
-
-    A token is multiplied with every weight but the token vectors once forward and twice backward,
-    with two operations each. On the reference machine that gives 14,500 characters/s for 512 x 2,
-    measured 12,700, and 163,000 for 128 x 1, measured 204,000.
-    """
-    shapes = weight_shapes(model, vocabulary_size)
-    weights = sum(math.prod(s) for name, s in shapes.items() if not name.startswith("embedding"))
-    return tokens * (6e-9 * weights / gflops + SECONDS_PER_TOKEN)
-
-
-@functools.cache
 def measure_gflops(seconds: float = 1.5) -> float:
     """The speed of what recurrent training does most: a chain of small matrix products.
 
@@ -92,6 +72,18 @@ def measure_gflops(seconds: float = 1.5) -> float:
         chain(h, u).numpy()
         best = min(best, time.perf_counter() - begin)
     return 2e-9 * rows * size * 4 * size * products / best
+
+
+def weights_per_layer(model: ModelSettings, vocabulary_size: int) -> dict[str, int]:
+    """Returns how many weights each layer learns, by Keras' name."""
+    counts: dict[str, int] = {}
+    for path, shape in weight_shapes(model, vocabulary_size).items():
+        name = path.split("/")[0]
+        is_fixed = name == "embedding" and not model.embedding_size
+        is_shared = path == "logits/kernel" and model.is_tied
+        count = 0 if is_fixed or is_shared else math.prod(shape)
+        counts[name] = counts.get(name, 0) + count
+    return counts
 
 
 def memory_needed(model: ModelSettings, settings: TrainingSettings, vocabulary_size: int) -> int:

@@ -116,8 +116,8 @@ class TrainStep:
         return float(self._steps(batches)[-1])
 
     def begin_epoch(self) -> None:
-        """Begin the mean of the loss anew."""
-        for running in self._running_losses:
+        """Begin the means of the loss and of the gradients' norm anew."""
+        for running in [*self._running_losses, self._gradient_norm]:
             running.reset_state()
 
     def set_learning_rate(self, rate: float) -> None:
@@ -129,12 +129,8 @@ class TrainStep:
         return float(self.optimizer.learning_rate.numpy())
 
     def gradient_norm(self) -> float:
-        """Returns the mean norm of all gradients together, before `clip_norm`."""
+        """Returns the norm of all gradients together, before `clip_norm`; the mean of an epoch."""
         return float(self._gradient_norm.result())
-
-    def reset_gradient_norm(self) -> None:
-        """Begin the mean of the gradients' norm anew."""
-        self._gradient_norm.reset_state()
 
     def update_ratios(self) -> dict[str, float]:
         """Returns how far the last call moved each layer's weights, per step, once for a call.

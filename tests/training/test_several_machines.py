@@ -20,9 +20,7 @@ import pytest
 from tests.conftest import ROOT, VERSES, run_here, run_python, write_texts
 from textgen.commands import train
 from textgen.model import checkpoint
-from textgen.support.errors import TextgenError
-from textgen.training import agreement
-from textgen.training.layout import Layout
+from textgen.training.workers import Layout
 
 pytestmark = pytest.mark.xdist_group("distributed")
 
@@ -197,17 +195,6 @@ def test_another_text_on_a_worker_is_refused_on_all(tmp_path: Path) -> None:
     for done in together(folders):
         assert done.code == 2, done.said
         assert "the text input.txt of worker 1 (127.0.0.1:" in done.said.splitlines()[-1]
-
-
-def test_another_flag_or_text_on_a_worker_is_refused_by_name() -> None:
-    layout = Layout(("one:1", "two:2"), 0)
-    answers = ['{"clip_norm": 1.0, "minutes": 2}', '{"clip_norm": 2.0, "minutes": 2}']
-    with pytest.raises(TextgenError, match=r"`clip_norm` of worker 1 \(two:2\) .* 2.0, not 1"):
-        agreement._refuse_difference(answers, layout, "the setting `{}`")
-    agreement._refuse_difference(answers[:1] * 2, layout, "the setting `{}`")
-    texts = ['{"input.txt": "0123"}', '{"input.txt": "4567"}']
-    with pytest.raises(TextgenError, match=r"the text input\.txt of worker 1 \(two:2\)"):
-        agreement._refuse_difference(texts, layout, "the text {}")
 
 
 @pytest.mark.slow
