@@ -37,7 +37,6 @@ from textgen.search.session import Objective
 from textgen.search.trial import Children, StoppedError
 from textgen.support.errors import TextgenError
 
-COMMAND = (sys.executable, "-m", "tests.search.quick", "child")
 SPACE = {"learning_rate": {"log": [0.001, 0.1]}}
 
 
@@ -51,7 +50,7 @@ def objective(tmp_path: Path) -> Objective:
     return Objective(
         tmp_path, tmp_path / "work", logs=None,
         facts={"space": SPACE, "base": base, "fixed": {}, "objective": "loss"},
-        vocabulary_size=65, limits=LIMITS, threads=1, trials=9, children=Children(COMMAND),
+        vocabulary_size=65, limits=LIMITS, threads=1, trials=9, children=Children(quick.child),
     )  # fmt: skip
 
 

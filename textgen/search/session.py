@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
-import signal
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn
 
 import filelock
@@ -28,13 +25,11 @@ from textgen.settings.request import TrainRequest
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.support.files import explained, make_folder
-from textgen.support.parallel import cores
+from textgen.support.parallel import StopSignals, cores
 from textgen.support.workspace import locked, work_folder
 from textgen.text import known
 from textgen.training import sizing
 from textgen.training.history import Row
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run(request: SearchRequest, apply: int | None = None) -> None:
@@ -80,6 +75,8 @@ def make_plan(data_dir: Path, fixed: dict[str, Any], children: Children) -> dict
         with closing(children.messages(order, loud=True)) as messages:
             plan: dict[str, Any] = next(messages)["plan"]
             return plan
+    except StoppedError:
+        raise KeyboardInterrupt from None
     except ChildError as error:
         raise TextgenError(f"the plan for {data_dir} was not made ({error})") from error
 
@@ -213,7 +210,8 @@ class Session:
         """Runs the trials that are missing; returns the best one, or that of a number."""
         make_folder(self.work)
         make_folder(self.reporter.folder)
-        with study.explained(self.url), self._stoppable():
+        signals = StopSignals("ending the trials", self.children.stop)
+        with study.explained(self.url), signals:
             storage = study.connect(self.url, self.shared)
             facts, plan = self._facts(storage)
             self.settings = self.request.settings(_kept(facts))
@@ -355,25 +353,6 @@ class Session:
                 raise KeyboardInterrupt
             if reporter.problem:
                 raise TextgenError(reporter.problem)
-
-    @contextmanager
-    def _stoppable(self) -> Iterator[None]:
-        """The first Ctrl-C or SIGTERM ends the trials; the second stops at once."""
-
-        def note(number: int, frame: FrameType | None) -> None:
-            if self.children.stopped:
-                raise KeyboardInterrupt
-            os.write(2, b"\nending the trials; once more stops at once\n")
-            self.children.stop()
-
-        before = {number: signal.signal(number, note) for number in SIGNALS}
-        try:
-            yield
-        except StoppedError:
-            raise KeyboardInterrupt from None
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def _kept(settings: Mapping[str, Any]) -> dict[str, Any]:
