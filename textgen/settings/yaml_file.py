@@ -1,5 +1,8 @@
 """Files in YAML that have a line per name, such as `rnn-size: 256`."""
 
+import difflib
+import reprlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -31,3 +34,10 @@ def read_yaml(path: Path, asked_by: str, example: str) -> dict[Any, Any]:
     if not isinstance(values, dict):
         raise TextgenError(f"{path} must hold lines like {example}")
     return values
+
+
+def unknown_name(path: Path, name: Any, known: Iterable[str]) -> TextgenError:
+    """Returns the error for a name in a YAML file that is not `known`, with the nearest one."""
+    names = [other.replace("_", "-") for other in known]
+    near = difflib.get_close_matches(str(name).replace("_", "-"), names, n=1, cutoff=0)[0]
+    return TextgenError(f"{path} has the unknown name {reprlib.repr(name)}. Nearest: {near}")
