@@ -40,4 +40,4 @@ def unknown_name(path: Path, name: Any, known: Iterable[str]) -> TextgenError:
     """Returns the error for a name in a YAML file that is not `known`, with the nearest one."""
     names = [other.replace("_", "-") for other in known]
     near = difflib.get_close_matches(str(name).replace("_", "-"), names, n=1, cutoff=0)[0]
-    return TextgenError(f"{path} has the unknown name {reprlib.repr(name)}. Nearest: {near}")
+    return TextgenError(f"{path} cannot have the name {reprlib.repr(name)}. Nearest: {near}")
