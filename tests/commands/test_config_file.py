@@ -68,8 +68,8 @@ def test_a_value_is_read_as_on_the_command_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("rnn-sise: 3", "unknown name 'rnn_sise'. Nearest: rnn-size"),
-        ("config: other.yaml", "unknown name 'config'. Nearest: min-count"),
+        ("rnn-sise: 3", "cannot have the name 'rnn_sise'. Nearest: rnn-size"),
+        ("config: other.yaml", "cannot have the name 'config'. Nearest: min-count"),
         ("rnn-size: big", "rnn_size cannot be 'big'"),
         ("rnn-size: 1.5", "rnn_size cannot be 1.5"),
         ("rnn-size: true", "rnn_size cannot be True"),

@@ -10,10 +10,8 @@ from textgen.support.errors import TextgenError
 
 
 def test_flags_of_train_stand_after_two_dashes() -> None:
-    assert ray._split(["--num-workers", "2", "--", "--minutes", "1"]) == (
-        ["--num-workers", "2"],
-        ["--minutes", "1"],
-    )
+    options = ray.parser().read(["--num-workers", "2", "--", "--minutes", "1"])
+    assert (options.num_workers, options.flags) == (2, ["--minutes", "1"])
 
 
 def test_ray_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,8 +161,8 @@ def test_a_full_disk(sample, trained_dir: Path) -> None:
         )
     assert result.returncode == 2
     assert result.stderr == (
-        "error: cannot write standard output (No space left on device): check the folder and the"
-        " free space\n"
+        "error: cannot write standard output (No space left on device): check the folder, its"
+        " permissions and the free space\n"
     )
 
 

@@ -85,5 +85,5 @@ def test_wrong_flags_are_refused_at_once(
 
 
 def test_quiet_and_verbose_contradict_each_other() -> None:
-    with pytest.raises(TextgenError, match="--quiet contradicts --verbose"):
+    with pytest.raises(TextgenError, match="--verbose: not allowed with argument --quiet"):
         search.main(["--quiet", "--verbose"])

@@ -16,14 +16,14 @@ variables:
 """
 
 import hashlib
-import json
 import math
 import os
-import select
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+from textgen.search.trial import Tell
 from textgen.settings.request import TRAIN_SETTINGS
 
 
@@ -50,14 +50,12 @@ def row(settings: dict[str, Any], epoch: int) -> dict[str, float]:
 
 def wait() -> None:
     while not Path(os.environ.get("GO", "/nonexistent")).exists():
-        if select.select([sys.stdin], [], [], 0.05)[0]:
-            sys.exit(1)  # the parent is gone
+        time.sleep(0.05)
 
 
-def child() -> None:
-    order = json.loads(sys.stdin.readline())
+def child(order: dict[str, Any], tell: Tell) -> None:
     if not order["folder"]:
-        print(json.dumps({"plan": plan(order)}), flush=True)
+        tell({"plan": plan(order)})
         return
     number = Path(order["folder"]).name
     if "RAN" in os.environ:
@@ -65,8 +63,7 @@ def child() -> None:
             file.write(f"{number} {order['threads']}\n")
     epochs = order["given"]["num_epochs"]
     for epoch in range(1, epochs + 1):
-        message = {"row": row(order["given"], epoch), "fraction": epoch / epochs}
-        print(json.dumps(message), flush=True)
+        tell({"row": row(order["given"], epoch), "fraction": epoch / epochs})
         if os.environ.get("HANG") == number:
             wait()
         if os.environ.get("CRASH") == number and "SIGNAL" in os.environ:
@@ -95,12 +92,9 @@ def parent() -> int:
     for name in ("HEARTBEAT", "GRACE"):
         setattr(study, name, int(os.environ.get(name, getattr(study, name))))
     if "REAL" not in os.environ:
-        trial.COMMAND = (sys.executable, "-m", "tests.search.quick", "child")
+        trial.carry_out = child
     return run(sys.argv[1:], search.main)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["child"]:
-        child()
-    else:
-        sys.exit(parent())
+    sys.exit(parent())

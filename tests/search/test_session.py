@@ -9,7 +9,6 @@ import csv
 import io
 import itertools
 import json
-import math
 import os
 import signal
 import subprocess
@@ -32,16 +31,12 @@ from tests.processes import beside
 from tests.search import postgres, quick
 from tests.training.test_never_lose_work import small_disk
 from textgen.model import checkpoint
-from textgen.search import study
+from textgen.search import SearchSettings, study
 from textgen.search.session import Objective
 from textgen.search.trial import Children, StoppedError
 from textgen.support.errors import TextgenError
 
-COMMAND = (sys.executable, "-m", "tests.search.quick", "child")
 SPACE = {"learning_rate": {"log": [0.001, 0.1]}}
-
-
-LIMITS = {"weights": math.inf, "GiB of memory": math.inf, "tokens of text": 100_000}
 
 
 @pytest.fixture
@@ -51,7 +46,8 @@ def objective(tmp_path: Path) -> Objective:
     return Objective(
         tmp_path, tmp_path / "work", logs=None,
         facts={"space": SPACE, "base": base, "fixed": {}, "objective": "loss"},
-        vocabulary_size=65, limits=LIMITS, threads=1, trials=9, children=Children(COMMAND),
+        plan={"vocabulary_size": 65, "num_tokens": 100_000},
+        settings=SearchSettings(trials=9, workers=1), children=Children(quick.child),
     )  # fmt: skip
 
 
@@ -112,17 +108,19 @@ def test_a_crash_is_one_failed_trial(objective: Objective, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("limits", "fixed", "reason"),
     [
-        ({"weights": 1000}, {}, "242,945 of 1,000 weights"),
-        ({"GiB of memory": 2**-10}, {}, "of 0.000976562 GiB of memory"),
-        ({"tokens of text": 100}, {}, "1,626 of 100 tokens of text"),
+        ({"max_parameters": 1000}, {}, "242,945 of 1,000 weights"),
+        ({"max_memory": 2**-10}, {}, "of 0.000976562 GiB of memory"),
+        ({"num_tokens": 100}, {}, "1,626 of 100 tokens of text"),
         ({}, {"residual": True, "num_layers": 1}, "`residual` needs"),
     ],
 )
 def test_what_cannot_be_trained_is_left_out(
-    objective: Objective, limits: dict[str, float], fixed: dict[str, Any], reason: str
+    objective: Objective, limits: dict[str, Any], fixed: dict[str, Any], reason: str
 ) -> None:
     facts = objective.facts | {"fixed": fixed}
-    found = optimize(replace(objective, limits=LIMITS | limits, facts=facts))
+    plan = objective.plan | {n: v for n, v in limits.items() if n == "num_tokens"}
+    settings = replace(objective.settings, **{n: v for n, v in limits.items() if n not in plan})
+    found = optimize(replace(objective, facts=facts, plan=plan, settings=settings))
     (trial,) = found.trials
     assert trial.state == TrialState.PRUNED
     assert reason in trial.user_attrs["left_out"]
@@ -133,7 +131,7 @@ def test_what_cannot_be_trained_is_left_out(
 
 
 def test_a_trial_too_many_is_not_trained(objective: Objective) -> None:
-    found = optimize(replace(objective, trials=2), 3)
+    found = optimize(replace(objective, settings=SearchSettings(trials=2)), 3)
     assert "there are enough" in found.trials[2].user_attrs["left_out"]
     assert study.count(found) == 2
 

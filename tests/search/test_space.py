@@ -130,8 +130,8 @@ def test_a_space_file_has_every_kind(tmp_path: Path) -> None:
     [
         ("dropout: [", "cannot be read as YAML"),
         ("- dropout", "must hold lines like dropout: {float: "),
-        ("drop-out: {float: [0, 1]}", "'drop-out' cannot be searched. Nearest: dropout"),
-        ("minutes: {float: [1, 2]}", "'minutes' cannot be searched"),
+        ("drop-out: {float: [0, 1]}", "cannot have the name 'drop-out'. Nearest: dropout"),
+        ("minutes: {float: [1, 2]}", "cannot have the name 'minutes'"),
         ("cell: {choice: []}", "cell: choice needs values, as in [1, 2]. Received: []"),
         ("cell: {choice: [lstm, cnn]}", "`cell` must be one of lstm, gru, rnn. Received: cnn"),
         ("cell: {choice: [[lstm]]}", "`cell` takes a value of type str. Received: ['lstm']"),

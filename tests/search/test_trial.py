@@ -1,4 +1,4 @@
-"""The child processes of a search, here small Python programs, and the real one, which trains."""
+"""The child processes of a search: small ones made for the tests, and the real one that trains."""
 
 import dataclasses
 import json
@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import pytest
 
 from tests.conftest import TINY_MODEL, TINY_TRAINING, VERSES
 from tests.processes import beside
-from textgen.search.trial import ChildError, Children, StoppedError, needs
+from textgen.search.trial import ChildError, Children, StoppedError, Tell, needs
 from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.support.errors import TextgenError
 
@@ -59,41 +61,60 @@ def test_a_text_that_cannot_be_split_is_told(tmp_path: Path) -> None:
         list(Children().messages(order(tmp_path)))
 
 
-def children(program: str) -> Children:
-    return Children([sys.executable, "-c", "import os, sys, json\n" + program])
+def heard(work: Callable[[dict[str, Any], Tell], object]) -> list[dict[str, Any]]:
+    return list(Children(work).messages({"number": 7}))
 
 
-def heard(program: str) -> list[dict[str, Any]]:
-    return list(children(program).messages({"number": 7}))
+def answer(order: dict[str, Any], tell: Tell) -> None:
+    print("not for the parent")
+    tell(order)
+    tell({"two": 2})
 
 
-def test_a_child_gets_its_order_and_says_things() -> None:
-    program = "print(sys.stdin.readline(), end='')\nprint(json.dumps({'two': 2}))"
-    assert heard(program) == [{"number": 7}, {"two": 2}]
+def test_a_child_gets_its_order_and_says_things(capfd: pytest.CaptureFixture[str]) -> None:
+    assert heard(answer) == [{"number": 7}, {"two": 2}]
+    assert capfd.readouterr() == ("", "")
+
+
+def refuse(order: dict[str, Any], tell: Tell) -> None:
+    raise TextgenError("no text")
+
+
+def run_out_of_memory(order: dict[str, Any], tell: Tell) -> None:
+    tell({})
+    raise MemoryError("too much")
+
+
+def leave(order: dict[str, Any], tell: Tell) -> None:
+    sys.exit(3)
+
+
+def be_killed(order: dict[str, Any], tell: Tell) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def abort(order: dict[str, Any], tell: Tell) -> None:
+    os.abort()
 
 
 @pytest.mark.parametrize(
-    ("program", "error", "reason"),
+    ("work", "error", "reason"),
     [
-        ("print(json.dumps({'error': 'no text'})); sys.exit(2)", TextgenError, "no text"),
-        ("print('{}'); raise MemoryError('too much')", ChildError, "MemoryError: too much"),
-        ("sys.exit(3)", ChildError, "exit code 3"),
-        ("os.kill(os.getpid(), 9)", ChildError, r"killed by SIGKILL .*memory runs out"),
-        ("os.abort()", ChildError, "killed by SIGABRT"),
-        ("print('{\"ro', end='', flush=True); os.kill(os.getpid(), 9)", ChildError, "SIGKILL"),
+        (refuse, TextgenError, "no text"),
+        (run_out_of_memory, ChildError, "MemoryError: too much"),
+        (leave, ChildError, "exit code 3"),
+        (be_killed, ChildError, r"killed by SIGKILL .*memory runs out"),
+        (abort, ChildError, "killed by SIGABRT"),
     ],
 )
-def test_why_a_child_failed_is_told(program: str, error: type[Exception], reason: str) -> None:
+def test_why_a_child_failed_is_told(work: Any, error: type[Exception], reason: str) -> None:
     with pytest.raises(error, match=reason):
-        heard(program)
+        heard(work)
 
 
-def test_a_child_that_cannot_be_started_well_has_its_reason_too() -> None:
-    with pytest.raises(ChildError, match="No module named"):
-        list(Children([sys.executable, "-m", "textgen.nonsense"]).messages({"a": "b" * 100_000}))
-
-
-ENDLESS = "print(json.dumps({'pid': os.getpid()}), flush=True); sys.stdin.readlines()"
+def never_end(order: dict[str, Any], tell: Tell) -> None:
+    tell({"pid": os.getpid()})
+    threading.Event().wait()
 
 
 def is_running(number: int) -> bool:
@@ -105,14 +126,14 @@ def is_running(number: int) -> bool:
 
 
 def test_a_child_that_is_not_listened_to_any_more_is_ended() -> None:
-    with closing(children(ENDLESS).messages({})) as messages:
+    with closing(Children(never_end).messages({})) as messages:
         number = next(messages)["pid"]
         assert is_running(number)
     assert not is_running(number)
 
 
 def test_all_children_can_be_stopped_and_no_other_starts() -> None:
-    several = children(ENDLESS)
+    several = Children(never_end)
     messages = several.messages({})
     next(messages)
     several.stop()
@@ -122,13 +143,21 @@ def test_all_children_can_be_stopped_and_no_other_starts() -> None:
         list(several.messages({}))
 
 
+def test_ctrl_c_does_not_reach_a_child() -> None:
+    with closing(Children(never_end).messages({})) as messages:
+        number = next(messages)["pid"]
+        mask = next(
+            int(line.split()[1], 16)
+            for line in Path(f"/proc/{number}/status").read_text().splitlines()
+            if line.startswith("SigIgn")
+        )
+        assert mask >> (signal.SIGINT - 1) & 1
+
+
 PARENT = """
-import sys
+from tests.search.test_trial import never_end
 from textgen.search.trial import Children
-child = "import json, os, sys; print(json.dumps({'pid': os.getpid()}), flush=True);"
-child += " sys.stdin.readline();"
-child += " from textgen.search import trial; trial.end_with_parent()"
-for message in Children([sys.executable, "-c", child]).messages({}):
+for message in Children(never_end).messages({}):
     print(message['pid'], flush=True)
 """
 

@@ -1,10 +1,11 @@
+import signal
 import threading
 
 import pytest
 from threadpoolctl import threadpool_info
 
 from textgen.support import parallel
-from textgen.support.parallel import map_in_threads, single_threaded_blas
+from textgen.support.parallel import StopSignals, map_in_threads, single_threaded_blas
 
 
 def blas_threads() -> set[int]:
@@ -62,3 +63,20 @@ def test_after_an_error_the_others_give_up(monkeypatch: pytest.MonkeyPatch) -> N
 
     with pytest.raises(ZeroDivisionError):
         map_in_threads(work, range(8), 4)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_is_noted_and_the_second_stops_at_once(
+    number: signal.Signals, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = signal.getsignal(number)
+    stopped: list[bool] = []
+    with StopSignals("saving", lambda: stopped.append(True)) as signals:
+        assert not signals.requested
+        signal.raise_signal(number)
+        assert "saving; once more stops at once" in capfd.readouterr().err
+        assert stopped == [True]
+        assert signals.requested
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(number)
+    assert signal.getsignal(number) is before

@@ -98,7 +98,7 @@ def deadly(*arguments: object) -> None:
 def test_helpers_end_with_a_process_that_is_killed() -> None:
     code = (
         "import multiprocessing, os, signal, sys, textgen.tokens.reading as p\n"
-        "pool = p.ProcessPoolExecutor(1, multiprocessing.get_context('spawn'), p._begin)\n"
+        "pool = p.ProcessPoolExecutor(1, multiprocessing.get_context('spawn'), p.follow_parent)\n"
         "print(pool.submit(os.getpid).result(), flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )

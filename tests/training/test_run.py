@@ -34,7 +34,6 @@ from textgen.training import run as running
 from textgen.training import snapshots
 from textgen.training.batches import Batches, training_batches
 from textgen.training.plan import Plan
-from textgen.training.run import StopSignals
 from textgen.training.step import Validation
 
 MODEL = replace(TINY_MODEL, num_layers=1, dropout=0.3)
@@ -305,21 +304,6 @@ def test_callbacks_of_keras_are_called_as_in_its_fit_and_may_stop_the_run(verses
         "end",
     ]
     assert len(history(verses)) == 1
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_is_noted_and_the_second_stops_at_once(
-    number: signal.Signals, capfd: pytest.CaptureFixture[str]
-) -> None:
-    before = signal.getsignal(number)
-    with StopSignals() as signals:
-        assert not signals.requested
-        signal.raise_signal(number)
-        assert "once more stops at once" in capfd.readouterr().err
-        assert signals.requested
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(number)
-    assert signal.getsignal(number) is before
 
 
 def test_the_loss_falls_and_the_best_epoch_is_kept(trained_dir: Path) -> None:

@@ -1,12 +1,14 @@
 """Flags made from settings, and parsers that raise TextgenError on mistakes."""
 
 import argparse
+import contextlib
 import dataclasses
 import difflib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from textgen.settings.definitions import DEFAULT_TOKENS
+from textgen.settings.definitions import DEFAULT_FOLDER, DEFAULT_TOKENS
 from textgen.settings.fields import Settings, fields_of, kind_of, setting
 from textgen.settings.request import TRAIN_SETTINGS
 from textgen.support import console
@@ -16,6 +18,28 @@ if TYPE_CHECKING:
     from textgen.tokens.tokenizer import Tokenizer
 
 METAVARS = {int: "N", float: "X", str: "TEXT"}
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that the commands share that train."""
+    parser.add_argument(
+        "--data-dir", metavar="FOLDER", type=Path,
+        help="folder with input.txt, and validate.txt if there is held-out text (default:"
+        f" {DEFAULT_FOLDER})",
+    )  # fmt: skip
+    loudness = parser.add_mutually_exclusive_group()
+    loudness.add_argument(
+        "--quiet", action="store_true", help="say nothing but warnings and errors"
+    )
+    loudness.add_argument(
+        "--verbose", action="store_true", help="say all settings, and more about each epoch"
+    )
+
+
+def verbosity(arguments: argparse.Namespace) -> contextlib.AbstractContextManager[None]:
+    """Returns a context in which as much is said as --quiet or --verbose ask for."""
+    level = console.Verbosity.VERBOSE if arguments.verbose else console.Verbosity.USUAL
+    return console.verbosity(console.Verbosity.QUIET if arguments.quiet else level)
 
 
 def add_settings(

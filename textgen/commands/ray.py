@@ -20,20 +20,13 @@ from textgen.support.errors import TextgenError
 
 def main(argv: Sequence[str]) -> None:
     """Run the command with the arguments `argv`. Raises TextgenError."""
-    own, flags = _split(list(argv))
-    options = parser().read(own)
+    options = parser().read(argv)
     if options.num_workers < 1:
         raise TextgenError(f"--num-workers must be at least 1. Received: {options.num_workers}")
     if importlib.util.find_spec("ray") is None:
         raise TextgenError("train-on-ray needs Ray. Install it: pip install 'ray[train]'")
     console.say(f"training on {options.num_workers} workers of Ray")
-    _train(options, flags)
-
-
-def _split(argv: list[str]) -> tuple[list[str], list[str]]:
-    """The arguments before and after `--`."""
-    place = argv.index("--") if "--" in argv else len(argv)
-    return argv[:place], argv[place + 1 :]
+    _train(options)
 
 
 def parser() -> ArgumentParser:
@@ -50,10 +43,11 @@ def parser() -> ArgumentParser:
     )
     parser.add_argument("--num-workers", type=int, required=True, metavar="K", help="workers")
     parser.add_argument("--use-gpu", action="store_true", help="give each worker a GPU")
+    parser.add_argument("flags", nargs="*", metavar="-- FLAGS", help="flags of train.py")
     return parser
 
 
-def _train(options: argparse.Namespace, flags: list[str]) -> None:
+def _train(options: argparse.Namespace) -> None:
     import ray
     from ray.train import RunConfig, ScalingConfig
     from ray.train.tensorflow import TensorflowTrainer
@@ -64,7 +58,7 @@ def _train(options: argparse.Namespace, flags: list[str]) -> None:
         raise TextgenError(
             f"no Ray cluster at --address {options.address} ({str(error).splitlines()[0]})"
         ) from error
-    settings: dict[str, Any] = {"flags": flags, "folder": str(Path.cwd())}
+    settings: dict[str, Any] = {"flags": options.flags, "folder": str(Path.cwd())}
     trainer = TensorflowTrainer(
         _worker,
         train_loop_config=settings,

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import textgen
 from textgen.commands.flags import (
@@ -28,7 +28,7 @@ from textgen.commands.flags import (
 from textgen.settings.definitions import DEFAULT_FOLDER, SamplingSettings, TokenizerSettings
 from textgen.support import console
 from textgen.support.errors import TextgenError
-from textgen.support.files import replacing
+from textgen.support.files import explained, replacing
 
 if TYPE_CHECKING:
     from textgen.generation.texts import Piece
@@ -252,23 +252,15 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
     Raises:
         TextgenError: if the disk or the device does not take the text.
     """
-    try:
+    with explained(path or "standard output"):
         if path is None:
-            with _standard_output() as stream:
-                yield stream
+            opened: Any = _standard_output()
         elif path.exists() and not path.is_file():
-            with _open(path) as stream:
-                yield stream
+            opened = _open(path)
         else:
-            with _kept_when_interrupted(path) as stream:
-                yield stream
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise TextgenError(
-            f"cannot write {path or 'standard output'} ({error.strerror}): check the folder and"
-            " the free space"
-        ) from error
+            opened = _kept_when_interrupted(path)
+        with opened as stream:
+            yield stream
 
 
 @contextlib.contextmanager
@@ -279,8 +271,6 @@ def _standard_output() -> Iterator[TextIO]:
     try:
         yield stream
         stream.flush()
-    except BrokenPipeError:
-        raise
     except OSError:
         # Python flushes stdout once more at exit; give it a place to flush to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

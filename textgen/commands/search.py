@@ -5,9 +5,14 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 from collections.abc import Sequence
-from pathlib import Path
 
-from textgen.commands.flags import ArgumentParser, add_settings, given_settings
+from textgen.commands.flags import (
+    ArgumentParser,
+    add_common,
+    add_settings,
+    given_settings,
+    verbosity,
+)
 from textgen.search import BEST, MINUTES, UNUSED, SearchRequest, SearchSettings
 from textgen.settings.definitions import DEFAULT_FOLDER
 from textgen.settings.request import TRAIN_SETTINGS, TrainRequest
@@ -21,7 +26,7 @@ def main(argv: Sequence[str]) -> None:
     """Runs the command. Raises TextgenError, and KeyboardInterrupt after Ctrl-C."""
     arguments, request = parse(argv)
     check_installed()
-    with console.verbosity(console.level(arguments.quiet, arguments.verbose)):
+    with verbosity(arguments):
         from textgen.search import session  # only now: it needs Optuna
 
         if arguments.show_space:
@@ -33,7 +38,9 @@ def main(argv: Sequence[str]) -> None:
 def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, SearchRequest]:
     """Returns the flags of a command line, and the request in them. Raises TextgenError."""
     arguments = parser().read(argv)
-    training = TrainRequest(arguments.data_dir, given_settings(arguments, *TRAIN_SETTINGS))
+    training = TrainRequest(
+        arguments.data_dir or DEFAULT_FOLDER, given_settings(arguments, *TRAIN_SETTINGS)
+    )
     return arguments, SearchRequest(training, given_settings(arguments, SearchSettings))
 
 
@@ -47,13 +54,8 @@ def parser() -> ArgumentParser:
         " given hold for all of them. Results go to FOLDER/search/.",
         epilog=f"example: {console.program('search')} --data-dir data/mine --trials 20 --minutes 2",
     )
+    add_common(parser)
     add = parser.add_argument
-    add(
-        "--data-dir", metavar="FOLDER", type=Path, default=DEFAULT_FOLDER,
-        help="folder with input.txt, and validate.txt if there is held-out text",
-    )  # fmt: skip
-    add("--quiet", action="store_true", help="say nothing but warnings and errors")
-    add("--verbose", action="store_true", help="say more about each trial")
     add(
         "--show-space", action="store_true",
         help="print what would be tried, as a file for --space, and do no more",

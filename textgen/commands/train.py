@@ -2,16 +2,21 @@
 
 import argparse
 import contextlib
-import difflib
 import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from textgen.commands.flags import ArgumentParser, add_settings, given_settings
+from textgen.commands.flags import (
+    ArgumentParser,
+    add_common,
+    add_settings,
+    given_settings,
+    verbosity,
+)
 from textgen.server import ServerSettings
 from textgen.settings.definitions import DEFAULT_FOLDER
-from textgen.settings.request import TRAIN_SETTINGS, TrainRequest, read_yaml
+from textgen.settings.request import TRAIN_SETTINGS, TrainRequest, read_yaml, unknown_name
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.text import sources
@@ -27,13 +32,12 @@ NOT_IN_FILES = ("help", "config")
 def main(argv: Sequence[str]) -> None:
     """Trains as the flags `argv` ask for. Raises TextgenError."""
     request, arguments = parse(argv)
-    level = console.level(arguments.quiet, arguments.verbose)
     from textgen.training.plan import agreed_plan  # only now: these import TensorFlow
     from textgen.training.run import fit
     from textgen.training.workers import connected, layout_of
 
     layout = layout_of(arguments.workers, arguments.worker_index, arguments.distribute)
-    with console.verbosity(level), shown_live(arguments), connected(layout) as workers:
+    with verbosity(arguments), shown_live(arguments), connected(layout) as workers:
         plan = agreed_plan(request, workers)
         fit(request.data_dir, plan, keep_samples=arguments.serve is not None, workers=workers)
 
@@ -62,11 +66,7 @@ def parser() -> ArgumentParser:
         epilog=f"example: {console.program('train')} --data-dir data/mine --minutes 10"
         " --validation-split 0.1",
     )
-    parser.add_argument(
-        "--data-dir", metavar="FOLDER", type=Path,
-        help="folder with input.txt, and validate.txt if there is held-out text (default:"
-        f" {DEFAULT_FOLDER})",
-    )  # fmt: skip
+    add_common(parser)
     parser.add_argument(
         "--resume", action="store_true",
         help="go on with the run that was interrupted in FOLDER, with its settings",
@@ -81,10 +81,6 @@ def parser() -> ArgumentParser:
         help="show the run on a page of this machine while it lasts (port"
         f" {ServerSettings.port}); see also {console.program('serve')}",
     )  # fmt: skip
-    parser.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
-    parser.add_argument(
-        "--verbose", action="store_true", help="say all settings, and more about each epoch"
-    )
     for kind in TRAIN_SETTINGS:
         add_settings(parser, kind)
     _add_worker_flags(parser)
@@ -152,9 +148,7 @@ def _value(parser: ArgumentParser, path: Path, name: str, value: Any) -> Any:
     """Returns a value of a file as the flag of that name would give it."""
     actions = {flag: action for flag, action in parser.actions.items() if flag not in NOT_IN_FILES}
     if name not in actions:
-        flags = [flag.replace("_", "-") for flag in actions]
-        near = difflib.get_close_matches(name.replace("_", "-"), flags, n=1, cutoff=0)
-        raise TextgenError(f"{path} has the unknown name {reprlib.repr(name)}. Nearest: {near[0]}")
+        raise unknown_name(path, name, actions)
     action = actions[name]
     if action.nargs == 0:
         if not isinstance(value, bool):

@@ -56,7 +56,7 @@ class SearchSettings(Settings):
     max_memory: float | None = setting(
         None,
         "try nothing that is estimated to take more memory for training (default: the machine's,"
-        " shared by --workers)",
+        " shared by `workers`)",
         above=0, metavar="GIB",
     )  # fmt: skip
     storage: str | None = setting(

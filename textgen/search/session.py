@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
-import signal
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn
 
 import filelock
@@ -21,19 +18,17 @@ from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from textgen.search import KEPT, SearchRequest, space, study
+from textgen.search import KEPT, SearchRequest, SearchSettings, space, study
 from textgen.search.report import Reporter, Results, described
 from textgen.search.trial import ChildError, Children, StoppedError, needs
 from textgen.settings.request import TrainRequest
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.support.files import explained, locked, make_folder, work_folder
-from textgen.support.parallel import cores
+from textgen.support.parallel import StopSignals, cores
 from textgen.text import known
 from textgen.training import sizing
 from textgen.training.results import Row
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run(request: SearchRequest, apply: int | None = None) -> None:
@@ -79,6 +74,8 @@ def make_plan(data_dir: Path, fixed: dict[str, Any], children: Children) -> dict
         with closing(children.messages(order, loud=True)) as messages:
             plan: dict[str, Any] = next(messages)["plan"]
             return plan
+    except StoppedError:
+        raise KeyboardInterrupt from None
     except ChildError as error:
         raise TextgenError(f"the plan for {data_dir} was not made ({error})") from error
 
@@ -94,15 +91,26 @@ class Objective:
     """The folder for TensorBoard's logs, one per trial."""
     facts: dict[str, Any]
     """The facts of the study: `space`, `base`, `fixed`, `objective` ...; see `Session._facts`."""
-    vocabulary_size: int
-    limits: dict[str, float]
-    """The most that a trial may take, by the names of `needs`."""
-    threads: int
-    trials: int
-    """Their number in all."""
+    plan: dict[str, Any]
+    """What a training in this folder would be; see `make_plan`."""
+    settings: SearchSettings
     children: Children
     lost: bool = False
     """Whether a trial of this process was taken for dead: its machine slept for a while."""
+
+    @property
+    def threads(self) -> int:
+        """Threads of each of the trials that run at once."""
+        return max(1, cores() // self.settings.workers)
+
+    def limits(self) -> dict[str, float]:
+        """Returns the most that a trial may take, by the names of `needs`."""
+        memory = sizing.physical_memory() / 2**30 / self.settings.workers
+        return {
+            "weights": self.settings.max_parameters or math.inf,
+            "GiB of memory": self.settings.max_memory or memory,
+            "tokens of text": self.plan["num_tokens"],
+        }
 
     def __call__(self, trial: Trial) -> float | tuple[float, float]:
         """Returns the validation loss; with two objectives, also the tokens per second.
@@ -131,18 +139,19 @@ class Objective:
 
     def _settings(self, trial: Trial) -> tuple[dict[str, Any], int]:
         """Returns the settings of a trial and its number of weights, or leaves it out."""
-        if study.count(trial.study, before=trial.number) >= self.trials:
+        if study.count(trial.study, before=trial.number) >= self.settings.trials:
             _leave_out(trial, "not needed: there are enough trials")  # another worker was as quick
         suggested = space.suggest(self.facts["space"], trial)
         settings = space.all_settings(self.facts["base"], suggested, self.facts["fixed"])
         try:
-            needed = needs(settings, self.vocabulary_size)
+            needed = needs(settings, self.plan["vocabulary_size"])
         except TextgenError as error:
             _leave_out(trial, str(error))
-        if beyond := [name for name, most in self.limits.items() if needed[name] > most]:
-            excess = sum(needed[name] / self.limits[name] - 1 for name in beyond)
+        limits = self.limits()
+        if beyond := [name for name, most in limits.items() if needed[name] > most]:
+            excess = sum(needed[name] / limits[name] - 1 for name in beyond)
             trial.set_constraint("excess", excess)  # the sampler learns from it
-            shown = (f"{needed[name]:,.6g} of {self.limits[name]:,.6g} {name}" for name in beyond)
+            shown = (f"{needed[name]:,.6g} of {limits[name]:,.6g} {name}" for name in beyond)
             _leave_out(trial, "; ".join(shown))
         trial.set_user_attr("settings", settings)
         console.detail(f"trial {trial.number}: {described(trial.params)}")
@@ -212,7 +221,8 @@ class Session:
         """Runs the trials that are missing; returns the best one, or that of a number."""
         make_folder(self.work)
         make_folder(self.reporter.folder)
-        with study.explained(self.url), self._stoppable():
+        signals = StopSignals("ending the trials", self.children.stop)
+        with study.explained(self.url), signals:
             storage = study.connect(self.url, self.shared)
             facts, plan = self._facts(storage)
             self.settings = self.request.settings(_kept(facts))
@@ -226,7 +236,11 @@ class Session:
             )
             if not self.shared:
                 study.fail_running(found)
-            objective = self._objective(facts, plan)
+            logs = self.work / "tensorboard" / self.name if facts["base"]["tensorboard"] else None
+            objective = Objective(
+                self.data_dir, self.work / "trials" / self.name, logs, facts, plan, self.settings,
+                self.children,
+            )  # fmt: skip
             objective.remove_leftovers(found)
             self._say_start(found, objective)
             self._optimize(found, objective)
@@ -286,32 +300,10 @@ class Session:
                 )
         return facts
 
-    def _objective(self, facts: dict[str, Any], plan: dict[str, Any]) -> Objective:
-        settings = self.settings
-        limits = {
-            "weights": settings.max_parameters or math.inf,
-            "GiB of memory": (
-                settings.max_memory or sizing.physical_memory() / 2**30 / settings.workers
-            ),
-            "tokens of text": plan["num_tokens"],
-        }
-        logs = self.work / "tensorboard" / self.name
-        return Objective(
-            self.data_dir,
-            work=self.work / "trials" / self.name,
-            logs=logs if facts["base"]["tensorboard"] else None,
-            facts=facts,
-            vocabulary_size=plan["vocabulary_size"],
-            limits=limits,
-            threads=max(1, cores() // settings.workers),
-            trials=settings.trials,
-            children=self.children,
-        )
-
     def _say_start(self, found: Study, objective: Objective) -> None:
         facts = objective.facts
         console.heading(
-            f"search {self.name}: {study.count(found)} of {objective.trials} trials are there"
+            f"search {self.name}: {study.count(found)} of {self.settings.trials} trials are there"
         )
         minutes, epochs = facts["base"].get("minutes"), facts["base"]["num_epochs"]
         each = console.counted(minutes or epochs, "minute" if minutes else "epoch")
@@ -328,7 +320,7 @@ class Session:
 
     def _optimize(self, found: Study, objective: Objective) -> None:
         """Runs trials until there are enough. Raises KeyboardInterrupt when asked to stop."""
-        reporter, trials = self.reporter, objective.trials
+        reporter, trials = self.reporter, self.settings.trials
 
         def ended(_: Study, trial: FrozenTrial) -> None:
             if study.state_of(trial) == "interrupted":
@@ -354,25 +346,6 @@ class Session:
                 raise KeyboardInterrupt
             if reporter.problem:
                 raise TextgenError(reporter.problem)
-
-    @contextmanager
-    def _stoppable(self) -> Iterator[None]:
-        """The first Ctrl-C or SIGTERM ends the trials; the second stops at once."""
-
-        def note(number: int, frame: FrameType | None) -> None:
-            if self.children.stopped:
-                raise KeyboardInterrupt
-            os.write(2, b"\nending the trials; once more stops at once\n")
-            self.children.stop()
-
-        before = {number: signal.signal(number, note) for number in SIGNALS}
-        try:
-            yield
-        except StoppedError:
-            raise KeyboardInterrupt from None
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def _kept(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,6 @@ where `int` and `float` may have a `step`, and `int` may be `"log": True`. Ends 
 
 from __future__ import annotations
 
-import difflib
 import reprlib
 from collections.abc import Mapping
 from contextlib import suppress
@@ -23,7 +22,7 @@ from optuna.trial import Trial
 from textgen.search import MINUTES, UNUSED, SearchRequest
 from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.settings.fields import Settings
-from textgen.settings.request import read_yaml
+from textgen.settings.request import read_yaml, unknown_name
 from textgen.support.errors import TextgenError
 
 Space = dict[str, dict[str, Any]]
@@ -223,8 +222,7 @@ def read(path: Path) -> Scope:
     for key, value in values.items():
         name = str(key).replace("-", "_")
         if name not in SEARCHABLE:
-            near = difflib.get_close_matches(name, SEARCHABLE, n=1, cutoff=0)[0].replace("_", "-")
-            raise TextgenError(f"{path}: {reprlib.repr(key)} cannot be searched. Nearest: {near}")
+            raise unknown_name(path, key, SEARCHABLE)
         try:
             if isinstance(value, dict):
                 space[name] = _entry(name, value)

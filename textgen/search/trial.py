@@ -1,30 +1,24 @@
-"""A trial's child process, from both sides, and what a trial may take of the machine.
-
-    python -m textgen.search.trial
-
-reads one line from standard input, an order in JSON, and ends when standard input is closed, so
-that it never outlives its parent. Its answers go to standard output, a line of JSON each:
-`{"plan": ...}`, or `{"row": ..., "fraction": ...}` after every epoch, or `{"error": ...}`.
-"""
+"""A trial's child process, from both sides, and what a trial may take of the machine."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-import sys
-import tempfile
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
+from multiprocessing import Pipe, connection
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.settings.request import TrainRequest
 from textgen.support import console
 from textgen.support.errors import TextgenError
+from textgen.support.parallel import begin_child
 from textgen.text import known
 from textgen.training import sizing
 from textgen.training.batches import tokens_needed
@@ -32,7 +26,9 @@ from textgen.training.results import Row
 
 HELD_OUT = 0.1
 """The share that is held out where there is neither held-out text nor a `validation_split`."""
-COMMAND = (sys.executable, "-m", "textgen.search.trial")
+
+Tell = Callable[[dict[str, Any]], object]
+"""Sends a message to the parent."""
 
 
 class StoppedError(Exception):
@@ -63,13 +59,14 @@ class Children:
     """The running child processes; from any thread, all of them can be ended at once.
 
     Args:
-        command: what they run (default: `COMMAND`).
+        work: what they do, given an order and `Tell` (default: `carry_out`).
     """
 
-    def __init__(self, command: Sequence[str] | None = None) -> None:
-        self.command = command or COMMAND
+    def __init__(self, work: Callable[[dict[str, Any], Tell], object] | None = None) -> None:
+        self.work = work or carry_out
         self.stopped = False
-        self._running: set[subprocess.Popen[str]] = set()
+        self._running: set[SpawnProcess] = set()
+        self._lock = threading.Lock()  # a process that begins asks after all others
 
     def stop(self) -> None:
         """Ends all children, and starts none any more."""
@@ -81,7 +78,7 @@ class Children:
         """Starts a child and yields its messages; where the caller ends listening, it is killed.
 
         Args:
-            order: see `main`.
+            order: see `carry_out`.
             loud: whether its standard error is shown.
 
         Raises:
@@ -89,90 +86,84 @@ class Children:
             ChildError: if it fails otherwise.
             StoppedError: if `stop` was called.
         """
-        paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-        with tempfile.TemporaryFile() as errors:
-            # A session of its own: Ctrl-C in the terminal is for the parent alone.
-            process = subprocess.Popen(
-                self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=None if loud else errors, encoding="utf-8", env=environment,
-                start_new_session=True,
-            )  # fmt: skip
-            stdin, stdout = cast("tuple[IO[str], IO[str]]", (process.stdin, process.stdout))
+        channel, its = Pipe(duplex=False)
+        with self._lock:
+            process = begin_child(_begin, self.work, order, its, loud)
             self._running.add(process)
-            try:
-                if not self.stopped:
-                    with suppress(BrokenPipeError):  # it has ended already: see its exit code
-                        print(json.dumps(order), file=stdin, flush=True)
-                    yield from _parsed(stdout)
-                    process.wait()
-                if self.stopped:
-                    raise StoppedError
-                if process.returncode:
-                    raise ChildError(_reason(process.returncode, errors))
-            finally:
-                process.kill()
-                process.wait()
-                self._running.discard(process)
-                with suppress(BrokenPipeError):
-                    stdin.close()
-                stdout.close()
+        its.close()
+        try:
+            if not self.stopped:
+                yield from _heard(channel)
+                connection.wait([process.sentinel])
+            if self.stopped:
+                raise StoppedError
+            with self._lock:
+                process.join()
+            if process.exitcode:
+                raise ChildError(_reason(process.exitcode))
+        finally:
+            process.kill()
+            connection.wait([process.sentinel])
+            with self._lock:
+                process.join()
+            self._running.discard(process)
+            channel.close()
 
 
-def _parsed(lines: IO[str]) -> Generator[dict[str, Any]]:
-    for line in lines:
-        if not line.endswith("\n"):  # the child was killed in the middle of it
-            return
-        message = json.loads(line)
-        if "error" in message:
-            raise TextgenError(message["error"])
-        yield message
+def _heard(channel: Connection) -> Generator[dict[str, Any]]:
+    """Yields what a child says, until it ends, perhaps in the middle of it."""
+    with suppress(EOFError, OSError):
+        while True:
+            message = channel.recv()
+            if isinstance(message, TextgenError):
+                raise message
+            yield message
 
 
-def _reason(code: int, errors: IO[bytes]) -> str:
-    """Returns why a child failed: the signal that ended it, or the last line that it wrote."""
-    if code < 0:
-        name = signal.Signals(-code).name
-        hint = " (the system does so when memory runs out)" if name == "SIGKILL" else ""
-        return f"killed by {name}{hint}"
-    errors.seek(0)
-    lines = errors.read().decode("utf-8", "replace").strip().splitlines()
-    return lines[-1] if lines else f"exit code {code}"
+def _reason(code: int) -> str:
+    """Returns why a child failed that could not say so: by a signal, or an exit code."""
+    if code > 0:
+        return f"exit code {code}"
+    name = signal.Signals(-code).name
+    hint = " (the system does so when memory runs out)" if name == "SIGKILL" else ""
+    return f"killed by {name}{hint}"
 
 
-def main() -> int:
-    """Carries out the order on standard input: plans, and trains if there is a folder for it.
-
-    The order has `data_dir`, `given` (settings of a training), `folder` (where the model goes, or
-    None), `log` (a folder for TensorBoard, or None), `threads`, `verbosity`, and may have `flags`
-    (those that settings are printed as). Returns the exit code.
-    """
-    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what else is printed is not for the parent
-    order = json.loads(sys.stdin.readline())
-    threading.Thread(target=end_with_parent, daemon=True).start()
-
-    def tell(**message: Any) -> None:
-        print(json.dumps(message), file=channel, flush=True)
-
+def _begin(
+    work: Callable[[dict[str, Any], Tell], object],
+    order: dict[str, Any],
+    channel: Connection,
+    loud: bool,
+) -> None:
+    """In the child: does the work, and tells what goes wrong."""
+    os.dup2(2 if loud else os.open(os.devnull, os.O_WRONLY), 1)  # standard output is not for it
+    if not loud:
+        os.dup2(1, 2)
     try:
-        level = console.Verbosity(order["verbosity"])
-        with console.verbosity(level), console.flags_for_settings():
-            console.add_flags(order.get("flags", {}))
-            if order["folder"]:
-                _train(order, tell)
-            else:
-                tell(plan=_plan(order))
+        work(order, channel.send)
     except TextgenError as error:
-        tell(error=str(error))
-        return 2
-    return 0
+        channel.send(error)
+    except Exception as error:
+        channel.send(ChildError(traceback.format_exception_only(error)[-1].strip()))
+        raise
 
 
-def end_with_parent() -> None:
-    """Ends this process when its standard input ends."""
-    os.read(0, 1)  # not by sys.stdin, whose lock would be held when Python ends
-    os._exit(1)
+def carry_out(order: dict[str, Any], tell: Tell) -> None:
+    """Plans, and trains if there is a folder for it.
+
+    Args:
+        order: `data_dir`, `given` (settings of a training), `folder` (where the model goes, or
+            None), `log` (a folder for TensorBoard, or None), `threads`, `verbosity`, and may be
+            `flags` (those that settings are printed as).
+        tell: gets `{"plan": ...}`, or `{"row": ..., "fraction": ...}` after every epoch.
+    """
+    level = console.Verbosity(order["verbosity"])
+    with console.verbosity(level), console.flags_for_settings():
+        console.add_flags(order.get("flags", {}))
+        if order["folder"]:
+            _train(order, tell)
+        else:
+            tell({"plan": _plan(order)})
 
 
 def _plan(order: dict[str, Any]) -> dict[str, Any]:
@@ -197,7 +188,7 @@ def _plan(order: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _train(order: dict[str, Any], tell: Callable[..., None]) -> None:
+def _train(order: dict[str, Any], tell: Tell) -> None:
     """Trains with the settings given, and tells the row of each epoch."""
     from textgen.model.backend import tf  # here: TensorFlow takes seconds to import
     from textgen.training.live import TensorBoardLog
@@ -212,10 +203,6 @@ def _train(order: dict[str, Any], tell: Callable[..., None]) -> None:
     def on_epoch(row: Row, fraction: float) -> None:
         if log:
             log.write_row(row)
-        tell(row=row, fraction=fraction)
+        tell({"row": row, "fraction": fraction})
 
     fit(Path(order["folder"]), plan, on_epoch=on_epoch)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,8 +1,11 @@
-"""The web application: its addresses, and what each answers."""
+"""The web application: its addresses, what each answers, and a text as it is made for a client."""
 
 import asyncio
 import json
+import math
 import os
+import secrets
+import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -18,10 +21,13 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Scope
 
-from textgen.server import live
+from textgen.generation.generator import Generator
+from textgen.generation.texts import Text, Token
 from textgen.server.limits import Guard, accepts_html, answer
+from textgen.server.scheduler import BusyError, Chunk, ClosingError, Job
 from textgen.server.schemas import (
     Classic,
+    FinishReason,
     Generate,
     Generated,
     Health,
@@ -29,11 +35,16 @@ from textgen.server.schemas import (
     ModelShown,
     Outcome,
     Problem,
+    Start,
+    TokenShown,
     settings_schema,
 )
-from textgen.server.service import Served, Service
-from textgen.server.writing import Writing, begin
+from textgen.server.service import Served, Service, training_updates
+from textgen.support.errors import TextgenError
+from textgen.tokens.tokenizer import UNKNOWN_ID
 
+RETRY = {"Retry-After": "2"}
+"""Seconds after which to try again, where that may help."""
 STATIC = Path(__file__).parent / "static"
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {
@@ -58,11 +69,6 @@ STREAM: dict[int | str, dict[str, Any]] = {
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
     }
 }
-DEFAULT_WORDS = {
-    "Not Found": "there is nothing at this address",
-    "Method Not Allowed": "not with this method",
-}
-"""Our words instead of the framework's own."""
 MISTAKES = {
     "model_attributes_type": "send a JSON object, with the header Content-Type: application/json",
     "extra_forbidden": "there is no control of this name",
@@ -95,8 +101,7 @@ def build_app(service: Service) -> ASGIApp:
 def _handle_problems(app: FastAPI, production: bool) -> None:
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
-        problem = DEFAULT_WORDS.get(error.detail, error.detail)
-        return answer(HTTPException(error.status_code, problem, error.headers))
+        return answer(error)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
@@ -167,7 +172,7 @@ def _add_information(app: FastAPI, service: Service) -> None:
         served: Annotated[Served, Depends(watched)],
     ) -> AsyncIterator[ServerSentEvent]:
         """Events `training` of a watched folder: rows of history.csv, and the newest samples."""
-        async for state in live.updates(served.folder, service.closing):
+        async for state in training_updates(served.folder, service.closing):
             yield ServerSentEvent(event="training", data=state)
 
 
@@ -199,6 +204,150 @@ def note(request: Request, service: Service, seed: str) -> None:
     """Tells the log more of a request."""
     facts = {"seed": seed} if service.settings.log_seeds else {}
     request.scope["facts"] = {"seed_length": len(seed), **facts}
+
+
+class Writing:
+    """A text that is being written for a client; made in the event loop.
+
+    Args:
+        text: what is asked for.
+        generator: the model.
+        served: whose scheduler writes.
+        service: the limits, and what is counted.
+
+    Attributes:
+        start: what is known before the first token.
+        outcome: how it ended, when it has.
+
+    Raises:
+        HTTPException: with the status that says why it is not begun.
+    """
+
+    def __init__(self, text: Text, generator: Generator, served: Served, service: Service) -> None:
+        self.start = Start(model=served.name, random_seed=text.settings.random_seed or 0)
+        self.outcome: Outcome | None = None
+        self._vocabulary = generator.tokenizer.vocabulary
+        self._first_piece = service.metrics.first_piece
+        self._chunks: asyncio.Queue[Chunk] = asyncio.Queue()  # holds no more than the text
+        deadline = time.monotonic() + service.settings.max_seconds
+        self._job = Job(generator, text, self._chunks.put_nowait, deadline)
+        try:
+            served.scheduler.submit(self._job)
+        except BusyError:
+            problem = f"{service.settings.max_queue} requests are waiting already; try again soon"
+            raise HTTPException(429, problem, RETRY) from None
+        except ClosingError:
+            raise HTTPException(503, "the service is closing", RETRY) from None
+
+    async def chunks(self) -> AsyncIterator[Chunk]:
+        """Yields what is written, until the text is finished.
+
+        Raises:
+            HTTPException: if the text cannot be written, or its turn has not come in time.
+        """
+        chunk = await self._next()
+        self._refuse(chunk)
+        self._first_piece.observe(time.monotonic() - self._job.begun)
+        while not chunk.finished:
+            yield chunk
+            chunk = await self._next()
+            self._refuse(chunk)
+        self.outcome = Outcome(
+            tokens=self._job.made,
+            finish_reason=cast(FinishReason, chunk.finished),
+            seconds=round(time.monotonic() - self._job.begun, 4),
+        )
+        yield chunk
+
+    async def _next(self) -> Chunk:
+        """Returns all that has come, as one: a slow reader gets larger chunks, not more of them."""
+        chunk = await self._chunks.get()
+        while not self._chunks.empty():
+            more = self._chunks.get_nowait()
+            chunk = Chunk(chunk.text + more.text, chunk.tokens + more.tokens, more.finished)
+        return chunk
+
+    def _refuse(self, chunk: Chunk) -> None:
+        if chunk.finished == "broken":
+            raise HTTPException(500, "internal error")
+        if chunk.finished == "error":
+            raise HTTPException(422, self._job.problem)
+        if chunk.finished == "queue" or (chunk.finished == "shutdown" and not self._job.made):
+            raise HTTPException(503, "its turn did not come in time; try again", RETRY)
+
+    async def whole(self) -> Generated:
+        """Returns the whole text. Raises HTTPException, see `chunks`."""
+        pieces, tokens = [], []
+        async for chunk in self.chunks():
+            pieces.append(chunk.text)
+            tokens += self.shown(chunk.tokens)
+        return Generated(
+            **self.start.model_dump(),
+            **cast(Outcome, self.outcome).model_dump(),
+            text="".join(pieces),
+            details=tokens or None,
+        )
+
+    async def cancel(self) -> None:
+        """Ends the text where it is, because nobody wants it any more."""
+        self._job.cancelled = True
+
+    def shown(self, tokens: list[Token]) -> list[TokenShown]:
+        """Returns tokens as clients see them."""
+        return [
+            TokenShown(
+                text=token.text,
+                probability=_probability(token.log_probability),
+                alternatives=[
+                    (self._vocabulary[token_id], _probability(score))
+                    for token_id, score in token.likeliest
+                    if token_id != UNKNOWN_ID
+                ],
+            )
+            for token in tokens
+        ]
+
+
+def _probability(log_probability: float) -> float:
+    return round(math.exp(log_probability), 5)
+
+
+def text_of(request: Generate, random_seed: int, generator: Generator) -> Text:
+    """Returns the text that a request asks for, not begun. Raises HTTPException."""
+    tokenizer = generator.tokenizer
+    try:
+        first: tuple[int, ...] = ()
+        if request.first is not None:
+            first = (tokenizer.token_id(request.first),)
+            if first == (UNKNOWN_ID,):
+                raise TextgenError(f"`first` is no {tokenizer.unit} that the model knows")
+        settings = request.sampling(random_seed)
+        alternatives = request.alternatives or 0
+        return Text(request.seed, settings, tokenizer, alternatives=alternatives, first=first)
+    except TextgenError as error:
+        raise HTTPException(422, str(error)) from None
+
+
+async def begin(request: Generate, service: Service) -> Writing:
+    """Begins to write what is asked for. Raises HTTPException."""
+    settings = service.settings
+    served = service.find(request.model)
+    if served is None:
+        raise HTTPException(404, f"no such model; there are: {', '.join(service.models)}")
+    if request.length > settings.max_length:
+        raise HTTPException(422, f"`length` must be at most {settings.max_length}")
+    if len(request.seed) > settings.max_seed_length:
+        most = settings.max_seed_length
+        raise HTTPException(422, f"`seed` must have at most {most} characters")
+    if served.loaded is None:
+        raise HTTPException(503, f"{served.name} has no model yet: it is being trained", RETRY)
+    random_seed = request.random_seed
+    if random_seed is None:
+        random_seed = secrets.randbits(32)
+    generator = served.loaded.generator  # a newer one may come while the seed is read
+    # In a thread, because the words of a long seed take many milliseconds to find.
+    text = await asyncio.to_thread(text_of, request, random_seed, generator)
+    return Writing(text, generator, served, service)
 
 
 async def unless_gone(writing: Writing, request: Request) -> Generated:

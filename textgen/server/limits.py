@@ -78,10 +78,9 @@ class Connections:
     def add(self, connection: "Connection") -> bool:
         """Takes one more, if there is room or can be made."""
         if len(self._open) >= self._most:
-            idle = [other for other in self._open.values() if other.idle]
-            if not idle:
+            longest = next((other for other in self._open.values() if other.idle), None)
+            if longest is None:
                 return False
-            longest = min(idle, key=lambda other: other.watched_since)
             self.remove(longest)
             longest.transport.abort()
         self._open[connection.client] = connection
@@ -99,15 +98,20 @@ class Connections:
         if connection is None:
             yield
             return
-        connection.begin_request()
+        connection.requests += 1
         try:
             yield
         finally:
             connection.end_request()
+            if self._open.get(connection.client) is connection:  # now the last one to be idle
+                self._open[connection.client] = self._open.pop(connection.client)
 
 
 class Connection(asyncio.Protocol):
     """Passes what comes on to uvicorn's protocol, and ends clients that are too slow.
+
+    It looks at its client whenever the time is over that one may be idle, and ends one for whom
+    nothing has changed since the look before.
 
     Args:
         connections: all of them.
@@ -118,17 +122,16 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, connections: Connections, protocol: asyncio.Protocol) -> None:
         self._all, self._protocol = connections, protocol
-        self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
-        self._requests = 0
+        self.requests = 0
         self._has_begun = False  # to send a request, since the last answer
         self._is_paused = False
-        self._untaken = 0
+        self._untaken = 0  # bytes of the answer at the last look, if no more came since
+        self._was_idle = True
 
     @property
     def idle(self) -> bool:
         """Whether no request is under way."""
-        return not self._requests
+        return not self.requests
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -137,10 +140,10 @@ class Connection(asyncio.Protocol):
         if not self._all.add(self):
             self.transport.write(FULL)
             self.transport.close()
-        self._watch()
+        self._look_later()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._unwatch()
+        self._timer.cancel()
         self._all.remove(self)
         self._protocol.connection_lost(exc)
 
@@ -152,50 +155,35 @@ class Connection(asyncio.Protocol):
         return self._protocol.eof_received()
 
     def pause_writing(self) -> None:
-        self._is_paused = True
+        self._is_paused, self._untaken = True, 0
         self._protocol.pause_writing()
-        self._watch()
 
     def resume_writing(self) -> None:
         self._is_paused = False
         self._protocol.resume_writing()
-        if not self.idle and not self.transport.is_closing():  # else the rest is to be taken too
-            self._unwatch()
-
-    def begin_request(self) -> None:
-        """Lets the client wait for its answer."""
-        self._requests += 1
-        if not self._is_paused:
-            self._unwatch()
 
     def end_request(self) -> None:
         """Lets the client take the rest of its answer and send another request, in its time."""
-        self._requests -= 1
-        if self.idle:
-            self._has_begun = False
-            self._watch()
+        self.requests -= 1
+        self._has_begun = self._was_idle = False
+        self._untaken = 0
 
-    def _watch(self) -> None:
-        self._unwatch()
-        self.watched_since = self._loop.time()
-        self._untaken = self.transport.get_write_buffer_size()
-        self._timer = self._loop.call_later(self._all.idle_seconds, self._check)
+    def _look_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._all.idle_seconds, self._look)
 
-    def _unwatch(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _check(self) -> None:
+    def _look(self) -> None:
         """Ends a client that has taken nothing, or sent no whole head of a request, in its time."""
-        untaken = self.transport.get_write_buffer_size()
-        if untaken and self._untaken - untaken < LEAST_TAKEN:
+        before, untaken = self._untaken, self.transport.get_write_buffer_size()
+        if (self.idle or self._is_paused) and untaken and 0 < before < untaken + LEAST_TAKEN:
             self.transport.abort()
             return
-        if self.idle and not untaken and not self.transport.is_closing():
+        if self.idle and self._was_idle and not untaken and not self.transport.is_closing():
             if self._has_begun:
                 self.transport.write(TOO_SLOW)
             self.transport.close()
-        self._watch()
+        self._untaken, self._was_idle = untaken, self.idle
+        self._look_later()
 
 
 class Guard:

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import multiprocessing
 import os
 import signal
 import socket
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 from textgen.server import HEADER_BYTES, ServerSettings, check_installed
 from textgen.support import console
 from textgen.support.errors import TextgenError
-from textgen.support.parallel import end_with_parent, single_threaded_blas
+from textgen.support.parallel import begin_child, single_threaded_blas
 
 if TYPE_CHECKING:
     from textgen.server.service import Service
@@ -104,20 +103,17 @@ def beside(data_dir: Path, port: int) -> Iterator[None]:
     check_installed()
     settings = ServerSettings(port=port, watch=True, grace_seconds=0)
     with listening(settings) as listener:
-        context = multiprocessing.get_context("spawn")  # TensorFlow's threads do not survive a fork
-        process = context.Process(target=_serve, args=(data_dir, settings, listener), daemon=True)
-        process.start()
+        process = begin_child(_serve, data_dir, settings, listener)
     try:
         yield
     finally:
         process.terminate()
         process.join(SECONDS_TO_END)
+        process.kill()
 
 
 def _serve(data_dir: Path, settings: ServerSettings, listener: socket.socket) -> None:
     """In the other process: serves until the training ends, whichever way."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training, which ends this
-    end_with_parent()
     try:
         serve([data_dir], settings, listener)
     except KeyboardInterrupt:

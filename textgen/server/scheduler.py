@@ -182,19 +182,16 @@ class Scheduler:
     def _run(self) -> None:
         while self._wait():
             try:
-                self._turn()
+                self._drop()
+                self._admit()
+                self._read()
+                self._write()
             except Exception:
                 log.exception("a turn failed")
                 self._end_all("broken")
             if self._chunks:
                 self._deliver(self._chunks)
                 self._chunks = []
-
-    def _turn(self) -> None:
-        self._drop()
-        self._admit()
-        self._read()
-        self._write()
 
     def _end_all(self, reason: str) -> None:
         """After an error of ours: nobody waits for ever, and whoever comes next is served."""
@@ -256,17 +253,14 @@ class Scheduler:
             stepper = job.read()
             if stepper is None:
                 self._reading.rotate(-1)
-            else:
-                self._reading.popleft()
-                self._join(job, stepper)
-
-    def _join(self, job: Job, stepper: Stepper) -> None:
-        if job.text.finished:
-            self._send(job, time.monotonic(), "length")
-            return
-        self._writing[job.text] = job
-        batch = self._batches.setdefault(job.generator, Batch(job.generator.network))
-        batch.add([job.text], stepper)
+                continue
+            self._reading.popleft()
+            if job.text.finished:
+                self._send(job, time.monotonic(), "length")
+                continue
+            self._writing[job.text] = job
+            batch = self._batches.setdefault(job.generator, Batch(job.generator.network))
+            batch.add([job.text], stepper)
 
     def _write(self) -> None:
         """A turn of every batch."""
@@ -284,7 +278,8 @@ class Scheduler:
             pieces = batch.advance(self._steps_of(jobs))
         except NoTokenLeftError as error:
             for row in error.rows:
-                self._fail(jobs[row], error)
+                jobs[row].problem = str(error)
+                self._end(jobs[row], "error")
             return
         now = time.monotonic()
         for text, piece in pieces:
@@ -293,7 +288,11 @@ class Scheduler:
         self._count(sum(made))
         self._steps = _steps_for(max(made), now - begun)
         for job in jobs:
-            self._hand_over(job, now)
+            finished = None
+            if job.text.finished:
+                del self._writing[job.text]
+                finished = "length" if job.made == job.text.settings.length else "stop"
+            self._send(job, now, finished)
 
     def _steps_of(self, jobs: list[Job]) -> int:
         """How many steps to make: one where the bans of a text may leave it no token.
@@ -303,17 +302,6 @@ class Scheduler:
         if any(job.text.settings.ban for job in jobs):
             return 1
         return min(self._steps, max(job.text.settings.length - job.made for job in jobs))
-
-    def _hand_over(self, job: Job, now: float) -> None:
-        if not job.text.finished:
-            self._send(job, now)
-            return
-        del self._writing[job.text]
-        self._send(job, now, "length" if job.made == job.text.settings.length else "stop")
-
-    def _fail(self, job: Job, error: Exception) -> None:
-        job.problem = str(error)
-        self._end(job, "error")
 
 
 def _steps_for(steps: int, seconds: float) -> int:

@@ -47,11 +47,6 @@ def default_of(field: "dataclasses.Field[Any]") -> Any:
     return list(field.default) if isinstance(field.default, tuple) else field.default
 
 
-def words_of(field: "dataclasses.Field[Any]") -> str:
-    """Returns what a setting does."""
-    return IN_WORDS.get(field.name, str(field.metadata["help"]))
-
-
 def type_of(field: "dataclasses.Field[Any]", lists: bool = True) -> Any:
     """Returns the type of a setting in a request.
 
@@ -74,7 +69,7 @@ def definitions(without: frozenset[str], lists: bool = True) -> dict[str, Any]:
     return {
         field.name: (
             type_of(field, lists),
-            Field(default_of(field), description=words_of(field)),
+            Field(default_of(field), description=IN_WORDS.get(field.name, field.metadata["help"])),
         )
         for field in fields_of(SamplingSettings)
         if field.name not in without

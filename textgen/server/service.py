@@ -1,8 +1,10 @@
-"""Holds everything that requests share: the models that are served, the limits, the counters."""
+"""Holds what requests share: models, the trainings in their folders, limits and counters."""
 
 import asyncio
 import contextlib
+import csv
 import logging
+import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,9 +20,12 @@ from textgen.server.limits import Connections
 from textgen.server.scheduler import Chunk, Job, Scheduler
 from textgen.support.errors import TextgenError
 from textgen.support.files import stamp
+from textgen.training.live import read_samples, sample_file
 
 SECONDS_BETWEEN_LOOKS = 0.5
-"""At a folder, for a newer model."""
+"""At a folder, for a newer model or a later epoch."""
+MOST_ROWS = 2000
+"""Epochs of a training that are shown."""
 SHOWN_STARTS = 20
 """Beginnings of lines that the page may suggest."""
 SHOWN_RESULTS = ("epoch", "step", "seconds", "loss", "val_loss")
@@ -204,3 +209,40 @@ def names_of(folders: Sequence[Path]) -> dict[str, Path]:
             name = f"{base}-{number}"
         names[name] = folder
     return names
+
+
+def rows(data_dir: Path) -> list[dict[str, float]]:
+    """Returns the epochs in history.csv; what is no number is left out."""
+    try:
+        with (data_dir / "history.csv").open(encoding="utf-8", newline="") as file:
+            table = [{n: float(v) for n, v in row.items() if v} for row in csv.DictReader(file)]
+    except (OSError, ValueError, TypeError, csv.Error):  # not written by a training, or not yet
+        return []
+    return [{n: v for n, v in row.items() if math.isfinite(v)} for row in table[-MOST_ROWS:]]
+
+
+async def training_updates(data_dir: Path, closing: asyncio.Event) -> AsyncIterator[dict[str, Any]]:
+    """Yields what is to be shown, now and whenever it changes.
+
+    Args:
+        data_dir: the folder of the run.
+        closing: ends it.
+    """
+    shown = None
+    while not closing.is_set():
+        stamps = await asyncio.to_thread(_stamps, data_dir)
+        if stamps != shown:
+            shown = stamps
+            yield await asyncio.to_thread(_state, data_dir)
+        try:
+            await asyncio.wait_for(closing.wait(), SECONDS_BETWEEN_LOOKS)
+        except TimeoutError:
+            continue
+
+
+def _stamps(data_dir: Path) -> list[tuple[int, ...]]:
+    return [stamp(data_dir / "history.csv"), stamp(sample_file(data_dir))]
+
+
+def _state(data_dir: Path) -> dict[str, Any]:
+    return {"rows": rows(data_dir), "samples": read_samples(data_dir)}

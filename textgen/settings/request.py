@@ -3,7 +3,9 @@
 The command line, YAML files, the search, Ray and Python all make a request.
 """
 
-from collections.abc import Mapping
+import difflib
+import reprlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -73,3 +75,10 @@ def read_yaml(path: Path, asked_by: str, example: str) -> dict[Any, Any]:
     if not isinstance(values, dict):
         raise TextgenError(f"{path} must hold lines like {example}")
     return values
+
+
+def unknown_name(path: Path, name: Any, known: Iterable[str]) -> TextgenError:
+    """Returns the error for a name in a YAML file that is not `known`, with the nearest one."""
+    names = [other.replace("_", "-") for other in known]
+    near = difflib.get_close_matches(str(name).replace("_", "-"), names, n=1, cutoff=0)[0]
+    return TextgenError(f"{path} cannot have the name {reprlib.repr(name)}. Nearest: {near}")

@@ -14,8 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
-from textgen.support.errors import TextgenError
-
 if TYPE_CHECKING:
     from tqdm import tqdm
 
@@ -55,15 +53,6 @@ class Verbosity(enum.IntEnum):
 _verbosity = Verbosity.USUAL
 _flags: dict[str, str] | None = None
 """The flag of each setting, by its name, within a command."""
-
-
-def level(quiet: bool, verbose: bool) -> Verbosity:
-    """How much to say, by the flags --quiet and --verbose. Raises TextgenError on both."""
-    if quiet and verbose:
-        raise TextgenError("--quiet contradicts --verbose. Leave one of them out")
-    if quiet:
-        return Verbosity.QUIET
-    return Verbosity.VERBOSE if verbose else Verbosity.USUAL
 
 
 def current() -> Verbosity:

@@ -40,10 +40,15 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn what fails while writing to `path` into a TextgenError that says what to do."""
+def explained(path: Path | str) -> Iterator[None]:
+    """Turn what fails while writing to `path` into a TextgenError that says what to do.
+
+    Not so that the reader of a pipe is gone, which is no error.
+    """
     try:
         yield
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise TextgenError(
             f"cannot write {path} ({error.strerror or error}): check the folder, its permissions"

@@ -1,4 +1,6 @@
-"""Work spread over all cores: a thread for each, and a matrix library that works on one.
+"""Work spread over all cores and in other processes, and how Ctrl-C ends it.
+
+Threads on all cores go with a matrix library that works on one.
 
 NumPy lets go of Python's lock inside its operations, so threads with a batch each use the cores
 better than a matrix library that splits every small product: OpenBLAS, on a machine that is busy
@@ -14,12 +16,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
 from multiprocessing import connection
-from typing import TypeVar
+from multiprocessing.context import SpawnProcess
+from types import FrameType
+from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 _lock = threading.Lock()
 _users = 0
@@ -74,8 +80,38 @@ def map_in_threads(
             given_up.set()  # after an error, or Ctrl-C, in one of them
 
 
-def end_with_parent() -> None:
-    """Sends SIGTERM to this process when the one that began it has ended, however it did."""
+def begin_child(work: Callable[..., object], *arguments: object) -> SpawnProcess:
+    """Returns a process that has begun `work`; it ends with this one, and Ctrl-C does not reach it.
+
+    It is a new Python, because TensorFlow's threads do not survive a fork.
+    """
+    child = multiprocessing.get_context("spawn").Process(target=_child, args=(work, *arguments))
+    with _without_ctrl_c():  # until the child ignores it itself
+        child.start()
+    return child
+
+
+@contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Holds Ctrl-C back in this thread and, where there are such masks, in processes it begins."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _child(work: Callable[..., object], *arguments: object) -> None:
+    follow_parent()
+    work(*arguments)
+
+
+def follow_parent() -> None:
+    """Leaves Ctrl-C to the parent of this process, and ends at once when that has ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
@@ -83,7 +119,40 @@ def end_with_parent() -> None:
 
 def _end_after(parent: int) -> None:
     connection.wait([parent])
-    os.kill(os.getpid(), signal.SIGTERM)
+    os._exit(1)
+
+
+class StopSignals:
+    """Notes Ctrl-C and SIGTERM within a block: the first asks to stop well.
+
+    The second one raises KeyboardInterrupt wherever the program is.
+
+    Args:
+        message: what happens then.
+        stop: is called at the first one.
+    """
+
+    def __init__(self, message: str, stop: Callable[[], object] = lambda: None) -> None:
+        self.requested = False
+        self._message, self._stop = message, stop
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> "StopSignals":
+        if threading.current_thread() is threading.main_thread():  # others cannot take signals
+            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+        # Not by `console`: a signal may come in the middle of its printing.
+        os.write(2, f"\n{self._message}; once more stops at once\n".encode())
+        self._stop()
 
 
 def cores() -> int:

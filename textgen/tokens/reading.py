@@ -10,7 +10,6 @@ from __future__ import annotations
 import collections
 import itertools
 import multiprocessing
-import signal
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -18,7 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 from textgen.settings.definitions import TokenizerSettings
 from textgen.support.errors import TextgenError
-from textgen.support.parallel import end_with_parent
+from textgen.support.parallel import follow_parent
 from textgen.tokens import tokenizer_class
 from textgen.tokens.tokenizer import Parts, State, Tokenizer
 
@@ -86,7 +85,7 @@ def _read_in_processes(
 ) -> Pieces:
     context = multiprocessing.get_context("spawn")  # TensorFlow's threads do not survive a fork
     state = kind.start
-    with ProcessPoolExecutor(cores, mp_context=context, initializer=_begin) as pool:
+    with ProcessPoolExecutor(cores, mp_context=context, initializer=follow_parent) as pool:
         try:
             for text, future in _submitted(pool, texts, kind, settings, 2 * cores):
                 parts, begun, ended = future.result()
@@ -144,9 +143,3 @@ def _split_guessing(
     _, begun = kind.split(before, settings, kind.start)
     parts, ended = kind.split(text, settings, begun)
     return parts, begun, ended
-
-
-def _begin() -> None:
-    """Lets the parent process handle Ctrl-C, and ends when it has ended, however it did."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with_parent()

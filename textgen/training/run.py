@@ -5,14 +5,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-import os
-import signal
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import numpy as np
 
@@ -22,6 +17,7 @@ from textgen.model.keras_model import build_model, get_weights, is_finite, reset
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.support.files import exclusive, explained
+from textgen.support.parallel import StopSignals
 from textgen.training import results, sizing
 from textgen.training.batches import tf_dataset, training_batches
 from textgen.training.live import LiveView
@@ -38,7 +34,6 @@ LINE_STARTS = 100
 """How many a model keeps, to start texts with."""
 LIMITS = ("num_epochs", "minutes", "patience")
 """The settings that say when a run is complete."""
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 OnEpoch = Callable[[Row, float], None]
 """Is told an epoch's row of `history.csv`, and the share of the run that is done."""
@@ -109,33 +104,6 @@ class DivergenceError(Exception):
     """The loss or a weight is no longer a number, or the loss is absurdly high."""
 
 
-class StopSignals:
-    """Notes Ctrl-C and SIGTERM within a block: the first asks to stop well.
-
-    The second one raises KeyboardInterrupt wherever the program is.
-    """
-
-    def __init__(self) -> None:
-        self.requested = False
-        self._before: dict[signal.Signals, Any] = {}
-
-    def __enter__(self) -> StopSignals:
-        if threading.current_thread() is threading.main_thread():  # others cannot take signals
-            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
-            raise KeyboardInterrupt
-        self.requested = True
-        # Not by `console`: a signal may come in the middle of its printing.
-        os.write(2, b"\nfinishing the step and saving; once more stops at once\n")
-
-
 class Run:
     """One training, from its start or from where it was interrupted to its end; see `fit`."""
 
@@ -186,7 +154,7 @@ class Run:
             else None
         )
         self.callbacks = keras.callbacks.CallbackList(list(callbacks), model=self.model)
-        self.signals = StopSignals()
+        self.signals = StopSignals("finishing the step and saving")
 
     def train(self) -> None:
         """Train to the end.

@@ -264,7 +264,7 @@ async function start() {
     refuse(error);
     return;
   }
-  $("model").replaceChildren(...models.map(({ name, unit }) => new Option(unit === "word" ? `${name} (words)` : name, name)));
+  $("model").replaceChildren(...models.map(({ name, unit }) => new Option(unit ? `${name} (${unit}s)` : name, name)));
   $("documentation").hidden = !documentation;
   build(schemas);
   const wanted = fromLink();
