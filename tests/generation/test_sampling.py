@@ -277,10 +277,36 @@ def test_min_p_keeps_what_is_above_its_share(logits: Logits, share: float) -> No
     assert (chosen == (ratio >= share))[clear].all()
 
 
+def reference_top_k(x: list[float], k: int) -> list[float]:
+    lowest = sorted(x)[-min(k, len(x))]
+    return [value if value >= lowest else -np.inf for value in x]
+
+
+def reference_top_p(x: list[float], p: float) -> list[float]:
+    x, total, sum_ = list(x), sum(map(np.exp, x)), 0.0
+    for i in sorted(range(len(x)), key=lambda i: x[i])[:-1]:
+        sum_ += np.exp(x[i]) / total
+        if sum_ <= 1 - p:
+            x[i] = -np.inf
+    return x
+
+
+def reference_min_p(x: list[float], share: float) -> list[float]:
+    return [value if np.exp(value - max(x)) >= share else -np.inf for value in x]
+
+
+REFERENCES = {"top_k": reference_top_k, "top_p": reference_top_p, "min_p": reference_min_p}
+"""transformers' processors, written anew as loops over Python numbers (one row), in its order."""
+
+
+def test_each_filter_has_a_reference() -> None:
+    assert list(REFERENCES) == list(FILTERS)
+
+
 def huggingface(
     settings: SamplingSettings, recent: list[int]
 ) -> Callable[[list[float]], list[float]]:
-    """transformers' processors, written anew as loops over Python numbers (one row)."""
+    """What transformers makes of logits: their probabilities after all of its processors."""
 
     def probabilities(logits: list[float]) -> list[float]:
         x = list(map(float, logits))
@@ -288,17 +314,9 @@ def huggingface(
             penalty = settings.repetition_penalty
             x[i] = x[i] * penalty if x[i] < 0 else x[i] / penalty
         x = [value / settings.temperature for value in x]
-        if settings.top_k:
-            lowest = sorted(x)[-min(settings.top_k, len(x))]
-            x = [value if value >= lowest else -np.inf for value in x]
-        if settings.top_p:
-            total, sum_ = sum(map(np.exp, x)), 0.0
-            for i in sorted(range(len(x)), key=lambda i: x[i])[:-1]:
-                sum_ += np.exp(x[i]) / total
-                if sum_ <= 1 - settings.top_p:
-                    x[i] = -np.inf
-        if settings.min_p:
-            x = [v if np.exp(v - max(x)) >= settings.min_p else -np.inf for v in x]
+        for name, reference in REFERENCES.items():
+            if (value := getattr(settings, name)) is not None:
+                x = reference(x, value)
         total = sum(map(np.exp, x))
         return [float(np.exp(value) / total) for value in x]
 

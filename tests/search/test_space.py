@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textgen.search import SearchRequest, space
-from textgen.settings.definitions import ModelSettings, TrainingSettings
+from textgen.settings.definitions import CELL_NAMES, ModelSettings, TrainingSettings
 from textgen.settings.request import TrainRequest
 from textgen.support.errors import TextgenError
 from textgen.tokens.words import WordTokenizer
@@ -133,7 +133,10 @@ def test_a_space_file_has_every_kind(tmp_path: Path) -> None:
         ("drop-out: {float: [0, 1]}", "cannot have the name 'drop-out'. Nearest: dropout"),
         ("minutes: {float: [1, 2]}", "cannot have the name 'minutes'"),
         ("cell: {choice: []}", "cell: choice needs values, as in [1, 2]. Received: []"),
-        ("cell: {choice: [lstm, cnn]}", "`cell` must be one of lstm, gru, rnn. Received: cnn"),
+        (
+            "cell: {choice: [lstm, cnn]}",
+            f"`cell` must be one of {', '.join(CELL_NAMES)}. Received: cnn",
+        ),
         ("cell: {choice: [[lstm]]}", "`cell` takes a value of type str. Received: ['lstm']"),
         ("cell: cnn", "cell: `cell` must be one of"),
         ("dropout: {float: [0, 1]}", "`dropout` must be below 1. Received: 1.0"),

@@ -77,7 +77,7 @@ FILTERS: dict[str, Callable[[Logits, Any], Logits]] = {
 
 A filter is given the logits and the value of its field of `SamplingSettings`, whose default is
 None: off. It leaves every row a token that can be drawn. The field and a line here are all that a
-new filter needs: flag, YAML, Python keyword, HTTP field and page control are made from the field.
+new filter needs: flag, Python keyword, HTTP field and page control are made from the field.
 """
 
 
