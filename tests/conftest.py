@@ -99,7 +99,7 @@ def light_training() -> Iterator[None]:
 
     The steps are the same; to compile them, and to draw, takes longer than a run of some ten.
     """
-    from textgen.model.backend import XLA_SWITCH
+    from textgen.model.devices import XLA_SWITCH
     from textgen.training.results import has_matplotlib
 
     with pytest.MonkeyPatch.context() as patch:

@@ -102,3 +102,20 @@ def test_one_hot_input_has_nothing_to_learn() -> None:
     np.testing.assert_array_equal(embedding.embeddings, np.eye(7))
     assert embedding.trainable_variables == []
     assert get_weights(model)["lstm_1/lstm_cell/kernel"].shape == (7, 16)
+
+
+@pytest.mark.parametrize("cell", CELL_NAMES)
+@pytest.mark.parametrize("own_layers", [True, False])
+def test_mixed_precision_rounds_products_and_nothing_that_is_kept(
+    cell: str, own_layers: bool
+) -> None:
+    settings = ModelSettings(embedding_size=8, rnn_size=16, cell=cell, layer_norm=True)
+    exact = build_model(settings, 7, 2, random_seed=5)
+    mixed = build_model(settings, 7, 2, 5, own_layers, dtype="mixed_bfloat16")
+    logits = mixed(TOKENS)
+    assert logits.dtype == "float32"
+    assert {weight.dtype for weight in mixed.weights} == {"float32"}
+    expected = exact(TOKENS)
+    assert not np.array_equal(logits, expected), "nothing was rounded"
+    np.testing.assert_allclose(logits, expected, atol=0.05)
+    assert keras.config.dtype_policy().name == "float32"

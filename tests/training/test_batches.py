@@ -181,3 +181,15 @@ def test_the_dataset_has_the_batches_from_a_step_on_without_end() -> None:
     found = list(tf_dataset(batches, 1).take(len(inputs)))
     assert [pair[0].numpy().tolist() for pair in found] == inputs.tolist()
     assert [pair[1].numpy().tolist() for pair in found] == targets.tolist()
+
+
+@pytest.mark.parametrize(("size", "epoch", "expected"), [(81, None, 4), (20 * 64 * 3 + 1, 96, 48)])
+def test_more_steps_in_a_call_are_the_same_batches(
+    size: int, epoch: int | None, expected: int
+) -> None:
+    batches = training_batches(ids(size), 2, 10, 10, epoch)
+    more = batches.with_more_at_once()
+    assert more.steps_at_once == expected
+    assert more.batches_per_pass % more.steps_at_once == 0
+    assert more.steps_per_epoch % more.steps_at_once == 0
+    assert len(more) == len(batches)

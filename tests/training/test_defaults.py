@@ -48,7 +48,7 @@ def by_plain_keras(
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """The weights before and after epochs of a pass from each offset."""
     size, length = training.batch_size, training.seq_length
-    network = build_model(model, vocabulary, size, SEED, to_save=True)
+    network = build_model(model, vocabulary, size, SEED, own_layers=False)
     optimizer = keras.optimizers.AdamW(
         beta_2=0.99, weight_decay=training.weight_decay, global_clipnorm=1.0
     )

@@ -21,6 +21,50 @@ def test_the_speed_of_this_machine_is_plausible() -> None:
     assert 0.1 < sizing.measure_gflops(seconds=0.01) < 100_000
 
 
+@pytest.mark.parametrize(
+    ("rnn_size", "num_layers", "batch_size", "seq_length", "milliseconds"),
+    [
+        (128, 2, 32, 50, 6.1),
+        (512, 1, 32, 32, 3.1),
+        (512, 2, 64, 100, 12.4),
+        (1024, 2, 128, 128, 19.9),
+    ],
+)
+def test_the_estimate_for_a_gpu_is_close_to_what_was_measured(
+    rnn_size: int, num_layers: int, batch_size: int, seq_length: int, milliseconds: float
+) -> None:
+    model = ModelSettings(rnn_size=rnn_size, num_layers=num_layers)
+    training = TrainingSettings(batch_size=batch_size, seq_length=seq_length)
+    found = 1000 * sizing.estimated_gpu_seconds(model, training, 66)
+    assert found == pytest.approx(milliseconds, rel=0.25)
+
+
+@pytest.mark.parametrize(
+    ("gflops", "on_gpu", "said"),
+    [
+        (300, True, "computing on Tesla T4, about 2.0 times as fast for this model"),
+        (1e6, False, "computing on the processor: the model is too small for Tesla T4 to pay"),
+    ],
+)
+def test_the_device_is_the_one_that_is_faster_for_the_model(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    gflops: float,
+    on_gpu: bool,
+    said: str,
+) -> None:
+    monkeypatch.setattr("textgen.model.backend.gpu_names", lambda: ["Tesla T4"])
+    monkeypatch.setattr(sizing, "measure_gflops", lambda: gflops)
+    model, training = ModelSettings(), TrainingSettings(seq_length=50)
+    assert sizing.choose_device(model, training, 66) is on_gpu
+    assert said in capsys.readouterr().err
+
+
+def test_a_gpu_that_is_not_there_is_refused() -> None:
+    with pytest.raises(TextgenError, match="`device` gpu: TensorFlow finds no GPU here"):
+        sizing.choose_device(ModelSettings(), TrainingSettings(device="gpu"), 66)
+
+
 def test_memory_by_hand() -> None:
     # V = 5, D = 2, H = 3: weights 10 + (2 + 3) * 12 + 12 + 15 + 5 = 102;
     # 4 tokens a batch x (16 x 3 + 3 x 5) = 252 numbers.

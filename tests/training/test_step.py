@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import TINY_MODEL, TINY_TRAINING
-from textgen.model.backend import XLA_SWITCH, tf
+from tests.conftest import TINY_MODEL, TINY_TRAINING, run_python
+from textgen.model.backend import tf
+from textgen.model.devices import XLA_SWITCH
 from textgen.model.keras_model import build_model, get_weights
 from textgen.model.network import Network
 from textgen.settings.definitions import OPTIMIZERS, ModelSettings, TrainingSettings
@@ -226,3 +227,21 @@ def test_validation_in_the_middle_of_a_pass_leaves_the_carried_state() -> None:
     assert np.any(before[0])
     for one, other in zip(before, after, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_all_that_a_step_changes_is_on_the_device_that_was_chosen(compiled: None) -> None:
+    done = run_python("-m", "tests.logical_devices")
+    assert done.stdout == "{'CPU:1'}\n", done.stderr
+
+
+def test_products_in_bfloat16_learn_like_those_in_float32(compiled: None) -> None:
+    """Sixty steps on the same batch, from the same weights."""
+    settings = ModelSettings(embedding_size=8, rnn_size=32, num_layers=2)
+    losses = {}
+    for dtype in ("float32", "mixed_bfloat16"):
+        model = build_model(settings, V, 2, random_seed=1, dtype=dtype)
+        step, data = TrainStep(model, TrainingSettings()), batches(60)
+        step.set_learning_rate(0.01)
+        losses[dtype] = [step(data) for _ in range(60)][-1]
+    assert losses["float32"] < 0.9 * math.log(V)
+    assert losses["mixed_bfloat16"] == pytest.approx(losses["float32"], abs=0.02)

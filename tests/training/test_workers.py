@@ -13,6 +13,7 @@ from textgen.training.workers import (
     Layout,
     SingleProcess,
     answers,
+    gpu_for,
     layout_of,
     layout_of_environment,
     wait_for_peers,
@@ -160,3 +161,33 @@ def test_another_setting_or_text_of_a_worker_is_refused_by_name() -> None:
         Second('+{"input.txt": "0123"}').refuse_difference(
             "the text {}", lambda: {"input.txt": "4567"}
         )
+
+
+HOSTS = ("one:1", "one:2", "two:1", "one:3")
+
+
+@pytest.mark.parametrize(("index", "gpu"), [(0, "a"), (1, "b"), (2, "a"), (3, "c")])
+def test_each_worker_on_a_machine_takes_another_gpu(index: int, gpu: str) -> None:
+    assert gpu_for(Layout(HOSTS, index), ["a", "b", "c"], "auto") == gpu
+    assert gpu_for(Layout(HOSTS, index), ["a", "b", "c"], "cpu") is None
+
+
+def test_workers_on_machines_without_a_gpu_take_the_processor() -> None:
+    assert gpu_for(Layout(HOSTS, 0), [], "auto") is None
+
+
+@pytest.mark.parametrize(
+    ("gpus", "device", "message"),
+    [
+        (["a", "b"], "auto", "one has 2 GPUs for 3 workers, and each takes one.*`device` cpu"),
+        ([], "gpu", "one has 0 GPUs for 3 workers"),
+    ],
+)
+def test_more_workers_than_gpus_are_refused(gpus: list[str], device: str, message: str) -> None:
+    with pytest.raises(TextgenError, match=message):
+        gpu_for(Layout(HOSTS, 0), gpus, device)
+
+
+def test_gpus_that_no_worker_takes_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert gpu_for(Layout(HOSTS, 2), ["a", "b"], "auto") == "a"
+    assert "two has 2 GPUs and 1 worker(s)" in capsys.readouterr().err

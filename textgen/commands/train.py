@@ -15,7 +15,7 @@ from textgen.commands.flags import (
     verbosity,
 )
 from textgen.server import ServerSettings
-from textgen.settings.definitions import DEFAULT_FOLDER
+from textgen.settings.definitions import DEFAULT_FOLDER, TrainingSettings
 from textgen.settings.request import TRAIN_SETTINGS, TrainRequest, read_yaml, unknown_name
 from textgen.support import console
 from textgen.support.errors import TextgenError
@@ -37,7 +37,8 @@ def main(argv: Sequence[str]) -> None:
     from textgen.training.workers import connected, layout_of
 
     layout = layout_of(arguments.workers, arguments.worker_index, arguments.distribute)
-    with verbosity(arguments), shown_live(arguments), connected(layout) as workers:
+    device = request.settings(TrainingSettings).device
+    with verbosity(arguments), shown_live(arguments), connected(layout, device) as workers:
         plan = agreed_plan(request, workers)
         fit(request.data_dir, plan, keep_samples=arguments.serve is not None, workers=workers)
 

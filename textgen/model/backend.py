@@ -10,6 +10,9 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
+
+from textgen.model.devices import COMMAND_BUFFERS, candidates
 
 
 @contextlib.contextmanager
@@ -30,6 +33,11 @@ def _quiet_stderr() -> Iterator[None]:
             os.close(kept)
 
 
+GPU_FILES = (Path("/dev/nvidia0"), Path("/dev/dxg"))
+"""What there is of a GPU's driver, on Linux and in WSL2; XLA takes its flags as it starts."""
+
+if "command-buffers" in candidates() and any(path.exists() for path in GPU_FILES):
+    os.environ["XLA_FLAGS"] = f"{COMMAND_BUFFERS} {os.environ.get('XLA_FLAGS', '')}"
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 warnings.filterwarnings("ignore", message=".*HDF5 file.*legacy.*")
@@ -41,13 +49,20 @@ with _quiet_stderr():
 for _name in ("absl", "tensorflow"):  # which warn of what Keras and the snapshots call
     logging.getLogger(_name).setLevel(logging.ERROR)
 
-__all__ = ["compile_options", "keras", "tf"]
+for _gpu in tf.config.list_physical_devices("GPU"):  # take of its memory what is needed, not all
+    tf.config.experimental.set_memory_growth(_gpu, True)
 
-XLA_SWITCH = "TEXTGEN_XLA"
-"""The environment variable that, as 0, lets TensorFlow compute without XLA: the first step comes
-seconds sooner, and all are slower."""
+__all__ = ["gpu_names", "keras", "on_device", "tf"]
 
 
-def compile_options() -> dict[str, bool]:
-    """Returns the arguments of `tf.function` for whatever training computes."""
-    return {"jit_compile": os.environ.get(XLA_SWITCH) != "0"}
+def gpu_names() -> list[str]:
+    """Returns the names of the GPUs that TensorFlow finds and this process may use."""
+    details = map(tf.config.experimental.get_device_details, tf.config.get_visible_devices("GPU"))
+    return [found.get("device_name", "GPU") for found in details]
+
+
+def on_device(on_gpu: bool) -> contextlib.AbstractContextManager[object]:
+    """Returns what puts all that is made within a block on the GPU, or on the processor."""
+    if on_gpu:
+        return tf.device("/GPU:0")  # type: ignore[no-any-return]
+    return tf.device("/CPU:0") if gpu_names() else contextlib.nullcontext()

@@ -21,7 +21,8 @@ def build_model(
     vocabulary_size: int,
     batch_size: int,
     random_seed: int | None = None,
-    to_save: bool = False,
+    own_layers: bool = True,
+    dtype: str = "float32",
 ) -> keras.Model:
     """Builds `Embedding -> Dropout -> (cell -> Dropout) x num_layers -> Dense`.
 
@@ -39,7 +40,10 @@ def build_model(
         vocabulary_size: V.
         batch_size: B, fixed for the life of the model.
         random_seed: makes initial weights and dropout repeatable.
-        to_save: take the recurrent layers that `model.h5` holds instead of those that train fast.
+        own_layers: take the recurrent layers of `textgen.model.recurrent`, which train fast, and
+            not those that `model.h5` holds.
+        dtype: Keras' policy of precision up to the logits, `float32` or `mixed_bfloat16`; weights
+            and logits are float32 in any case.
 
     Example:
         >>> model = build_model(ModelSettings(rnn_size=8), vocabulary_size=5, batch_size=2)
@@ -48,15 +52,16 @@ def build_model(
     """
     seeds = Seeds(random_seed, settings.num_layers)
     tokens = keras.Input(batch_shape=(batch_size, None), dtype="int32", name="tokens")
-    embedding = _embedding(settings, vocabulary_size, seeds)
-    hidden = keras.layers.Dropout(
-        settings.embedding_dropout, noise_shape=(None, 1, None), seed=seeds(),
-        name="embedding_dropout",
-    )(embedding(tokens))  # fmt: skip
     kinds = LAYERS[settings.cell]
-    kind = kinds.saved if to_save else kinds.trained
-    for layer in describe_layers(settings):
-        hidden = _recurrent_layer(settings, layer, kind, hidden, seeds)
+    kind = kinds.trained if own_layers else kinds.saved
+    with precision(dtype):
+        embedding = _embedding(settings, vocabulary_size, seeds)
+        hidden = keras.layers.Dropout(
+            settings.embedding_dropout, noise_shape=(None, 1, None), seed=seeds(),
+            name="embedding_dropout",
+        )(embedding(tokens))  # fmt: skip
+        for layer in describe_layers(settings):
+            hidden = _recurrent_layer(settings, layer, kind, hidden, seeds)
     if settings.is_tied:
         output: keras.layers.Layer = TiedDense(embedding, name="logits")
     else:
@@ -65,6 +70,17 @@ def build_model(
             kernel_initializer=keras.initializers.GlorotUniform(seed=seeds()),
         )  # fmt: skip
     return keras.Model(tokens, output(hidden), name="textgen")
+
+
+@contextlib.contextmanager
+def precision(dtype: str) -> Iterator[None]:
+    """Gives the layers that are made within the block a policy of precision."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(dtype)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 class Seeds:
@@ -143,7 +159,7 @@ def build_model_to_save(settings: ModelSettings, vocabulary_size: int) -> keras.
     Keras lacks: see `textgen.model.recurrent.LAYERS`.
     """
     untied = dataclasses.replace(settings, tie_weights=False)
-    return build_model(untied, vocabulary_size, batch_size=1, to_save=True)
+    return build_model(untied, vocabulary_size, batch_size=1, own_layers=False)
 
 
 def reset_state(model: keras.Model) -> None:

@@ -12,8 +12,8 @@ is replaced:
 
 This pays when the training step is compiled with XLA (`model.compile(jit_compile=True)`). XLA runs
 a loop body of at most eight kernels without its scheduler, which is why each loop carries and
-stores no more than it must. On a GPU, and with options the fast path does not cover, the layer is
-Keras' own.
+stores no more than it must. With options that the fast path does not cover, and with `use_cudnn`,
+the layer is Keras' own.
 
 Shapes: B batch, T time, D input size, H hidden size, G = (gates x H). In the loops time is first.
 Formulas: LSTM, Hochreiter and Schmidhuber 1997 with the forget gate of Gers et al. 2000; GRU, Cho
@@ -58,9 +58,14 @@ def scan(
     return stacked, state
 
 
-def summed_product(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
+def product(state: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """Returns state @ kernel, computed in the kernel's precision, as float32."""
+    return tf.cast(tf.cast(state, kernel.dtype) @ kernel, tf.float32)
+
+
+def summed_product(left: tf.Tensor, right: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     """Returns sum over t of left[t]^T right[t] as one product: (T, B, H), (T, B, G) -> (H, G)."""
-    rows = [tf.reshape(x, (-1, x.shape[-1])) for x in (left, right)]
+    rows = [tf.cast(tf.reshape(x, (-1, x.shape[-1])), dtype) for x in (left, right)]
     return tf.matmul(*rows, transpose_a=True)
 
 
@@ -93,7 +98,7 @@ def lstm(z: tf.Tensor, h0: tf.Tensor, c0: tf.Tensor, u: tf.Tensor) -> Any:
 
     def step(inputs: Tensors, state: Tensors) -> tuple[Tensors, Tensors]:
         h, c = state
-        tanh = tf.tanh(inputs[0] + h @ u)
+        tanh = tf.tanh(inputs[0] + product(h, u))
         i, f, g, o = gates(tanh)
         c = f * c + i * g
         return [o * tf.tanh(c), c], [tanh, c]
@@ -121,12 +126,12 @@ def lstm(z: tf.Tensor, h0: tf.Tensor, c0: tf.Tensor, u: tf.Tensor) -> Any:
             dh = state[0] + dh_out
             dc = state[1] * f_next + dh * c_slope
             dz = tf.concat([dc, dc, dc, dh], 1) * slopes
-            return [dz @ u_transposed, dc], [dz]
+            return [product(dz, u_transposed), dc], [dz]
 
         (dz,), (dh0, dc) = scan(
             step_back, [dhs, o * (1 - tanh_c * tanh_c), f_next], [slopes], [dh, dc], reverse=True
         )
-        return [dz, dh0, dc * f[0], summed_product(states_before(h0, hs), dz)]
+        return [dz, dh0, dc * f[0], summed_product(states_before(h0, hs), dz, u.dtype)]
 
     return (hs, h, c), gradient
 
@@ -151,7 +156,7 @@ def gru(z: tf.Tensor, h0: tf.Tensor, u: tf.Tensor, bias: tf.Tensor) -> Any:
 
     def step(inputs: Tensors, state: Tensors) -> tuple[Tensors, Tensors]:
         (h,) = state
-        v = h @ u + bias
+        v = product(h, u) + bias
         gates = tf.sigmoid(inputs[0][:, : 2 * size] + v[:, : 2 * size])
         update, reset = tf.split(gates, 2, axis=1)
         g = tf.tanh(inputs[0][:, 2 * size :] + reset * v[:, 2 * size :])
@@ -179,11 +184,11 @@ def gru(z: tf.Tensor, h0: tf.Tensor, u: tf.Tensor, bias: tf.Tensor) -> Any:
             update, slopes, dh_out = inputs
             dh = state[0] + dh_out
             dv = tf.concat([dh, dh, dh], 1) * slopes
-            return [dh * update + dv @ u_transposed], [dv, dh]
+            return [dh * update + product(dv, u_transposed)], [dv, dh]
 
         (dv, dhs), (dh0,) = scan(step_back, [update], [slopes, dhs], [dh], reverse=True)
         dz = tf.concat([dv[..., : 2 * size], dhs * g_slope], 2)
-        return [dz, dh0, summed_product(h_before, dv), tf.reduce_sum(dv, (0, 1))]
+        return [dz, dh0, summed_product(h_before, dv, u.dtype), tf.reduce_sum(dv, (0, 1))]
 
     return (hs, h), gradient
 
@@ -196,7 +201,7 @@ def simple_rnn(z: tf.Tensor, h0: tf.Tensor, u: tf.Tensor) -> Any:
     """
 
     def step(inputs: Tensors, state: Tensors) -> tuple[Tensors, Tensors]:
-        h = tf.tanh(inputs[0] + state[0] @ u)
+        h = tf.tanh(inputs[0] + product(state[0], u))
         return [h], [h]
 
     (hs,), (h,) = scan(step, [], [z], [h0])
@@ -207,10 +212,10 @@ def simple_rnn(z: tf.Tensor, h0: tf.Tensor, u: tf.Tensor) -> Any:
         def step_back(inputs: Tensors, state: Tensors) -> tuple[Tensors, Tensors]:
             dh_out, slope = inputs
             dz = (state[0] + dh_out) * slope
-            return [dz @ u_transposed], [dz]
+            return [product(dz, u_transposed)], [dz]
 
         (dz,), (dh0,) = scan(step_back, [dhs], [1 - hs * hs], [dh], reverse=True)
-        return [dz, dh0, summed_product(states_before(h0, hs), dz)]
+        return [dz, dh0, summed_product(states_before(h0, hs), dz, u.dtype)]
 
     return (hs, h), gradient
 
@@ -234,7 +239,6 @@ class _FastLayer:
             and cell.use_bias
             and not (cell.dropout or cell.recurrent_dropout or layer.unroll or layer.go_backwards)
             and getattr(layer, "use_cudnn", "auto") != True  # noqa: E712  ("auto" is not True)
-            and not tf.config.list_logical_devices("GPU")
         )
 
     def inner_loop(
@@ -254,17 +258,21 @@ class _FastLayer:
         if mask is not None or not self.is_fast():
             layer: Any = super()
             return layer.inner_loop(sequences, initial_state, mask, training)  # type: ignore[no-any-return]
-        outputs, *state = self.run(tf.transpose(sequences, (1, 0, 2)), list(initial_state))
+        state = [tf.cast(x, tf.float32) for x in initial_state]
+        outputs, *state = self.run(tf.transpose(sequences, (1, 0, 2)), state)
         return state[0], tf.transpose(outputs, (1, 0, 2)), state
 
     def run(self, x: tf.Tensor, state: Tensors) -> Tensors:
-        """Maps inputs (T, B, D) and the initial state to outputs (T, B, H) and the final state."""
+        """Maps inputs (T, B, D) and the initial state to outputs (T, B, H) and the final state.
+
+        States, gates and outputs are float32 whatever the precision of the products.
+        """
         raise NotImplementedError
 
 
 def project(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-    """Returns x @ kernel + bias for all steps as one product, (T, B, D) -> (T, B, G)."""
-    return tf.tensordot(x, kernel, axes=1) + bias
+    """Returns x @ kernel + bias for all steps as one product, (T, B, D) -> (T, B, G), float32."""
+    return tf.cast(tf.tensordot(x, kernel, axes=1), tf.float32) + bias
 
 
 class LSTM(_FastLayer, keras.layers.LSTM):
@@ -275,9 +283,9 @@ class LSTM(_FastLayer, keras.layers.LSTM):
 
     def run(self, x: tf.Tensor, state: Tensors) -> Tensors:
         kernel, u, bias = weights_of(self.cell)
-        half_but_g = tf.repeat(tf.constant([0.5, 0.5, 1.0, 0.5], x.dtype), self.units)
-        z = project(x, kernel * half_but_g, bias * half_but_g)
-        return list(lstm(z, *state, u * half_but_g))
+        half_but_g = tf.repeat(tf.constant([0.5, 0.5, 1.0, 0.5]), self.units)
+        kernel, u = (w * tf.cast(half_but_g, w.dtype) for w in (kernel, u))
+        return list(lstm(project(x, kernel, bias * half_but_g), *state, u))
 
 
 class GRU(_FastLayer, keras.layers.GRU):
@@ -301,9 +309,9 @@ class SimpleRNN(_FastLayer, keras.layers.SimpleRNN):
 
 
 def weights_of(cell: keras.layers.Layer) -> Tensors:
-    """Returns kernel (D, G), recurrent kernel (H, G) and bias in the compute dtype."""
-    weights = (cell.kernel, cell.recurrent_kernel, cell.bias)
-    return [tf.cast(weight, cell.compute_dtype) for weight in weights]
+    """Returns kernel (D, G) and recurrent kernel (H, G) in the compute dtype, and the bias."""
+    kernel, u = (tf.cast(w, cell.compute_dtype) for w in (cell.kernel, cell.recurrent_kernel))
+    return [kernel, u, tf.cast(cell.bias, tf.float32)]
 
 
 class CellLayers(NamedTuple):

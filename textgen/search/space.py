@@ -32,7 +32,7 @@ EXTRAS = {"choice": set(), "int": {"step", "log"}, "float": {"step"}, "log": set
 SHARED = frozenset(
     [
         "num_epochs", "steps_per_epoch", "minutes", "patience", "validation_split", "random_seed",
-        "tensorboard",
+        "tensorboard", "device", "dtype", "deterministic",
     ]
 )  # fmt: skip
 """Settings that say how long or on what to train, and what is kept: all trials share them."""

@@ -126,6 +126,8 @@ One epoch of 400,000 characters of tinyshakespeare, 128 x 2: adamw 2.24 nats, sg
 2.16, rmsprop 2.31. In 250 steps, on held-out text: adagrad 2.61 with 0.02, 2.18 with 0.06, 2.24
 with 0.2; adamw 2.38, adadelta 2.40.
 """
+DEVICES = ("auto", "cpu", "gpu")
+DTYPES = ("float32", "mixed_bfloat16")
 SCHEDULES = ("cosine", "constant", "exponential", "plateau")
 DECAY_RATES = {"exponential": 0.97, "plateau": 0.5}
 """The `decay_rate` where it is not set; 0.97 per epoch is that of char-rnn."""
@@ -291,6 +293,23 @@ class TrainingSettings(Settings):
         " without it",
         minimum=0, below=1,
     )  # fmt: skip
+    device: str = setting(
+        "auto",
+        "what computes: cpu, gpu, or auto, which takes a GPU where there is one and the model is"
+        " large enough for it to pay",
+        choices=DEVICES, group="how it is computed",
+    )  # fmt: skip
+    dtype: str = setting(
+        "float32",
+        "precision of the products of matrices while training; mixed_bfloat16 may be faster on a"
+        " GPU; weights, states and losses are float32 in any case",
+        choices=DTYPES,
+    )
+    deterministic: bool = setting(
+        False,
+        "give the same result bit for bit on a GPU too, where that costs speed; on a processor it"
+        " always is",
+    )
     init_from: str | None = setting(
         None,
         "start from the model in another folder: its sizes, vocabulary and weights",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from textgen.model.devices import candidates
 from textgen.support.errors import TextgenError
 from textgen.tokens.corpus import release
 from textgen.tokens.tokenizer import Ids, StoredIds
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 MOST_AT_ONCE = 8
 """More steps per call save no time that can be measured, and make Ctrl-C and progress lag."""
+MOST_ON_GPU = 64
+"""Likewise where a GPU is to try more."""
 BLOCK_TOKENS = 1 << 17
 """About how many tokens are read from the ids at once."""
 
@@ -48,6 +51,12 @@ class Batches:
     def __len__(self) -> int:
         """Batches in one walk over the text."""
         return len(self.offsets) * self.batches_per_pass
+
+    def with_more_at_once(self) -> Batches:
+        """Returns the same batches, up to `MOST_ON_GPU` of them in a call."""
+        common = math.gcd(self.batches_per_pass, self.steps_per_epoch)
+        most = max(k for k in range(1, MOST_ON_GPU + 1) if common % k == 0)
+        return replace(self, steps_at_once=most)
 
     def blocks(self, start: int, end: float = math.inf) -> Iterator[tuple[Ids, Ids]]:
         """Read the batches from number `start` to number `end` of the training, or without end.
@@ -119,8 +128,10 @@ def training_batches(
     return Batches(ids, batch_size, seq_length, offsets, count, epoch, at_once)
 
 
-def tf_dataset(batches: Batches, start: int) -> tf.data.Dataset:
+def tf_dataset(batches: Batches, start: int, on_gpu: bool = False) -> tf.data.Dataset:
     """Returns the batches from number `start` on, without end, read one call of steps ahead.
+
+    Where a GPU is to try it, they wait in its memory.
 
     Without autotuning, whose thread is now and then waited for where reading ends, for as long as
     the reading took.
@@ -137,7 +148,10 @@ def tf_dataset(batches: Batches, start: int) -> tf.data.Dataset:
     rows = len(range(batches.batch_size)[batches.rows])
     block = tf.TensorSpec((None, rows, batches.seq_length), tf.int32)
     blocks = tf.data.Dataset.from_generator(read, output_signature=(block, block))
-    return blocks.unbatch().prefetch(batches.steps_at_once).with_options(options)
+    data = blocks.unbatch().prefetch(batches.steps_at_once).with_options(options)
+    if on_gpu and "device-batches" in candidates():
+        data = data.apply(tf.data.experimental.prefetch_to_device("/GPU:0", batches.steps_at_once))
+    return data
 
 
 class EvaluationBatch(NamedTuple):

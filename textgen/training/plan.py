@@ -13,6 +13,7 @@ import numpy as np
 
 from textgen.model import checkpoint
 from textgen.model.architecture import Array
+from textgen.model.backend import gpu_names
 from textgen.model.checkpoint import Setup
 from textgen.settings.definitions import (
     ModelSettings,
@@ -32,7 +33,7 @@ from textgen.training.workers import SingleProcess
 
 CHANGEABLE = frozenset([
     "num_epochs", "minutes", "patience", "save_every", "live_sample", "learning_rate",
-    "print_every", "tensorboard",
+    "print_every", "tensorboard", "device",
 ])  # fmt: skip
 """Settings that may be others when a run is resumed."""
 DROPOUTS = frozenset(["dropout", "embedding_dropout", "recurrent_dropout"])
@@ -119,7 +120,8 @@ def _new(request: TrainRequest) -> Plan:
     corpus = read_corpus(request.data_dir, VocabularyRule(tokenizer), training.validation_split)
     if not training.minutes or sizing.SIZES & request.given.keys():
         return _with_vectors(Plan(corpus, request.settings(ModelSettings, defaults), training))
-    tokens, speed = len(corpus.training.ids), sizing.measure_gflops()
+    tokens = len(corpus.training.ids)
+    speed = sizing.measure_gflops(on_gpu=training.device != "cpu" and bool(gpu_names()))
     chosen, reason = sizing.choose(training.minutes, tokens, corpus.tokenizer, speed)
     model = request.settings(ModelSettings, {**defaults, **chosen})
     training = request.settings(TrainingSettings, {**defaults, **chosen})

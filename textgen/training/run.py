@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from textgen.model.backend import keras
+from textgen.model.backend import keras, on_device, tf
 from textgen.model.checkpoint import Metadata
+from textgen.model.devices import candidates, computation
 from textgen.model.keras_model import build_model, get_weights, is_finite, reset_state, set_weights
 from textgen.support import console
 from textgen.support.errors import TextgenError
@@ -68,15 +69,34 @@ def fit(
     """
     workers = workers or SingleProcess()
     plan = plan._replace(training=with_random_seed(plan.training))
-    sizing.check_memory(plan.model, plan.training, len(plan.corpus.tokenizer.vocabulary))
+    vocabulary_size = len(plan.corpus.tokenizer.vocabulary)
+    sizing.check_memory(plan.model, plan.training, vocabulary_size)
+    on_gpu = workers.on_gpu
+    if on_gpu is None:
+        on_gpu = sizing.choose_device(plan.model, plan.training, vocabulary_size)
+    if on_gpu and plan.training.deterministic:
+        tf.config.experimental.enable_op_determinism()
     alone = exclusive(data_dir) if workers.is_chief else contextlib.nullcontext()
-    with explained(data_dir), alone:
-        run = Run(data_dir, plan, workers, on_epoch, keep_samples, callbacks)
+    with explained(data_dir), alone, on_device(on_gpu), explained_memory(on_gpu):
+        run = Run(data_dir, plan, workers, on_gpu, on_epoch, keep_samples, callbacks)
         run.train()
     console.heading("The run is complete")
     for line in closing_report(data_dir, run.state.history, run.metadata):
         console.say(line, "green")
     return run.state.best
+
+
+@contextlib.contextmanager
+def explained_memory(on_gpu: bool) -> Iterator[None]:
+    """TensorFlow's error where memory runs out as a TextgenError with the mend."""
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        place = "on the GPU. Free some there, take `device` cpu" if on_gpu else "here. Free some"
+        raise TextgenError(
+            f"this model and batch do not fit into the memory that is free {place}, or lower"
+            " `rnn_size`, `num_layers`, `batch_size`, `seq_length` or `max_vocab`"
+        ) from error
 
 
 @dataclass
@@ -112,12 +132,13 @@ class Run:
         data_dir: Path,
         plan: Plan,
         workers: SingleProcess,
+        on_gpu: bool,
         on_epoch: OnEpoch,
         keep_samples: bool,
         callbacks: Sequence[keras.callbacks.Callback],
     ) -> None:
         settings, text, tokenizer = plan.training, plan.corpus.training, plan.corpus.tokenizer
-        self.data_dir, self.plan, self.workers = data_dir, plan, workers
+        self.data_dir, self.plan, self.workers, self.on_gpu = data_dir, plan, workers, on_gpu
         self.on_epoch = on_epoch
         rng = np.random.default_rng(settings.random_seed)
         line_starts = rng.permutation(text.line_starts)[:LINE_STARTS].tolist()
@@ -130,13 +151,17 @@ class Run:
             ),
             rows=rows,
         )  # fmt: skip
+        if on_gpu and "more-steps" in candidates():
+            self.batches = self.batches.with_more_at_once()
+        how = computation(plan.model, on_gpu)
         self.model = build_model(
-            plan.model, len(tokenizer.vocabulary), rows.stop - rows.start, settings.random_seed
-        )
-        self.step = TrainStep(self.model, settings, self.batches.steps_at_once, workers)
+            plan.model, len(tokenizer.vocabulary), rows.stop - rows.start, settings.random_seed,
+            how.own_layers, settings.dtype,
+        )  # fmt: skip
+        self.step = TrainStep(self.model, settings, self.batches.steps_at_once, workers, how)
         held_out = plan.corpus.validation and plan.corpus.validation.ids
         self.validation = (
-            None if held_out is None else Validation(self.model, held_out, settings, workers)
+            None if held_out is None else Validation(self.model, held_out, settings, workers, how)
         )
         self.state = RunState(
             clock_for(
@@ -180,7 +205,7 @@ class Run:
         """Train from where the state stands until the run is complete."""
         settings, batches, clock = self.plan.training, self.batches, self.state.clock
         at_once, per_epoch = batches.steps_at_once, batches.steps_per_epoch
-        stream = iter(tf_dataset(batches, clock.step))
+        stream = iter(tf_dataset(batches, clock.step, self.on_gpu))
         save_timer = SaveTimer(clock, settings.save_every)
         self.model.stop_training = False
         self.callbacks.on_train_begin()

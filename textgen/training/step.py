@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from textgen.model.backend import compile_options, keras, tf
+from textgen.model.backend import keras, tf
+from textgen.model.devices import Computation, computation
 from textgen.model.keras_model import fresh_state
 from textgen.settings.definitions import TrainingSettings
 from textgen.tokens.corpus import release
@@ -66,6 +67,7 @@ class TrainStep:
         settings: how to train; the learning rate is set from call to call.
         steps_at_once: steps per call.
         workers: the processes that train it together.
+        how: what of it is compiled; None: as of a plain model on the processor.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class TrainStep:
         settings: TrainingSettings,
         steps_at_once: int = 1,
         workers: SingleProcess | None = None,
+        how: Computation | None = None,
     ) -> None:
         workers = workers or SingleProcess()
         if settings.freeze_embeddings:
@@ -96,11 +99,12 @@ class TrainStep:
         self._running_losses = [keras.metrics.Mean(name=loss.name) for loss in self._losses]
         self._gradient_norm = keras.metrics.Mean(name="gradient_norm")
         self._weights_before: Tensors = []
-        options = compile_options()
-        self._gradients = tf.function(self._loss_gradients, **options)
-        self._update = tf.function(self._apply_gradients, **options)
+        how = how or computation()
+        model_too, update = how.compiles_model, how.compiles_update
+        self._gradients = tf.function(self._loss_gradients, jit_compile=model_too)
+        self._update = tf.function(self._apply_gradients, jit_compile=update)
         self._step = tf.function(
-            self._one_step, **options if workers.compiles_mean else {"jit_compile": False}
+            self._one_step, jit_compile=model_too and update and workers.compiles_mean
         )
         self._steps = tf.function(self._several_steps)
 
@@ -237,6 +241,7 @@ class Validation:
         ids: the text, (N,).
         settings: gives the batch's rows and length.
         workers: the processes that train together; each scores its rows.
+        how: what of it is compiled; None: as of a plain model on the processor.
 
     Raises:
         TextgenError: if the text is too short.
@@ -248,11 +253,13 @@ class Validation:
         ids: StoredIds,
         settings: TrainingSettings,
         workers: SingleProcess | None = None,
+        how: Computation | None = None,
     ) -> None:
         self.model, self.ids, self.workers = model, ids, workers or SingleProcess()
         self.size = settings.batch_size, settings.seq_length
         next(self._batches())  # refuses a text that is too short
-        self._sum = tf.function(self._summed_loss, **compile_options())
+        compiles = (how or computation()).compiles_model
+        self._sum = tf.function(self._summed_loss, jit_compile=compiles)
 
     def loss(self) -> float:
         """Returns nats per token, read from zero state; the model's state stays what it was."""

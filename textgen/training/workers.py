@@ -13,7 +13,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -186,6 +186,8 @@ class SingleProcess:
     """Workers (K)."""
     index = 0
     """Which of them this is; 0 is the chief, which alone prints and writes files."""
+    on_gpu: bool | None = None
+    """Whether a GPU computes; None where that is still to be chosen."""
     compiles_mean = True
     """Whether XLA can compile `mean`."""
 
@@ -302,14 +304,17 @@ class Workers(SingleProcess):
 
     Args:
         layout: the workers; all must be there, see `wait_for_peers`.
+        device: the setting of that name; where it is auto, a GPU is taken that is there.
     """
 
     compiles_mean = False
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, device: str = "auto") -> None:
         self.layout, self.count, self.index = layout, len(layout.workers), layout.index
         os.environ[VARIABLE] = layout.to_json()
-        _take_one_gpu(layout)
+        gpu = gpu_for(layout, tf.config.list_physical_devices("GPU"), device)
+        tf.config.set_visible_devices([] if gpu is None else [gpu], "GPU")
+        self.on_gpu = gpu is not None
         self._strategy = tf.distribute.MultiWorkerMirroredStrategy()
         self._sum_now = tf.function(self._summed, reduce_retracing=True)
 
@@ -335,11 +340,15 @@ class Workers(SingleProcess):
 
 
 @contextlib.contextmanager
-def connected(layout: Layout | None) -> Iterator[SingleProcess]:
+def connected(layout: Layout | None, device: str = "auto") -> Iterator[SingleProcess]:
     """Yields the workers of `layout` when all are there; None is this process alone.
 
     Within the block all but the chief are silent, and errors of TensorFlow's about the connection
     are one that names the worker that is lost.
+
+    Args:
+        layout: who they are.
+        device: the setting of that name, for several workers.
 
     Raises:
         TextgenError: when they cannot be brought together.
@@ -352,7 +361,7 @@ def connected(layout: Layout | None) -> Iterator[SingleProcess]:
         console.say(f"waiting for the {len(layout.workers) - 1} other worker(s) ...")
     wait_for_peers(layout)
     with console.verbosity(console.Verbosity.SILENT if layout.index else console.current()):
-        workers = Workers(layout)
+        workers = Workers(layout, device)
         console.say(f"{workers.count} workers train together")
         try:
             yield workers
@@ -364,16 +373,27 @@ def connected(layout: Layout | None) -> Iterator[SingleProcess]:
             ) from error
 
 
-def _take_one_gpu(layout: Layout) -> None:
-    """Use one of this machine's GPUs: each of the workers on one host takes another."""
-    gpus = tf.config.list_physical_devices("GPU")
-    if not gpus:
-        return
+def gpu_for(layout: Layout, gpus: Sequence[Any], device: str) -> Any:
+    """Returns the one of this machine's GPUs that a worker takes, or None for the processor.
+
+    Each of the workers on one host takes another.
+
+    Raises:
+        TextgenError: if a GPU is asked for and there is none, or fewer than workers.
+    """
+    if device == "cpu" or not (gpus or device == "gpu"):
+        return None
     hosts = [address.rpartition(":")[0] for address in layout.workers]
     here = hosts[layout.index]
-    tf.config.set_visible_devices(gpus[hosts[: layout.index].count(here) % len(gpus)], "GPU")
-    if hosts.count(here) < len(gpus):
-        console.warn(
-            f"{here} has {len(gpus)} GPUs and {hosts.count(here)} worker(s): each worker uses one."
-            " Start one worker per GPU"
+    number, count = hosts[: layout.index].count(here), hosts.count(here)
+    if count > len(gpus):
+        raise TextgenError(
+            f"{here} has {console.counted(len(gpus), 'GPU')} for {count} workers, and each takes"
+            " one. Start as many workers there as it has GPUs, or all of them with `device` cpu"
         )
+    if count < len(gpus):
+        console.warn(
+            f"{here} has {len(gpus)} GPUs and {count} worker(s): each worker uses one. Start one"
+            " worker per GPU"
+        )
+    return gpus[number]
