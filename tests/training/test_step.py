@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -229,9 +230,11 @@ def test_validation_in_the_middle_of_a_pass_leaves_the_carried_state() -> None:
         np.testing.assert_array_equal(one, other)
 
 
-def test_all_that_a_step_changes_is_on_the_device_that_was_chosen(compiled: None) -> None:
-    done = run_python("-m", "tests.logical_devices")
-    assert done.stdout == "{'CPU:1'}\n", done.stderr
+def test_a_step_is_on_the_device_that_was_chosen_and_goes_on_upon_another(
+    compiled: None, tmp_path: Path
+) -> None:
+    done = run_python("-m", "tests.logical_devices", tmp_path)
+    assert done.stdout == "{'CPU:1'}\n{'CPU:0'}\n", done.stderr
 
 
 def test_products_in_bfloat16_learn_like_those_in_float32(compiled: None) -> None:
