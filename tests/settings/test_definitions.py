@@ -91,3 +91,8 @@ def test_unknown_settings_are_refused() -> None:
 def test_residual_connections_need_two_layers() -> None:
     with pytest.raises(TextgenError, match="`residual` needs a second layer"):
         ModelSettings(num_layers=1, residual=True)
+
+
+def test_a_name_that_is_no_text_is_no_setting() -> None:
+    with pytest.raises(TextgenError, match="unknown setting '7'"):
+        TokenizerSettings.from_dict({7: True, "lowercase": True})

@@ -94,7 +94,7 @@ def with_tokens(values: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         TextgenError: if several are meant, or `NAME_tokens` is neither true nor false.
     """
-    flags = {name: value for name, value in values.items() if name.endswith(NAMED)}
+    flags = {name: value for name, value in values.items() if str(name).endswith(NAMED)}
     for name, value in flags.items():
         if not isinstance(value, bool):
             raise TextgenError(
