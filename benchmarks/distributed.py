@@ -61,8 +61,8 @@ def measure(cell: str, workers: list[str], index: int, seconds: float) -> Figure
     size, layers, batch = map(int, cell.split("x"))
     settings = ModelSettings(embedding_size=EMBEDDING_SIZE, rnn_size=size, num_layers=layers)
     shape = (batch // together.count, LENGTH)
-    model = build_model(settings, VOCABULARY_SIZE, shape[0], random_seed=1)
-    step = TrainStep(model, TrainingSettings(), STEPS_AT_ONCE, together)
+    model = build_model(settings, VOCABULARY_SIZE, batch, 1, carries_state=False)
+    step = TrainStep(model, TrainingSettings(batch_size=batch), STEPS_AT_ONCE, together)
     ids = np.random.default_rng(index).integers(0, VOCABULARY_SIZE, shape, dtype=np.int32)
     data = iter(tf.data.Dataset.from_tensors((ids, ids)).repeat())
     times = []

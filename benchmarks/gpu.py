@@ -155,7 +155,9 @@ def speed(size: Size, on_gpu: bool, dtype: str, seconds: float) -> float:
         batches = batches.with_more_at_once()
     with on_device(on_gpu):
         how = computation(model, on_gpu)
-        network = build_model(model, VOCABULARY_SIZE, size.batch_size, 0, how.own_layers, dtype)
+        network = build_model(
+            model, VOCABULARY_SIZE, size.batch_size, 0, how.own_layers, dtype, carries_state=False
+        )
         step = TrainStep(network, training, batches.steps_at_once, how=how)
         step.set_learning_rate(0.001)
         stream = iter(tf_dataset(batches, 0, on_gpu))

@@ -25,8 +25,9 @@ FORMAT_3 = ROOT / "tests" / "data" / "snapshot-3"
 
 
 def variables(random_seed: int = 0) -> dict[str, tf.Variable]:
-    model = build_model(replace(TINY_MODEL, dropout=0.5), 5, 2, random_seed)
-    return TrainStep(model, TrainingSettings()).variables()
+    settings = replace(TINY_MODEL, dropout=0.5)
+    model = build_model(settings, 5, 2, random_seed, carries_state=False)
+    return TrainStep(model, TrainingSettings(batch_size=2)).variables()
 
 
 def progress(step: int) -> Progress:
@@ -156,7 +157,8 @@ def test_the_values_of_a_former_snapshot_come_back(tmp_path: Path) -> None:
     shutil.copytree(FORMAT_3 / "checkpoints", tmp_path / ".textgen" / "checkpoints")
     setup = Setup.from_dict(stored_progress(tmp_path).run)
     size, training = len(setup.tokenizer.vocabulary), setup.training
-    step = TrainStep(build_model(setup.model, size, training.batch_size, 5), training)
+    model = build_model(setup.model, size, training.batch_size, 5, carries_state=False)
+    step = TrainStep(model, training)
     reader = Snapshots(tmp_path, step.variables())
     assert reader.restore().clock["step"] == 14
     stored = tf.train.load_checkpoint(str(FORMAT_3 / "checkpoints" / "state-3"))

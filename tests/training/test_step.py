@@ -48,11 +48,20 @@ def batches(count: int = 1) -> Any:
     return iter(tf.data.Dataset.from_tensors((INPUTS, TARGETS)).repeat(count))
 
 
+def trainable(settings: ModelSettings, dtype: str = "float32") -> Any:
+    """A network for batches of two rows."""
+    return build_model(settings, V, 2, random_seed=1, dtype=dtype, carries_state=False)
+
+
+def training(**settings: Any) -> TrainingSettings:
+    return TrainingSettings(batch_size=2, **settings)
+
+
 @cache
 def one_step(workers: SingleProcess | None = None, **settings: Any) -> SimpleNamespace:
     """Weights before and after a step with learning rate 1, and what came of it."""
-    model = build_model(TINY, V, batch_size=2, random_seed=1)
-    step = TrainStep(model, TrainingSettings(**PLAIN | settings), workers=workers)
+    model = trainable(TINY)
+    step = TrainStep(model, training(**PLAIN | settings), workers=workers)
     step.set_learning_rate(1.0)
     before = {path: array.copy() for path, array in get_weights(model).items()}
     loss = step(batches())
@@ -165,8 +174,8 @@ def test_a_token_that_comes_twice_counts_in_the_norm_with_the_sum_of_its_gradien
 
 
 def test_the_loss_is_the_mean_since_the_epoch_began() -> None:
-    model = build_model(TINY, V, batch_size=2, random_seed=1)
-    step, data = TrainStep(model, TrainingSettings(**PLAIN)), batches(3)
+    model = trainable(TINY)
+    step, data = TrainStep(model, training(**PLAIN)), batches(3)
     step.set_learning_rate(0.0)
     first, mean = step(data), step(data)
     step.begin_epoch()
@@ -178,8 +187,8 @@ def test_the_loss_is_the_mean_since_the_epoch_began() -> None:
 
 def test_update_ratios_are_those_of_copied_weights_per_step(compiled: None) -> None:
     """XLA may write new weights where the old ones were: not while they are held."""
-    model = build_model(TINY, V, batch_size=2, random_seed=1)
-    step, data = TrainStep(model, TrainingSettings(), steps_at_once=2), batches(4)
+    model = trainable(TINY)
+    step, data = TrainStep(model, training(), steps_at_once=2), batches(4)
     step.set_learning_rate(0.01)
     step(data)
     before = {path: array.copy() for path, array in get_weights(model).items()}
@@ -203,7 +212,7 @@ def test_smoothed_cross_entropy_by_hand() -> None:
 
 def test_validation_loss_is_what_the_numpy_network_gives_for_the_text() -> None:
     """Rows of the batch start from zero state, so each is scored here by itself."""
-    model = build_model(TINY_MODEL, 5, batch_size=2, random_seed=0)
+    model = trainable(TINY_MODEL)
     ids = np.random.default_rng(0).integers(1, 5, 13).astype(np.int32)
     settings = replace(TINY_TRAINING, batch_size=2, seq_length=4)
     network, total = Network(TINY_MODEL, get_weights(model)), 0.0
@@ -218,16 +227,27 @@ def test_validation_loss_is_what_the_numpy_network_gives_for_the_text() -> None:
     assert validation.loss() == pytest.approx(total / 12, abs=1e-5), "state was left behind"
 
 
-def test_validation_in_the_middle_of_a_pass_leaves_the_carried_state() -> None:
-    model = build_model(TINY_MODEL, 5, batch_size=2, random_seed=0)
-    ids = np.random.default_rng(0).integers(1, 5, 13).astype(np.int32)
-    model(ids[:8].reshape(2, 4))
-    before = [state.numpy() for layer in model.layers for state in getattr(layer, "states", [])]
-    Validation(model, ids, replace(TINY_TRAINING, batch_size=2, seq_length=4)).loss()
-    after = [state.numpy() for layer in model.layers for state in getattr(layer, "states", [])]
-    assert np.any(before[0])
-    for one, other in zip(before, after, strict=True):
-        np.testing.assert_array_equal(one, other)
+@pytest.mark.parametrize("parts", [2, 3])
+def test_parts_side_by_side_train_as_one_does(parts: int) -> None:
+    """Five rows, so that parts are uneven; dropout leaves out the same units in any case."""
+    rng = np.random.default_rng(0)
+    ids = rng.integers(0, V, (2, 5, 4), dtype=np.int32)
+    settings = TrainingSettings(batch_size=5, seq_length=2)
+    found = []
+    for number in (1, parts):
+        model = build_model(
+            ModelSettings(embedding_size=3, rnn_size=4, dropout=0.3, layer_norm=True),
+            V, 5, random_seed=1, carries_state=False,
+        )  # fmt: skip
+        step = TrainStep(model, settings, parts=number)
+        step.set_learning_rate(0.01)
+        data = iter(tf.data.Dataset.from_tensors((ids[0], ids[1])).repeat())
+        losses = [step(data) for _ in range(3)]
+        validation = Validation(model, ids.reshape(-1), settings, parts=number)
+        states = [state.numpy() for state in step.states.values()]
+        found.append([losses, validation.loss(), *get_weights(model).values(), *states])
+    for one, several in zip(*found, strict=True):
+        np.testing.assert_allclose(several, one, atol=1e-5)
 
 
 def test_a_step_is_on_the_device_that_was_chosen_and_goes_on_upon_another(
@@ -242,8 +262,7 @@ def test_products_in_bfloat16_learn_like_those_in_float32(compiled: None) -> Non
     settings = ModelSettings(embedding_size=8, rnn_size=32, num_layers=2)
     losses = {}
     for dtype in ("float32", "mixed_bfloat16"):
-        model = build_model(settings, V, 2, random_seed=1, dtype=dtype)
-        step, data = TrainStep(model, TrainingSettings()), batches(60)
+        step, data = TrainStep(trainable(settings, dtype), training()), batches(60)
         step.set_learning_rate(0.01)
         losses[dtype] = [step(data) for _ in range(60)][-1]
     assert losses["float32"] < 0.9 * math.log(V)

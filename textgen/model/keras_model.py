@@ -23,6 +23,7 @@ def build_model(
     random_seed: int | None = None,
     own_layers: bool = True,
     dtype: str = "float32",
+    carries_state: bool = True,
 ) -> keras.Model:
     """Builds `Embedding -> Dropout -> (cell -> Dropout) x num_layers -> Dense`.
 
@@ -32,18 +33,22 @@ def build_model(
     after its dropout.
 
     The model maps token ids (B, T), int32, any T, to logits (B, T, V), and carries its recurrent
-    state from call to call until `reset_state`. Initial values are Keras' own: orthogonal
-    recurrent kernels (Saxe et al. 2014) and a forget bias of 1 (Jozefowicz et al. 2015).
+    state from call to call until `reset_state`. Where it is not to carry it, the model is a
+    function of any b rows of a batch: it maps the list of token ids (b, T), the rows' numbers in
+    the batch (b,), int32, and the state of each layer, (b, H) each, to the list of logits and the
+    next states. Initial values are Keras' own: orthogonal recurrent kernels (Saxe et al. 2014) and
+    a forget bias of 1 (Jozefowicz et al. 2015).
 
     Args:
         settings: sizes of the layers.
         vocabulary_size: V.
-        batch_size: B, fixed for the life of the model.
+        batch_size: B.
         random_seed: makes initial weights and dropout repeatable.
         own_layers: take the recurrent layers of `textgen.model.recurrent`, which train fast, and
             not those that `model.h5` holds.
         dtype: Keras' policy of precision up to the logits, `float32` or `mixed_bfloat16`; weights
             and logits are float32 in any case.
+        carries_state: whether the model keeps the recurrent state, which fixes its batch to B.
 
     Example:
         >>> model = build_model(ModelSettings(rnn_size=8), vocabulary_size=5, batch_size=2)
@@ -51,17 +56,37 @@ def build_model(
         TensorShape([2, 3, 5])
     """
     seeds = Seeds(random_seed, settings.num_layers)
-    tokens = keras.Input(batch_shape=(batch_size, None), dtype="int32", name="tokens")
+    rows = batch_size if carries_state else None
+    tokens = keras.Input(batch_shape=(rows, None), dtype="int32", name="tokens")
+    numbers = keras.Input(batch_shape=(rows,), dtype="int32", name="rows")
+    states: list[tuple[Any, Any]] = []  # of each layer the one before and the one after
     kinds = LAYERS[settings.cell]
     kind = kinds.trained if own_layers else kinds.saved
+
+    def dropout(rate: float, name: str, hidden: Any) -> Any:
+        if carries_state:
+            return keras.layers.Dropout(rate, (None, 1, None), seeds(), name=name)(hidden)
+        return RowDropout(rate, batch_size, seed=seeds(), name=name)(hidden, numbers)
+
     with precision(dtype):
         embedding = _embedding(settings, vocabulary_size, seeds)
-        hidden = keras.layers.Dropout(
-            settings.embedding_dropout, noise_shape=(None, 1, None), seed=seeds(),
-            name="embedding_dropout",
-        )(embedding(tokens))  # fmt: skip
+        hidden = dropout(settings.embedding_dropout, "embedding_dropout", embedding(tokens))
         for layer in describe_layers(settings):
-            hidden = _recurrent_layer(settings, layer, kind, hidden, seeds)
+            inputs = hidden
+            recurrent = _recurrent_layer(settings, layer, kind, carries_state, seeds)
+            if carries_state:
+                hidden = recurrent(inputs)
+            else:
+                before = [keras.Input((size,)) for size in state_sizes(recurrent)]
+                hidden, *after = recurrent(inputs, initial_state=before)
+                states += zip(before, after, strict=True)
+            if layer.norm_name:
+                hidden = keras.layers.LayerNormalization(
+                    epsilon=NORM_EPSILON, name=layer.norm_name
+                )(hidden)
+            hidden = dropout(settings.dropout, f"dropout_{layer.number}", hidden)
+            if layer.is_residual:
+                hidden = keras.layers.Add(name=f"residual_{layer.number}")([hidden, inputs])
     if settings.is_tied:
         output: keras.layers.Layer = TiedDense(embedding, name="logits")
     else:
@@ -69,7 +94,11 @@ def build_model(
             vocabulary_size, name="logits",
             kernel_initializer=keras.initializers.GlorotUniform(seed=seeds()),
         )  # fmt: skip
-    return keras.Model(tokens, output(hidden), name="textgen")
+    logits = output(hidden)
+    if carries_state:
+        return keras.Model(tokens, logits, name="textgen")
+    first, last = zip(*states, strict=True)
+    return keras.Model([tokens, numbers, *first], [logits, *last], name="textgen")
 
 
 @contextlib.contextmanager
@@ -113,24 +142,44 @@ def _embedding(
 
 
 def _recurrent_layer(
-    settings: ModelSettings, layer: LayerDescription, kind: Any, inputs: Any, seeds: Seeds
-) -> Any:
-    """Applies a recurrent layer of class `kind` and what follows it: (B, T, D) -> (B, T, H)."""
-    hidden = kind(
-        settings.rnn_size, return_sequences=True, stateful=True, name=layer.name,
+    settings: ModelSettings, layer: LayerDescription, kind: Any, carries_state: bool, seeds: Seeds
+) -> keras.layers.RNN:
+    """Returns a recurrent layer of class `kind`: (B, T, D) -> (B, T, H)."""
+    return kind(
+        settings.rnn_size, return_sequences=True, name=layer.name,
+        stateful=carries_state, return_state=not carries_state,
         kernel_initializer=keras.initializers.GlorotUniform(seed=seeds()),
         recurrent_initializer=keras.initializers.Orthogonal(seed=seeds()),
         recurrent_dropout=settings.recurrent_dropout,
         seed=seeds.recurrent_dropout[layer.number - 1],
-    )(inputs)  # fmt: skip
-    if layer.norm_name:
-        hidden = keras.layers.LayerNormalization(epsilon=NORM_EPSILON, name=layer.norm_name)(hidden)
-    hidden = keras.layers.Dropout(
-        settings.dropout, noise_shape=(None, 1, None), seed=seeds(), name=f"dropout_{layer.number}"
-    )(hidden)
-    if layer.is_residual:
-        hidden = keras.layers.Add(name=f"residual_{layer.number}")([hidden, inputs])
-    return hidden
+    )  # fmt: skip
+
+
+def state_sizes(layer: keras.layers.RNN) -> list[int]:
+    """Returns the size of each of a layer's states."""
+    return list(keras.tree.flatten(layer.cell.state_size))
+
+
+class RowDropout(keras.layers.Dropout):
+    """Drops whole units of a row, and the same whichever rows are computed together.
+
+    Maps (b, T, H), and the rows' numbers in the batch, (b,), to (b, T, H).
+
+    Args:
+        rate: the share of the units that is left out.
+        batch_size: B.
+    """
+
+    def __init__(self, rate: float, batch_size: int, **settings: Any) -> None:
+        super().__init__(rate, **settings)
+        self.batch_size = batch_size
+
+    def call(self, inputs: Any, rows: Any, training: bool = False) -> Any:
+        if not (training and self.rate):
+            return inputs
+        every = keras.ops.ones((self.batch_size, 1, inputs.shape[-1]), inputs.dtype)
+        mask = keras.random.dropout(every, self.rate, seed=self.seed_generator)
+        return inputs * keras.ops.take(mask, rows, axis=0)
 
 
 class TiedDense(keras.layers.Layer):
@@ -167,19 +216,6 @@ def reset_state(model: keras.Model) -> None:
     for layer in model.layers:
         if getattr(layer, "stateful", False):
             layer.reset_state()
-
-
-@contextlib.contextmanager
-def fresh_state(model: keras.Model) -> Iterator[None]:
-    """Sets the recurrent state to zero within the block, and after it to that from before."""
-    states = [state for layer in model.layers for state in getattr(layer, "states", None) or []]
-    kept = [state.numpy() for state in states]
-    reset_state(model)
-    try:
-        yield
-    finally:
-        for state, values in zip(states, kept, strict=True):
-            state.assign(values)
 
 
 def get_weights(model: keras.Model) -> dict[str, npt.NDArray[Any]]:

@@ -310,6 +310,12 @@ class TrainingSettings(Settings):
         "give the same result bit for bit on a GPU too, where that costs speed; on a processor it"
         " always is",
     )
+    batch_parts: int | None = setting(
+        None,
+        "parts of each batch that a processor's cores compute side by side; measured at the start"
+        " of a run and recorded if not given. The result is the same but for rounding",
+        minimum=1,
+    )
     init_from: str | None = setting(
         None,
         "start from the model in another folder: its sizes, vocabulary and weights",

@@ -175,7 +175,8 @@ def _resumed(request: TrainRequest, run: dict[str, Any]) -> Plan:
     changes = {name: request.given[name] for name in CHANGEABLE & request.given.keys()}
     if "num_epochs" in changes:
         changes = {"minutes": None} | changes
-    training = TrainingSettings.from_dict(run["training"] | changes)
+    # Textgen made no parts when runs were begun whose state does not tell how many.
+    training = TrainingSettings.from_dict({"batch_parts": 1} | run["training"] | changes)
     corpus = read_known(request.data_dir, setup)
     for name, value in corpus.hashes.items():
         if value != run["texts"][name]:

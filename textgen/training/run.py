@@ -14,7 +14,7 @@ import numpy as np
 from textgen.model.backend import keras, on_device, tf
 from textgen.model.checkpoint import Metadata
 from textgen.model.devices import candidates, computation
-from textgen.model.keras_model import build_model, get_weights, is_finite, reset_state, set_weights
+from textgen.model.keras_model import build_model, get_weights, is_finite, set_weights
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.support.files import exclusive, explained
@@ -74,6 +74,10 @@ def fit(
     on_gpu = workers.on_gpu
     if on_gpu is None:
         on_gpu = sizing.choose_device(plan.model, plan.training, vocabulary_size)
+    if plan.training.batch_parts is None:
+        whole = on_gpu or workers.count > 1
+        parts = 1 if whole else sizing.choose_parts(plan.model, plan.training)
+        plan = plan._replace(training=dataclasses.replace(plan.training, batch_parts=parts))
     if on_gpu and plan.training.deterministic:
         tf.config.experimental.enable_op_determinism()
     alone = exclusive(data_dir) if workers.is_chief else contextlib.nullcontext()
@@ -154,14 +158,17 @@ class Run:
         if on_gpu and "more-steps" in candidates():
             self.batches = self.batches.with_more_at_once()
         how = computation(plan.model, on_gpu)
+        parts = 1 if on_gpu else settings.batch_parts or 1
         self.model = build_model(
-            plan.model, len(tokenizer.vocabulary), rows.stop - rows.start, settings.random_seed,
-            how.own_layers, settings.dtype,
+            plan.model, len(tokenizer.vocabulary), settings.batch_size, settings.random_seed,
+            how.own_layers, settings.dtype, carries_state=False,
         )  # fmt: skip
-        self.step = TrainStep(self.model, settings, self.batches.steps_at_once, workers, how)
+        self.step = TrainStep(self.model, settings, self.batches.steps_at_once, workers, how, parts)
         held_out = plan.corpus.validation and plan.corpus.validation.ids
         self.validation = (
-            None if held_out is None else Validation(self.model, held_out, settings, workers, how)
+            None
+            if held_out is None
+            else Validation(self.model, held_out, settings, workers, how, parts)
         )
         self.state = RunState(
             clock_for(
@@ -220,7 +227,7 @@ class Run:
                 rate = self._learning_rate()
                 self.step.set_learning_rate(rate)
                 if clock.step % batches.batches_per_pass == 0:
-                    reset_state(self.model)
+                    self.step.reset_state()
                 first = clock.step % per_epoch
                 self.callbacks.on_train_batch_begin(first)
                 loss = self.step(stream)

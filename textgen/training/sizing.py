@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 import os
+import statistics
 import time
+from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from textgen.model import devices
 from textgen.model.architecture import weight_shapes
 from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.support import console
 from textgen.support.errors import TextgenError
+from textgen.support.parallel import cores
 from textgen.tokens.tokenizer import Tokenizer
 
 REFERENCE_GFLOPS = 310.0
@@ -102,6 +107,57 @@ def choose_device(model: ModelSettings, settings: TrainingSettings, vocabulary_s
     if choice.reason:
         console.say(choice.reason)
     return choice.on_gpu
+
+
+SMALLEST_PART = 1e6
+"""Floating-point operations of a part's product with the recurrent weights below which starting a
+program costs more than it saves."""
+SECONDS_IN_TURNS = 0.5
+LEAST_GAIN = 1.05
+"""How much faster parts have to be than the whole, because of what measuring misses."""
+
+
+def choose_parts(model: ModelSettings, settings: TrainingSettings) -> int:
+    """Returns in how many parts the processor's cores compute the rows of a batch fastest.
+
+    What counts is a chain of the products that the recurrent layers make step after step: XLA
+    computes them on one core where they are small, and TensorFlow runs the chains of parts side by
+    side. Tried are 1, 2 and as many as there are cores, in turns.
+    """
+    # Only here: the rest is for processes without TensorFlow too.
+    from textgen.model.backend import tf
+
+    rows, size = settings.batch_size, model.rnn_size
+    threads = tf.config.threading.get_inter_op_parallelism_threads() or cores()
+    counts = [
+        count
+        for count in sorted({2, threads})
+        if count <= min(rows, threads) and 8 * rows / count * size**2 >= SMALLEST_PART
+    ]
+    if not counts:
+        return 1
+    u = tf.ones((size, 4 * size)) / size
+
+    @tf.function(jit_compile=devices.computation().compiles_model)  # type: ignore[untyped-decorator]
+    def chain(h: tf.Tensor) -> tf.Tensor:
+        return tf.while_loop(
+            lambda i, h: i < 50, lambda i, h: (i + 1, tf.tanh(h @ u)[:, :size]), (0, h)
+        )[1]
+
+    def in_parts(count: int) -> Callable[[], tf.Tensor]:
+        parts = [tf.ones((len(part), size)) for part in np.array_split(range(rows), count)]
+        return tf.function(lambda: [chain(part) for part in parts])  # type: ignore[no-any-return]
+
+    jobs = {count: in_parts(count) for count in [1, *counts]}
+    times: dict[int, list[float]] = {count: [] for count in jobs}
+    end = time.perf_counter() + SECONDS_IN_TURNS
+    while time.perf_counter() < end or len(times[1]) < 6:
+        for count, job in jobs.items():
+            start = time.perf_counter()
+            job()
+            times[count].append(time.perf_counter() - start)
+    taken = {count: statistics.median(seconds[1:]) for count, seconds in times.items()}
+    return min(taken, key=lambda count: taken[count] * (LEAST_GAIN if count > 1 else 1))
 
 
 def measure_gflops(seconds: float = 1.5, on_gpu: bool = False) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 
 from textgen.model.backend import keras, tf
 from textgen.model.devices import Computation, computation
-from textgen.model.keras_model import fresh_state
+from textgen.model.keras_model import state_sizes
 from textgen.settings.definitions import TrainingSettings
 from textgen.tokens.corpus import release
 from textgen.tokens.tokenizer import StoredIds
@@ -29,6 +29,10 @@ OPTIMIZERS: dict[str, tuple[type, dict[str, Any]]] = {
     "adadelta": (keras.optimizers.Adadelta, {}),
 }
 """Keras' class, and what it is given besides, by `TrainingSettings.optimizer`."""
+
+
+SEED = "seed_generator_state"
+"""The end of the path of Keras' variables that dropout is drawn from."""
 
 
 class SmoothedCrossentropy(keras.losses.Loss):
@@ -50,12 +54,49 @@ class SmoothedCrossentropy(keras.losses.Loss):
         return -(1 - self.share) * hit - self.share * tf.reduce_mean(log_p, axis=-1)
 
 
+class RowParts:
+    """The rows of a batch that a process computes, and the parts that it computes side by side.
+
+    Args:
+        rows: which rows of the batch.
+        parts: how many; their sizes differ by one row at most.
+    """
+
+    def __init__(self, rows: slice, parts: int = 1) -> None:
+        self.numbers = np.arange(rows.start, rows.stop, dtype=np.int32)
+        self.count = len(self.numbers)
+        cut = np.array_split(self.numbers, min(parts, self.count))
+        self.sizes = [len(part) for part in cut]
+
+    def split(self, tensors: Tensors) -> list[Tensors]:
+        """Cuts tensors (rows, ...) into those of each part, (rows of the part, ...)."""
+        cut = [tf.split(tensor, self.sizes) for tensor in tensors]
+        return [list(part) for part in zip(*cut, strict=True)]
+
+    def mean(self, values: list[Tensors]) -> Tensors:
+        """Returns the mean over all rows of each tensor, from its mean over the rows of a part."""
+        if len(values) == 1:
+            return values[0]
+        shares = [size / self.count for size in self.sizes]
+        weighted = [[share * x for x in part] for share, part in zip(shares, values, strict=True)]
+        return [tf.add_n(parts) for parts in zip(*weighted, strict=True)]
+
+
+def recurrent_layers(model: keras.Model) -> list[keras.layers.RNN]:
+    """Returns the layers that have a state."""
+    return [layer for layer in model.layers if isinstance(layer, keras.layers.RNN)]
+
+
 class TrainStep:
     """Trains a model on batches, so many steps per call.
 
-    A step has three parts: gradients of this process' rows; their mean over all processes; the
+    A step has three stages: gradients of this process' rows; their mean over all processes; the
     update. XLA compiles the first and the last, which is what `textgen.model.recurrent` is written
     for, and where the mean can be compiled too, all three as one.
+
+    XLA computes small products on one core. So the rows may be cut into parts, whose gradients are
+    programs that TensorFlow runs side by side; their mean and the update are another one. But for
+    the order of sums the result is the same.
 
     Gradients are dense, so that they can be summed, and so that the norm by which they are clipped
     counts a token that comes several times with the sum of its gradients. L1 and L2 are added to
@@ -63,11 +104,12 @@ class TrainStep:
     has the gradient l1 sign(w), and l2 w^2 has 2 l2 w (Keras' convention).
 
     Args:
-        model: stateful, returns logits.
+        model: of `build_model`, a function of rows and state.
         settings: how to train; the learning rate is set from call to call.
         steps_at_once: steps per call.
         workers: the processes that train it together.
         how: what of it is compiled; None: as of a plain model on the processor.
+        parts: programs that compute the gradients side by side.
     """
 
     def __init__(
@@ -77,6 +119,7 @@ class TrainStep:
         steps_at_once: int = 1,
         workers: SingleProcess | None = None,
         how: Computation | None = None,
+        parts: int = 1,
     ) -> None:
         workers = workers or SingleProcess()
         if settings.freeze_embeddings:
@@ -91,7 +134,8 @@ class TrainStep:
         model.compile(optimizer=optimizer)  # which is where callbacks look for it
         optimizer.build(model.trainable_variables)
         self.model, self.optimizer, self.settings = model, optimizer, settings
-        self.steps_at_once, self._mean_over_workers = steps_at_once, workers.mean
+        self.steps_at_once = steps_at_once
+        self._mean_over_workers, self._compiles_mean = workers.mean, workers.compiles_mean
         plain = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         smoothing = settings.label_smoothing
         # The first is minimized; the last, which is reported, is always plain.
@@ -99,13 +143,24 @@ class TrainStep:
         self._running_losses = [keras.metrics.Mean(name=loss.name) for loss in self._losses]
         self._gradient_norm = keras.metrics.Mean(name="gradient_norm")
         self._weights_before: Tensors = []
+        self.rows = RowParts(workers.rows(settings.batch_size), parts)
+        self.states = {
+            f"{layer.name}/state/{number}": tf.Variable(tf.zeros((self.rows.count, size)))
+            for layer in recurrent_layers(model)
+            for number, size in enumerate(state_sizes(layer))
+        }
+        self._seeds = [
+            variable
+            for layer in model.layers
+            for variable in layer.variables
+            if variable.path.endswith(SEED)
+        ]
         how = how or computation()
         model_too, update = how.compiles_model, how.compiles_update
+        as_one = len(self.rows.sizes) == 1 and model_too and update and workers.compiles_mean
         self._gradients = tf.function(self._loss_gradients, jit_compile=model_too)
         self._update = tf.function(self._apply_gradients, jit_compile=update)
-        self._step = tf.function(
-            self._one_step, jit_compile=model_too and update and workers.compiles_mean
-        )
+        self._step = tf.function(self._one_step, jit_compile=as_one)
         self._steps = tf.function(self._several_steps)
 
     def __call__(self, batches: Iterator[tuple[tf.Tensor, tf.Tensor]]) -> float:
@@ -118,6 +173,11 @@ class TrainStep:
         # gives the variable new ones. Any call may turn out to be the epoch's last.
         self._weights_before = self._weights()
         return float(self._steps(batches)[-1])
+
+    def reset_state(self) -> None:
+        """Set the recurrent state of all rows to zero."""
+        for state in self.states.values():
+            state.assign(tf.zeros_like(state))
 
     def begin_epoch(self) -> None:
         """Begin the means of the loss and of the gradients' norm anew."""
@@ -161,26 +221,25 @@ class TrainStep:
         Keras' own paths will not do: they number optimizers and random generators by how many the
         process has made before. The names and their order are those of stored training states.
         """
-        layers = self.model.layers
         norm = self._gradient_norm
-        owned = {layer.name: layer.variables for layer in layers}
-        states = {f"{layer.name}/state": getattr(layer, "states", None) or [] for layer in layers}
+        owned = {layer.name: layer.variables for layer in self.model.layers}
         losses = [variable for running in self._running_losses for variable in running.variables]
         more = {
             "optimizer": [*self.optimizer.variables, norm.count, norm.total],
             "metrics": losses,
         }
-        return {
+        named = {
             f"{owner}/{position}": variable.value
-            for owner, variables in (owned | states | more).items()
+            for owner, variables in (owned | more).items()
             for position, variable in enumerate(variables)
         }
+        return named | self.states
 
     def shift_random_seeds(self, number: int) -> None:
-        """Draw other dropout than workers of another number, from the same state."""
-        for layer in self.model.layers:
+        """Draw other recurrent dropout than workers of another number, from the same state."""
+        for layer in recurrent_layers(self.model):
             for variable in layer.variables:
-                if variable.path.endswith("seed_generator_state"):
+                if variable.path.endswith(SEED):
                     variable.assign_add(np.array([number, 0]))
 
     def _weights(self) -> Tensors:
@@ -190,27 +249,51 @@ class TrainStep:
         """Simpler than Keras' own, which looks at every step whether there is another one, and
         which cannot hold a step that waits for other machines.
         """
+        states = self.rows.split(list(self.states.values()))
         for _ in tf.range(self.steps_at_once):
-            self._step(*next(batches))
+            states = self._step(states, *next(batches))
+        for variable, parts in zip(self.states.values(), zip(*states, strict=True), strict=True):
+            variable.assign(tf.concat(parts, 0))
         return [running.result() for running in self._running_losses]
 
-    def _one_step(self, inputs: tf.Tensor, targets: tf.Tensor) -> None:
-        self._update(self._mean_over_workers(self._gradients(inputs, targets)))
+    def _one_step(
+        self, states: list[Tensors], inputs: tf.Tensor, targets: tf.Tensor
+    ) -> list[Tensors]:
+        """Returns the state after a batch, by part of its rows."""
+        batches = self.rows.split([self.rows.numbers, inputs, targets])
+        parts = [
+            self._gradients(state, *batch) for state, batch in zip(states, batches, strict=True)
+        ]
+        gradients = [part[0] for part in parts]
+        if not self._compiles_mean:
+            gradients = [self._mean_over_workers(self.rows.mean(gradients))]
+        self._update(gradients, parts[0][1])
+        return [part[2] for part in parts]
 
-    def _loss_gradients(self, inputs: tf.Tensor, targets: tf.Tensor) -> Tensors:
-        """Returns the losses, and the gradients of the first."""
-        with tf.GradientTape() as tape:
-            logits = self.model(inputs, training=True)  # (B, T, V)
+    def _loss_gradients(
+        self, states: Tensors, rows: tf.Tensor, inputs: tf.Tensor, targets: tf.Tensor
+    ) -> tuple[Tensors, Tensors, Tensors]:
+        """Returns the losses, and the gradients of the first; the next seeds; the next states.
+
+        It changes no variable, so that several can run at once.
+        """
+        with keras.StatelessScope(), tf.GradientTape() as tape:
+            logits, *states = self.model([inputs, rows, *states], training=True)  # (b, T, V)
             losses = [loss(targets, logits) for loss in self._losses]
-        gradients = tape.gradient(losses[0], self.model.trainable_weights)
-        return losses + [tf.convert_to_tensor(gradient) for gradient in gradients]
+            seeds = [seed.value * 1 for seed in self._seeds]
+        gradients = tape.gradient(losses[0], [w.value for w in self.model.trainable_weights])
+        values = losses + [tf.convert_to_tensor(gradient) for gradient in gradients]
+        return values, seeds, [tf.cast(state, tf.float32) for state in states]
 
-    def _apply_gradients(self, values: Tensors) -> None:
+    def _apply_gradients(self, parts: list[Tensors], seeds: Tensors) -> None:
         """Update the weights by what `_loss_gradients` gives, and note losses and the norm."""
+        values = self.rows.mean(parts)
         count = len(self._losses)
         losses, gradients = values[:count], values[count:]
         for running, loss in zip(self._running_losses, losses, strict=True):
             running.update_state(loss)
+        for variable, seed in zip(self._seeds, seeds, strict=True):
+            variable.assign(seed)
         gradients = self._clipped_by_value(self._with_penalties(gradients))
         self._gradient_norm.update_state(tf.linalg.global_norm(gradients))
         self.optimizer.apply(gradients, self.model.trainable_weights)
@@ -237,11 +320,12 @@ class Validation:
     """The loss over a whole text that is not trained on.
 
     Args:
-        model: a stateful model.
+        model: of `build_model`, a function of rows and state.
         ids: the text, (N,).
         settings: gives the batch's rows and length.
         workers: the processes that train together; each scores its rows.
         how: what of it is compiled; None: as of a plain model on the processor.
+        parts: programs that score side by side.
 
     Raises:
         TextgenError: if the text is too short.
@@ -254,24 +338,45 @@ class Validation:
         settings: TrainingSettings,
         workers: SingleProcess | None = None,
         how: Computation | None = None,
+        parts: int = 1,
     ) -> None:
         self.model, self.ids, self.workers = model, ids, workers or SingleProcess()
         self.size = settings.batch_size, settings.seq_length
+        self.rows = RowParts(self.workers.rows(settings.batch_size), parts)
         next(self._batches())  # refuses a text that is too short
         compiles = (how or computation()).compiles_model
-        self._sum = tf.function(self._summed_loss, jit_compile=compiles)
+        self._score = tf.function(self._summed_loss, jit_compile=compiles)
+        self._score_all = tf.function(self._summed_losses)
 
     def loss(self) -> float:
-        """Returns nats per token, read from zero state; the model's state stays what it was."""
-        with fresh_state(self.model):
-            total = sum(float(self._sum(*map(tf.constant, batch))) for batch in self._batches())
+        """Returns nats per token, read from zero state."""
+        sizes = [size for layer in recurrent_layers(self.model) for size in state_sizes(layer)]
+        states = self.rows.split([tf.zeros((self.rows.count, size)) for size in sizes])
+        total = 0.0
+        for batch in self._batches():
+            losses, states = self._score_all(states, *map(tf.constant, batch))
+            total += float(losses)
         release(self.ids)
         return float(self.workers.sum(np.array(total))) / (len(self.ids) - 1)
 
     def _batches(self) -> Iterator[EvaluationBatch]:
         return evaluation_batches(self.ids, *self.size, self.workers.rows(self.size[0]))
 
-    def _summed_loss(self, inputs: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-        logits = self.model(inputs, training=False)  # (B, T, V)
+    def _summed_losses(
+        self, states: list[Tensors], *batch: tf.Tensor
+    ) -> tuple[tf.Tensor, list[Tensors]]:
+        batches = self.rows.split([self.rows.numbers, *batch])
+        parts = [self._score(state, *part) for state, part in zip(states, batches, strict=True)]
+        return tf.add_n([loss for loss, _ in parts]), [state for _, state in parts]
+
+    def _summed_loss(
+        self,
+        states: Tensors,
+        rows: tf.Tensor,
+        inputs: tf.Tensor,
+        targets: tf.Tensor,
+        weights: tf.Tensor,
+    ) -> tuple[tf.Tensor, Tensors]:
+        logits, *states = self.model([inputs, rows, *states], training=False)  # (b, T, V)
         losses = keras.losses.sparse_categorical_crossentropy(targets, logits, from_logits=True)
-        return tf.reduce_sum(losses * weights)
+        return tf.reduce_sum(losses * weights), [tf.cast(state, tf.float32) for state in states]
