@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 
+from textgen.model import backend
 from textgen.model.devices import CANDIDATES, Computation, candidates, choose, computation
 from textgen.settings.definitions import CELL_NAMES, ModelSettings
 from textgen.support.errors import TextgenError
@@ -17,6 +18,24 @@ OPTIONS = {
     "one-hot": {"embedding_size": 0},
 }
 CARD = ["NVIDIA H200"]
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_of_a_gpus_memory_is_taken_what_is_needed(
+    begun: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a notebook has used TensorFlow before, it is too late for that, and no error."""
+    grows = []
+
+    def set_memory_growth(gpu: str, on: bool) -> None:
+        grows.append((gpu, on))
+        if begun:
+            raise RuntimeError("Physical devices cannot be modified after being initialized")
+
+    monkeypatch.setattr(backend.tf.config, "list_physical_devices", lambda kind: ["a"])
+    monkeypatch.setattr(backend.tf.config.experimental, "set_memory_growth", set_memory_growth)
+    backend.prepare_gpus()
+    assert grows == [("a", True)]
 
 
 def never() -> tuple[float, float]:
@@ -56,7 +75,7 @@ def test_candidates_are_named_with_commas_between_them() -> None:
     assert candidates({}) == frozenset()
     assert candidates({"TEXTGEN_GPU": ",".join(CANDIDATES)}) == CANDIDATES.keys()
     with pytest.raises(TextgenError, match=r"cudnn, command-buffers.*Received: cuda"):
-        candidates({"TEXTGEN_GPU": "cudnn,cuda"})
+        candidates({"TEXTGEN_GPU": "cudnn, cuda"})
 
 
 def test_without_a_gpu_nothing_is_chosen_and_nothing_said() -> None:
@@ -66,6 +85,13 @@ def test_without_a_gpu_nothing_is_chosen_and_nothing_said() -> None:
         choose("gpu", [], never)
 
 
+def test_a_driver_whose_gpu_tensorflow_does_not_find_is_told() -> None:
+    on_gpu, reason = choose("auto", [], never, has_driver=True)
+    assert not on_gpu
+    assert "a GPU's driver, but TensorFlow finds no GPU. Install the CUDA libraries" in reason
+    assert choose("cpu", [], never, has_driver=True).reason == ""
+
+
 def test_what_is_asked_for_is_taken() -> None:
     assert choose("cpu", CARD, never) == (False, "computing on the processor, as asked")
     assert choose("gpu", CARD, never) == (True, "computing on NVIDIA H200, as asked")
@@ -73,8 +99,8 @@ def test_what_is_asked_for_is_taken() -> None:
 
 def test_a_gpu_is_taken_where_it_pays() -> None:
     assert choose("auto", CARD, lambda: (0.1, 0.02)) == (
-        True, "computing on NVIDIA H200, about 5.0 times as fast for this model",
+        True, "computing on NVIDIA H200, by an estimate 5.0 times as fast for this model",
     )  # fmt: skip
     on_gpu, reason = choose("auto", CARD, lambda: (0.001, 0.003))
     assert not on_gpu
-    assert "too small for NVIDIA H200 to pay, which would be about 3.0 times as slow" in reason
+    assert "by an estimate NVIDIA H200 would be 3.0 times as slow for a model so small" in reason

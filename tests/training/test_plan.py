@@ -58,6 +58,7 @@ def test_a_resumed_run_has_the_settings_it_was_begun_with(folder: Path) -> None:
     plan = planned(folder, resume=True)
     assert plan.resume
     assert (plan.model.rnn_size, plan.training.num_epochs) == (16, 20)
+    assert planned(folder, resume=True, device="cpu").training.device == "cpu"
     longer = planned(folder, resume=True, num_epochs=30, rnn_size=16)
     assert (longer.training.num_epochs, longer.training.random_seed) == (30, 1)
     timed = planned(folder, resume=True, minutes=2.0)

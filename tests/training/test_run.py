@@ -25,8 +25,10 @@ from tests.conftest import (
     train_on,
     write_texts,
 )
-from textgen.model import checkpoint
-from textgen.model.backend import keras
+from textgen.model import checkpoint, recurrent
+from textgen.model.backend import keras, tf
+from textgen.model.devices import GPU_SWITCH, XLA_SWITCH
+from textgen.model.recurrent import LAYERS, CellLayers
 from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
 from textgen.support.errors import TextgenError
 from textgen.tokens.corpus import VocabularyRule, read_corpus
@@ -47,7 +49,8 @@ pytestmark = pytest.mark.xdist_group("run")
 @pytest.fixture(autouse=True)
 def quick(request: pytest.FixtureRequest) -> Iterator[None]:
     """Without XLA, but where runs are compared bit for bit: there threads sum in any order."""
-    with contextlib.nullcontext() if "uninterrupted" in request.fixturenames else light_training():
+    whole = {"uninterrupted", "card"} & set(request.fixturenames)
+    with contextlib.nullcontext() if whole else light_training():
         yield
 
 
@@ -338,6 +341,65 @@ def test_minutes_end_the_run_and_the_schedule(
     last = table(tmp_path)[-1]
     assert float(last["learning_rate"]) < 0.02 * TINY_TRAINING.learning_rate
     assert best["epoch"] > 1
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Runs choose a GPU, which the processor plays; returns what they ask of it."""
+    asked: list[Any] = []
+
+    def on_device(on_gpu: bool) -> contextlib.AbstractContextManager[object]:
+        asked.append(on_gpu)
+        return contextlib.nullcontext()
+
+    monkeypatch.setattr(running.sizing, "choose_device", lambda *arguments: True)
+    monkeypatch.setattr(running, "on_device", on_device)
+    exactly = running.tf.config.experimental
+    monkeypatch.setattr(exactly, "enable_op_determinism", lambda: asked.append("deterministic"))
+    return asked
+
+
+class LikeCudnn(keras.layers.LSTM):
+    """A layer that XLA cannot compile, as those of cuDNN: it computes with text."""
+
+    def call(self, sequences: Any, initial_state: Any = None, **options: Any) -> Any:
+        length = tf.strings.length(tf.strings.as_string(sequences[0, 0, 0]))
+        sequences += 0 * tf.cast(length, tf.float32)
+        return super().call(sequences, initial_state, **options)
+
+
+def test_a_layer_that_xla_cannot_compile_trains_and_is_validated_on_a_gpu(
+    tmp_path: Path, card: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LAYERS, "lstm", CellLayers(recurrent.LSTM, LikeCudnn))
+    monkeypatch.setenv(GPU_SWITCH, "cudnn")
+    folder = write_texts(tmp_path / "verses", VERSES * 3)
+    settings = replace(CONFIG, num_epochs=1, deterministic=True)
+    assert fit(folder, settings)["val_loss"] > 0
+    assert card == ["deterministic", True]
+    monkeypatch.delenv(GPU_SWITCH)
+    model = replace(MODEL, recurrent_dropout=0.1)  # for which the same layer is compiled
+    corpus = read_corpus(folder, VocabularyRule(TokenizerSettings()), 0.0)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"(?i)unsupported"):
+        running.fit(folder, Plan(corpus, model, settings))
+
+
+def test_a_run_goes_on_with_more_steps_in_a_call_and_with_fewer(
+    tmp_path: Path, card: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As between a processor and a GPU that takes more steps at once; epochs end as ever."""
+    monkeypatch.setenv(XLA_SWITCH, "0")
+    folder = write_texts(tmp_path / "verses", VERSES * 3)
+    batches = batches_of(folder, None)
+    more = batches.with_more_at_once().steps_at_once
+    assert batches.steps_at_once < more < batches.steps_per_epoch
+    interrupted(folder, 1)
+    monkeypatch.setenv(GPU_SWITCH, "more-steps")
+    interrupted(folder, 3, resume=True)
+    monkeypatch.delenv(GPU_SWITCH)
+    fit(folder, resume=True)
+    epochs = [int(row["step"]) for row in history(folder)]
+    assert epochs == [batches.steps_per_epoch * (epoch + 1) for epoch in range(CONFIG.num_epochs)]
 
 
 def test_a_share_of_the_text_is_held_out(tmp_path: Path) -> None:

@@ -42,8 +42,8 @@ def test_the_estimate_for_a_gpu_is_close_to_what_was_measured(
 @pytest.mark.parametrize(
     ("gflops", "on_gpu", "said"),
     [
-        (300, True, "computing on Tesla T4, about 2.0 times as fast for this model"),
-        (1e6, False, "computing on the processor: the model is too small for Tesla T4 to pay"),
+        (300, True, "computing on Tesla T4, by an estimate 2.0 times as fast for this model"),
+        (1e6, False, "computing on the processor: by an estimate Tesla T4 would be "),
     ],
 )
 def test_the_device_is_the_one_that_is_faster_for_the_model(

@@ -188,6 +188,17 @@ def test_more_workers_than_gpus_are_refused(gpus: list[str], device: str, messag
         gpu_for(Layout(HOSTS, 0), gpus, device)
 
 
+def test_a_gpu_that_is_shown_to_one_worker_alone_is_its_own() -> None:
+    """As by Ray and Slurm."""
+    for index in range(len(HOSTS)):
+        assert gpu_for(Layout(HOSTS, index), ["a"], "auto", {"CUDA_VISIBLE_DEVICES": "7"}) == "a"
+
+
+def test_two_names_of_a_machine_are_one_machine() -> None:
+    names = ("localhost:1", "127.0.0.1:2")
+    assert [gpu_for(Layout(names, index), ["a", "b"], "auto") for index in (0, 1)] == ["a", "b"]
+
+
 def test_gpus_that_no_worker_takes_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert gpu_for(Layout(HOSTS, 2), ["a", "b"], "auto") == "a"
     assert "two has 2 GPUs and 1 worker(s)" in capsys.readouterr().err

@@ -10,9 +10,8 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 
-from textgen.model.devices import COMMAND_BUFFERS, candidates
+from textgen.model.devices import COMMAND_BUFFERS, candidates, has_driver
 
 
 @contextlib.contextmanager
@@ -33,10 +32,7 @@ def _quiet_stderr() -> Iterator[None]:
             os.close(kept)
 
 
-GPU_FILES = (Path("/dev/nvidia0"), Path("/dev/dxg"))
-"""What there is of a GPU's driver, on Linux and in WSL2; XLA takes its flags as it starts."""
-
-if "command-buffers" in candidates() and any(path.exists() for path in GPU_FILES):
+if "command-buffers" in candidates() and has_driver():  # XLA takes its flags as it starts
     os.environ["XLA_FLAGS"] = f"{COMMAND_BUFFERS} {os.environ.get('XLA_FLAGS', '')}"
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -49,10 +45,19 @@ with _quiet_stderr():
 for _name in ("absl", "tensorflow"):  # which warn of what Keras and the snapshots call
     logging.getLogger(_name).setLevel(logging.ERROR)
 
-for _gpu in tf.config.list_physical_devices("GPU"):  # take of its memory what is needed, not all
-    tf.config.experimental.set_memory_growth(_gpu, True)
+__all__ = ["gpu_names", "keras", "on_device", "prepare_gpus", "tf"]
 
-__all__ = ["gpu_names", "keras", "on_device", "tf"]
+
+def prepare_gpus() -> None:
+    """Lets TensorFlow take of each GPU's memory what it needs and not all, if it has not begun."""
+    with contextlib.suppress(RuntimeError):  # a notebook has used the GPU before
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)
+
+
+prepare_gpus()
+if "no-tf32" in candidates():
+    tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
 def gpu_names() -> list[str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from textgen.settings.definitions import ModelSettings
@@ -27,6 +28,8 @@ CANDIDATES = {
     "command-buffers": "XLA hands whole loops to the card at once",
     "device-batches": "batches are copied to the card before they are needed",
     "more-steps": "up to 64 steps per call instead of 8",
+    "no-tf32": "float32 products with all their bits, where the card would take TF32 (19 bits)",
+    "nccl": "several GPUs exchange gradients by NCCL and not through the processor",
 }
 """What may make a GPU faster, each behind a switch of its own."""
 COMMAND_BUFFERS = (
@@ -34,6 +37,17 @@ COMMAND_BUFFERS = (
     " --xla_gpu_graph_min_graph_size=1"
 )
 """Flags of XLA for the candidate of that name; they count from the start of TensorFlow on."""
+
+
+INSTALL = (
+    "Install the CUDA libraries that it takes (docs/gpu.md); with the environment variable"
+    " TF_CPP_MIN_LOG_LEVEL=0 it says what it misses"
+)
+
+
+def has_driver() -> bool:
+    """Whether a GPU's driver is here: NVIDIA's on Linux, or that of WSL2."""
+    return any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/dxg").exists()
 
 
 class Computation(NamedTuple):
@@ -64,7 +78,7 @@ def computation(
 
 def candidates(environ: Mapping[str, str] = os.environ) -> frozenset[str]:
     """Returns what a GPU is to try. Raises TextgenError where it is none of `CANDIDATES`."""
-    names = frozenset(filter(None, environ.get(GPU_SWITCH, "").split(",")))
+    names = frozenset(environ.get(GPU_SWITCH, "").replace(",", " ").split())
     for name in sorted(names - CANDIDATES.keys()):
         raise TextgenError(
             f"the environment variable {GPU_SWITCH} takes {', '.join(CANDIDATES)}. Received: {name}"
@@ -84,6 +98,7 @@ def choose(
     wanted: str,
     gpus: Sequence[str],
     seconds: Callable[[], tuple[float, float]],
+    has_driver: bool = False,
 ) -> Choice:
     """Chooses the device of a training.
 
@@ -92,27 +107,31 @@ def choose(
         gpus: the names of those that TensorFlow finds.
         seconds: what a step is estimated to take on the processor and on a GPU; called only where
             that decides.
+        has_driver: whether there is the driver of a GPU, `has_driver`.
 
     Raises:
         TextgenError: if a GPU is wanted and there is none.
     """
     if wanted == "gpu" and not gpus:
         raise TextgenError(
-            "`device` gpu: TensorFlow finds no GPU here. Install one that it can use (see"
-            " docs/gpu.md), or leave `device` out"
+            f"`device` gpu: TensorFlow finds no GPU here. {INSTALL}, or leave `device` out"
         )
-    if wanted == "cpu" or not gpus:
+    if wanted == "cpu":
         return Choice(False, "computing on the processor, as asked" if gpus else "")
+    if not gpus:
+        unused = f"there is a GPU's driver, but TensorFlow finds no GPU. {INSTALL}"
+        return Choice(False, unused if has_driver else "")
     if wanted == "gpu":
         return Choice(True, f"computing on {gpus[0]}, as asked")
     processor, gpu = seconds()
     if gpu < processor:
         return Choice(
             True,
-            f"computing on {gpus[0]}, about {processor / gpu:.1f} times as fast for this model",
+            f"computing on {gpus[0]}, by an estimate {processor / gpu:.1f} times as fast for this"
+            " model",
         )
     return Choice(
         False,
-        f"computing on the processor: the model is too small for {gpus[0]} to pay, which would be"
-        f" about {gpu / processor:.1f} times as slow (`device` gpu takes it all the same)",
+        f"computing on the processor: by an estimate {gpus[0]} would be {gpu / processor:.1f} times"
+        " as slow for a model so small (`device` gpu takes it all the same)",
     )

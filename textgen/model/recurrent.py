@@ -1,4 +1,4 @@
-"""Keras' LSTM, GRU and SimpleRNN with a faster training step on CPUs.
+"""Keras' LSTM, GRU and SimpleRNN with a faster training step.
 
 Each class is a drop-in subclass: same arguments, weights, names and `get_config` as in Keras, so
 weights move freely between it and the stock layer. Only `inner_loop`, the part that runs over time,
@@ -276,7 +276,7 @@ def project(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
 
 
 class LSTM(_FastLayer, keras.layers.LSTM):
-    """`keras.layers.LSTM`, faster on CPUs under XLA; see the module's head.
+    """`keras.layers.LSTM`, faster under XLA; see the module's head.
 
     Example: `LSTM(128, return_sequences=True, stateful=True)`
     """
@@ -289,7 +289,7 @@ class LSTM(_FastLayer, keras.layers.LSTM):
 
 
 class GRU(_FastLayer, keras.layers.GRU):
-    """`keras.layers.GRU`, faster on CPUs under XLA with `reset_after`; see the module's head."""
+    """`keras.layers.GRU`, faster under XLA with `reset_after`; see the module's head."""
 
     def is_fast(self) -> bool:
         return self.reset_after and super().is_fast()
@@ -301,7 +301,7 @@ class GRU(_FastLayer, keras.layers.GRU):
 
 
 class SimpleRNN(_FastLayer, keras.layers.SimpleRNN):
-    """`keras.layers.SimpleRNN`, faster on CPUs under XLA; see the module's head."""
+    """`keras.layers.SimpleRNN`, faster under XLA; see the module's head."""
 
     def run(self, x: tf.Tensor, state: Tensors) -> Tensors:
         kernel, u, bias = weights_of(self.cell)

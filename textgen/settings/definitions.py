@@ -302,7 +302,7 @@ class TrainingSettings(Settings):
     dtype: str = setting(
         "float32",
         "precision of the products of matrices while training; mixed_bfloat16 may be faster on a"
-        " GPU; weights, states and losses are float32 in any case",
+        " GPU; weights, logits and losses are float32 in any case",
         choices=DTYPES,
     )
     deterministic: bool = setting(

@@ -169,14 +169,15 @@ def _resumed(request: TrainRequest, run: dict[str, Any]) -> Plan:
 
     `num_epochs` alone, where the run was measured in minutes, measures it in epochs.
     """
+    # Textgen made no parts when runs were begun whose state does not tell how many.
+    run = run | {"training": {"batch_parts": 1} | run["training"]}
     setup = Setup.from_dict(run)
-    fixed = setup.tokenizer.settings.to_dict() | run["model"] | run["training"]
+    fixed = setup.tokenizer.settings.to_dict() | run["model"] | setup.training.to_dict()
     _refuse_others(request.given, fixed, CHANGEABLE, "the interrupted run has", "resume")
     changes = {name: request.given[name] for name in CHANGEABLE & request.given.keys()}
     if "num_epochs" in changes:
         changes = {"minutes": None} | changes
-    # Textgen made no parts when runs were begun whose state does not tell how many.
-    training = TrainingSettings.from_dict({"batch_parts": 1} | run["training"] | changes)
+    training = TrainingSettings.from_dict(run["training"] | changes)
     corpus = read_known(request.data_dir, setup)
     for name, value in corpus.hashes.items():
         if value != run["texts"][name]:

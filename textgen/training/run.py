@@ -70,10 +70,11 @@ def fit(
     workers = workers or SingleProcess()
     plan = plan._replace(training=with_random_seed(plan.training))
     vocabulary_size = len(plan.corpus.tokenizer.vocabulary)
-    sizing.check_memory(plan.model, plan.training, vocabulary_size)
     on_gpu = workers.on_gpu
     if on_gpu is None:
         on_gpu = sizing.choose_device(plan.model, plan.training, vocabulary_size)
+    if not on_gpu:
+        sizing.check_memory(plan.model, plan.training, vocabulary_size)
     if plan.training.batch_parts is None:
         whole = on_gpu or workers.count > 1
         parts = 1 if whole else sizing.choose_parts(plan.model, plan.training)
@@ -229,13 +230,15 @@ class Run:
                 if clock.step % batches.batches_per_pass == 0:
                     self.step.reset_state()
                 first = clock.step % per_epoch
+                # A run that was interrupted elsewhere may stand between two such calls.
+                steps = at_once - clock.step % at_once
                 self.callbacks.on_train_batch_begin(first)
-                loss = self.step(stream)
-                clock.count_steps(at_once)
+                loss = self.step(stream, steps)
+                clock.count_steps(steps)
                 is_over = clock.fraction >= 1
                 progress.show_steps(self.epoch, loss, rate)
                 self._refuse_divergence(loss)
-                self.callbacks.on_train_batch_end(first + at_once - 1, {"loss": loss})
+                self.callbacks.on_train_batch_end(first + steps - 1, {"loss": loss})
                 is_over = is_over or self.model.stop_training
                 if is_over or clock.step % per_epoch == 0:
                     self._end_epoch(loss, progress)

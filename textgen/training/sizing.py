@@ -103,7 +103,7 @@ def choose_device(model: ModelSettings, settings: TrainingSettings, vocabulary_s
         processor = estimated_seconds(model, vocabulary_size, tokens, measure_gflops())
         return processor, estimated_gpu_seconds(model, settings, vocabulary_size)
 
-    choice = devices.choose(settings.device, gpu_names(), seconds)
+    choice = devices.choose(settings.device, gpu_names(), seconds, devices.has_driver())
     if choice.reason:
         console.say(choice.reason)
     return choice.on_gpu

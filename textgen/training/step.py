@@ -143,6 +143,7 @@ class TrainStep:
         self._running_losses = [keras.metrics.Mean(name=loss.name) for loss in self._losses]
         self._gradient_norm = keras.metrics.Mean(name="gradient_norm")
         self._weights_before: Tensors = []
+        self._steps_of_call = steps_at_once
         self.rows = RowParts(workers.rows(settings.batch_size), parts)
         self.states = {
             f"{layer.name}/state/{number}": tf.Variable(tf.zeros((self.rows.count, size)))
@@ -163,16 +164,23 @@ class TrainStep:
         self._step = tf.function(self._one_step, jit_compile=as_one)
         self._steps = tf.function(self._several_steps)
 
-    def __call__(self, batches: Iterator[tuple[tf.Tensor, tf.Tensor]]) -> float:
+    def __call__(
+        self, batches: Iterator[tuple[tf.Tensor, tf.Tensor]], steps: int | None = None
+    ) -> float:
         """Train on the next batches: inputs and targets, int32, (B, T) each.
+
+        Args:
+            batches: gives them.
+            steps: how many; None for `steps_at_once`.
 
         Returns:
             The cross-entropy, nats per token, the mean since `begin_epoch`.
         """
+        self._steps_of_call = steps or self.steps_at_once
         # Holding the weights is no copy: TensorFlow keeps the numbers of a tensor that is held, and
         # gives the variable new ones. Any call may turn out to be the epoch's last.
         self._weights_before = self._weights()
-        return float(self._steps(batches)[-1])
+        return float(self._steps(batches, tf.constant(self._steps_of_call))[-1])
 
     def reset_state(self) -> None:
         """Set the recurrent state of all rows to zero."""
@@ -211,7 +219,7 @@ class TrainStep:
             sizes.setdefault(layer, []).append(float(np.linalg.norm(old)))
         self._weights_before = []
         return {
-            layer: math.hypot(*change) / max(math.hypot(*sizes[layer]), 1e-12) / self.steps_at_once
+            layer: math.hypot(*change) / max(math.hypot(*sizes[layer]), 1e-12) / self._steps_of_call
             for layer, change in changes.items()
         }
 
@@ -245,12 +253,12 @@ class TrainStep:
     def _weights(self) -> Tensors:
         return [tf.convert_to_tensor(w.value) for w in self.model.trainable_variables]
 
-    def _several_steps(self, batches: Any) -> Tensors:
+    def _several_steps(self, batches: Any, steps: tf.Tensor) -> Tensors:
         """Simpler than Keras' own, which looks at every step whether there is another one, and
         which cannot hold a step that waits for other machines.
         """
         states = self.rows.split(list(self.states.values()))
-        for _ in tf.range(self.steps_at_once):
+        for _ in tf.range(steps):
             states = self._step(states, *next(batches))
         for variable, parts in zip(self.states.values(), zip(*states, strict=True), strict=True):
             variable.assign(tf.concat(parts, 0))

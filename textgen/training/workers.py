@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from textgen.model.backend import tf
+from textgen.model.devices import candidates
 from textgen.support import console
 from textgen.support.errors import TextgenError, WorkerLostError
 
@@ -169,6 +170,15 @@ def _missing(layout: Layout) -> str:
     return ", ".join(map(layout.name, gone))
 
 
+def host_of(address: str) -> str:
+    """Returns the number of the host of HOST:PORT, or its name where nobody knows it."""
+    host = address.rpartition(":")[0]
+    try:
+        return socket.gethostbyname(host)
+    except OSError:
+        return host
+
+
 def answers(address: str) -> bool:
     """Whether somebody listens there."""
     host, _, port = address.rpartition(":")
@@ -315,7 +325,12 @@ class Workers(SingleProcess):
         gpu = gpu_for(layout, tf.config.list_physical_devices("GPU"), device)
         tf.config.set_visible_devices([] if gpu is None else [gpu], "GPU")
         self.on_gpu = gpu is not None
-        self._strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        exchange = tf.distribute.experimental.CommunicationImplementation
+        by_nccl = self.on_gpu and "nccl" in candidates()
+        options = tf.distribute.experimental.CommunicationOptions(
+            implementation=exchange.NCCL if by_nccl else exchange.AUTO
+        )
+        self._strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
         self._sum_now = tf.function(self._summed, reduce_retracing=True)
 
     def mean(self, tensors: Tensors) -> Tensors:
@@ -373,17 +388,22 @@ def connected(layout: Layout | None, device: str = "auto") -> Iterator[SinglePro
             ) from error
 
 
-def gpu_for(layout: Layout, gpus: Sequence[Any], device: str) -> Any:
+def gpu_for(
+    layout: Layout, gpus: Sequence[Any], device: str, environ: Mapping[str, str] = os.environ
+) -> Any:
     """Returns the one of this machine's GPUs that a worker takes, or None for the processor.
 
-    Each of the workers on one host takes another.
+    Each of the workers on one host takes another. Where CUDA_VISIBLE_DEVICES shows a worker a
+    single one, as Ray and Slurm do, that is its own.
 
     Raises:
         TextgenError: if a GPU is asked for and there is none, or fewer than workers.
     """
     if device == "cpu" or not (gpus or device == "gpu"):
         return None
-    hosts = [address.rpartition(":")[0] for address in layout.workers]
+    if len(gpus) == 1 and "CUDA_VISIBLE_DEVICES" in environ:
+        return gpus[0]
+    hosts = [host_of(address) for address in layout.workers]
     here = hosts[layout.index]
     number, count = hosts[: layout.index].count(here), hosts.count(here)
     if count > len(gpus):
