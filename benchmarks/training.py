@@ -1,13 +1,14 @@
-"""Training speed: our layers, stock Keras layers and PyTorch's nn.LSTM on this machine.
+"""Training speed: `train.py`'s step, stock Keras layers and PyTorch's nn.LSTM on this machine.
 
     python -m benchmarks.training
     python -m benchmarks.training --cells 128x2x32 512x3x50 --repeats 9
 
 Each cell is rnn size x layers x batch size. The three take turns, A B C A B C, and the table shows
 the medians, so that a busy machine disturbs all three alike. A turn trains for about `--seconds`:
-ours and stock through `model.fit`, PyTorch through the usual training loop. All train the same
-model: embedding 64, LSTM layers with carried state, logits over 65 tokens, cross-entropy, Adam,
-gradients clipped to global norm 1, float32. PyTorch takes part where it is installed.
+textgen as `train.py` does, stock Keras through `model.fit`, PyTorch through the usual training
+loop. All train the same model: embedding 64, LSTM layers with carried state, logits over 65 tokens,
+cross-entropy, Adam, gradients clipped to global norm 1, float32. PyTorch takes part where it is
+installed.
 
 `--cost` measures instead how step time grows with batch and length, and `--memory` the peak memory
 of each at 512 x 3.
@@ -28,9 +29,9 @@ import numpy as np
 
 VOCABULARY_SIZE, EMBEDDING_SIZE, LENGTH = 65, 64, 50
 GRID = ["128x2x32"] + [f"{size}x{layers}x50" for size in (128, 256, 512) for layers in (1, 2, 3)]
-TITLES = {"ours": "ours", "stock": "stock Keras", "torch": "PyTorch"}
+TITLES = {"ours": "textgen", "stock": "stock Keras", "torch": "PyTorch"}
 KINDS = tuple(kind for kind in TITLES if kind != "torch" or find_spec("torch"))
-STEPS_PER_EXECUTION = 10
+STEPS_PER_CALL = 8
 Train = Callable[[int], None]  # trains for so many steps
 
 
@@ -59,20 +60,52 @@ def batches(cell: Cell, steps: int) -> tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(ids[..., :-1]), np.ascontiguousarray(ids[..., 1:])
 
 
-def keras_trainer(cell: Cell, fast: bool) -> Train:
-    """Returns a function that trains for so many steps through `fit`."""
+def our_trainer(cell: Cell, parts: int | None = None) -> Train:
+    """Returns a function that trains for so many steps as `train.py` does.
+
+    Args:
+        cell: what.
+        parts: of a batch that are computed side by side; None for as many as a run would take.
+    """
+    from textgen.model.backend import tf
+    from textgen.model.keras_model import build_model
+    from textgen.settings.definitions import ModelSettings, TrainingSettings
+    from textgen.training.sizing import choose_parts
+    from textgen.training.step import TrainStep
+
+    model = ModelSettings(
+        embedding_size=EMBEDDING_SIZE, rnn_size=cell.rnn_size, num_layers=cell.num_layers
+    )
+    training = TrainingSettings(
+        batch_size=cell.batch_size, seq_length=cell.length, optimizer="adam", weight_decay=0.0
+    )
+    network = build_model(model, VOCABULARY_SIZE, cell.batch_size, carries_state=False)
+    parts = parts or choose_parts(model, training)
+    step = TrainStep(network, training, STEPS_PER_CALL, parts=parts)
+    step.set_learning_rate(0.001)
+
+    def train(steps: int) -> None:
+        data = tf.data.Dataset.from_tensor_slices(batches(cell, steps)).prefetch(STEPS_PER_CALL)
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        stream = iter(data.with_options(options))
+        for _ in range(0, steps, STEPS_PER_CALL):
+            step(stream)
+
+    return train
+
+
+def stock_trainer(cell: Cell) -> Train:
+    """Returns a function that trains stock Keras' layers for so many steps through `fit`."""
     import keras
     import tensorflow as tf
 
-    from textgen.model import recurrent
-
-    layer = recurrent.LSTM if fast else keras.layers.LSTM
     model = keras.Sequential(
         [
             keras.Input(batch_shape=(cell.batch_size, cell.length), dtype="int32"),
             keras.layers.Embedding(VOCABULARY_SIZE, EMBEDDING_SIZE),
             *[
-                layer(cell.rnn_size, return_sequences=True, stateful=True)
+                keras.layers.LSTM(cell.rnn_size, return_sequences=True, stateful=True)
                 for _ in range(cell.num_layers)
             ],
             keras.layers.Dense(VOCABULARY_SIZE),
@@ -81,8 +114,7 @@ def keras_trainer(cell: Cell, fast: bool) -> Train:
     model.compile(
         optimizer=keras.optimizers.Adam(0.001, global_clipnorm=1.0),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        steps_per_execution=STEPS_PER_EXECUTION,
-        jit_compile=True if fast else "auto",
+        steps_per_execution=STEPS_PER_CALL,
     )
 
     options = tf.data.Options()
@@ -124,8 +156,11 @@ def torch_trainer(cell: Cell) -> Train:
     return train
 
 
+TRAINERS = {"ours": our_trainer, "stock": stock_trainer, "torch": torch_trainer}
+
+
 def trainer(kind: str, cell: Cell) -> Train:
-    return torch_trainer(cell) if kind == "torch" else keras_trainer(cell, fast=kind == "ours")
+    return TRAINERS[kind](cell)
 
 
 def timed(train: Train, steps: int) -> float:
@@ -139,9 +174,9 @@ def step_times(jobs: dict[str, Train], repeats: int, seconds: float) -> dict[str
     """Returns the median seconds per step of every job, measured in turns after a warm-up."""
     steps = {}
     for name, train in jobs.items():
-        train(STEPS_PER_EXECUTION)
-        second = timed(train, STEPS_PER_EXECUTION)
-        steps[name] = STEPS_PER_EXECUTION * max(1, round(seconds / second / STEPS_PER_EXECUTION))
+        train(STEPS_PER_CALL)
+        second = timed(train, STEPS_PER_CALL)
+        steps[name] = STEPS_PER_CALL * max(1, round(seconds / second / STEPS_PER_CALL))
     times: dict[str, list[float]] = {name: [] for name in jobs}
     for _ in range(repeats):
         for name, train in jobs.items():
@@ -181,7 +216,7 @@ def cost(cells: list[Cell], repeats: int, seconds: float) -> None:
             "batch": cell._replace(batch_size=2 * cell.batch_size),
             "length": cell._replace(length=2 * cell.length),
         }
-        jobs = {name: keras_trainer(size, fast=True) for name, size in sizes.items()}
+        jobs = {name: our_trainer(size) for name, size in sizes.items()}
         medians = step_times(jobs, repeats, seconds)
         ratios = (f"x {medians[name] / medians['step']:.2f}" for name in ("batch", "length"))
         print_row(cell.title, f"{medians['step'] * 1000:.1f} ms", *ratios)
