@@ -50,7 +50,7 @@ def test_a_flag_that_says_no_or_zero_wins_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("flags", "minutes", "epochs"),
-    [((), 5, 7), (("--num-epochs", "3"), None, 3), (("--minutes", "2"), 2, 7)],
+    [((), 5, 7), (("--num-epochs", "3"), None, 3), (("--minutes", "2"), 2, None)],
 )
 def test_the_length_of_the_run_is_what_the_command_line_says(
     tmp_path: Path, flags: tuple[str, ...], minutes: float | None, epochs: int

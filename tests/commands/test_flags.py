@@ -39,7 +39,7 @@ def test_flags_without_arguments_give_the_defaults(settings) -> None:
 def test_word_models_have_defaults_of_their_own() -> None:
     flags = parsed("--rnn-size", "7")
     assert ModelSettings.from_given(flags, WordTokenizer.defaults) == ModelSettings(
-        256, 7, 1, 0.5, 0.3, True
+        7, 7, 1, 0.5, 0.3, True
     )
     training = TrainingSettings.from_given(flags, WordTokenizer.defaults)
     assert (training.batch_size, training.seq_length) == (16, 35)

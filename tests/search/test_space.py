@@ -49,10 +49,10 @@ def test_tied_weights_keep_the_embedding_as_wide_as_the_layer() -> None:
     for tied in (True, False):
         settled = space.all_settings(WORDS, {"rnn_size": 384, "tie_weights": tied}, {})
         assert (settled["embedding_size"], settled["tie_weights"]) == (384, tied)
-    assert (
-        space.all_settings(WORDS, {"rnn_size": 384}, {"embedding_size": 100})["embedding_size"]
-        == 100
-    )
+    settled = space.all_settings(WORDS, {"rnn_size": 384}, {"embedding_size": 100})
+    assert (settled["embedding_size"], settled["tie_weights"]) == (100, False)
+    settled = space.all_settings(CHARACTERS, {"tie_weights": True}, {"rnn_size": 96})
+    assert settled["embedding_size"] == 96
 
 
 def test_settings_that_belong_together_go_together() -> None:

@@ -1,4 +1,5 @@
 import io
+import threading
 
 import pytest
 
@@ -31,6 +32,11 @@ def test_bar_is_silent_without_a_terminal(capsys: pytest.CaptureFixture[str]) ->
     with console.bar("{desc}") as bar:
         bar.update(1)
     assert capsys.readouterr().err == ""
+
+
+def test_a_bar_takes_no_semaphore_which_a_killed_process_would_leave_behind() -> None:
+    with console.bar("{desc}") as bar:
+        assert isinstance(bar.get_lock(), type(threading.RLock()))
 
 
 @pytest.mark.parametrize(

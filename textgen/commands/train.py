@@ -15,7 +15,7 @@ from textgen.commands.flags import (
     verbosity,
 )
 from textgen.server import ServerSettings
-from textgen.settings.definitions import DEFAULT_FOLDER, TrainingSettings
+from textgen.settings.definitions import DEFAULT_FOLDER, LENGTHS, TrainingSettings
 from textgen.settings.request import TRAIN_SETTINGS, TrainRequest, read_yaml, unknown_name
 from textgen.support import console
 from textgen.support.errors import TextgenError
@@ -114,7 +114,7 @@ def shown_live(arguments: argparse.Namespace) -> contextlib.AbstractContextManag
 def with_file(parser: ArgumentParser, arguments: argparse.Namespace) -> argparse.Namespace:
     """Returns the flags of `arguments`, and for those not given the ones of its --config file.
 
-    A `--num-epochs` that is given is the length of the run, though the file has `minutes`.
+    Where `--num-epochs` or `--minutes` is given, neither is taken from the file.
     A `model.yaml` without a `data_dir` stands for the folder it is in, or the one above where
     only that has a text (as that of `latest/model.yaml` does).
 
@@ -129,8 +129,8 @@ def with_file(parser: ArgumentParser, arguments: argparse.Namespace) -> argparse
     if "model_id" in values:
         found = {"data_dir": _home(path.parent)} | found
     given = {n: v for n, v in vars(arguments).items() if v != parser.get_default(n)}
-    if "num_epochs" in given:
-        found.pop("minutes", None)
+    if LENGTHS & given.keys():
+        found = {name: value for name, value in found.items() if name not in LENGTHS}
     return argparse.Namespace(**vars(arguments) | found | given)
 
 

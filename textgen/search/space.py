@@ -20,7 +20,7 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import Trial
 
 from textgen.search import MINUTES, UNUSED, SearchRequest
-from textgen.settings.definitions import ModelSettings, TrainingSettings
+from textgen.settings.definitions import LENGTHS, ModelSettings, TrainingSettings
 from textgen.settings.fields import Settings
 from textgen.settings.request import read_yaml, unknown_name
 from textgen.support.errors import TextgenError
@@ -29,10 +29,10 @@ Space = dict[str, dict[str, Any]]
 
 EXTRAS = {"choice": set(), "int": {"step", "log"}, "float": {"step"}, "log": set()}
 """The kinds of entries, and what else may stand in one."""
-SHARED = frozenset(
+SHARED = LENGTHS | frozenset(
     [
-        "num_epochs", "steps_per_epoch", "minutes", "patience", "validation_split", "random_seed",
-        "tensorboard", "device", "dtype", "deterministic",
+        "steps_per_epoch", "patience", "validation_split", "random_seed", "tensorboard", "device",
+        "dtype", "deterministic",
     ]
 )  # fmt: skip
 """Settings that say how long or on what to train, and what is kept: all trials share them."""
@@ -57,7 +57,7 @@ class Scope(NamedTuple):
     @property
     def fixed_with_length(self) -> dict[str, Any]:
         """The settings that all trials have, among them how long a trial is."""
-        has_length = self.fixed.keys() & {"minutes", "num_epochs"}
+        has_length = self.fixed.keys() & LENGTHS
         return self.fixed if has_length else self.fixed | {"minutes": MINUTES}
 
     def full_space(self, base: Mapping[str, Any]) -> Space:
@@ -157,8 +157,10 @@ def all_settings(
     """
     settings = {**base, **TrainingSettings.implied_by(suggested), **suggested, **fixed}
     named = suggested.keys() | fixed.keys()
-    if _is_tied(base) and "embedding_size" not in named:
+    if (_is_tied(base) or settings["tie_weights"]) and "embedding_size" not in named:
         settings["embedding_size"] = settings["rnn_size"]
+    if "tie_weights" not in named:
+        settings["tie_weights"] = _is_tied(settings)
     if settings["seq_length"] != base["seq_length"] and "seq_step" not in named:
         settings["seq_step"] = -(-settings["seq_length"] // 2)
     return settings
