@@ -99,8 +99,11 @@ def test_a_heading_without_flags_is_not_shown() -> None:
 
 @pytest.mark.parametrize(
     ("flag", "nearest"),
-    [("--minuts", "--minutes"), ("--rnn_size=3", "--rnn-size"), ("--diversty", "--diversity")],
-)
+    [
+        ("--minuts", "--minutes"), ("--rnn_size=3", "--rnn-size"), ("--diversty", "--diversity"),
+        ("--lstm-size=9", "--rnn-size"), ("-rnn_size", "--rnn-size"),
+    ],
+)  # fmt: skip
 def test_the_flag_that_was_meant_is_named(flag: str, nearest: str) -> None:
     with pytest.raises(TextgenError, match=rf"{flag}\. Nearest: {nearest} \(see"):
         parsed(flag)

@@ -113,8 +113,10 @@ def test_plain_dict_round_trip(settings: TrainingSettings) -> None:
 
 
 def test_unknown_settings_are_refused() -> None:
-    with pytest.raises(TextgenError, match=r"unknown setting 'rnn_sise'; known: .*rnn_size"):
+    with pytest.raises(TextgenError, match=r"unknown setting 'rnn_sise'\. Nearest: rnn_size$"):
         ModelSettings.from_dict({"rnn_sise": 5})
+    with pytest.raises(TextgenError, match=r"unknown setting 'diversity'\. Nearest: temperature$"):
+        SamplingSettings.from_dict({"diversity": 1})
 
 
 def test_residual_connections_need_two_layers() -> None:

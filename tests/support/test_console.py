@@ -47,6 +47,14 @@ def test_duration(seconds: float, text: str) -> None:
     assert console.duration(seconds) == text
 
 
+@pytest.mark.parametrize(
+    ("num_bytes", "text"),
+    [(1, "1 byte"), (999, "999 bytes"), (1500, "1.5 KB"), (2_500_000_000, "2,500.0 MB")],
+)
+def test_size(num_bytes: int, text: str) -> None:
+    assert console.size(num_bytes) == text
+
+
 def test_quiet_says_warnings_and_errors_only(capsys: pytest.CaptureFixture[str]) -> None:
     with console.verbosity(console.Verbosity.QUIET):
         console.say("progress")

@@ -18,7 +18,7 @@ from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from textgen.search import KEPT, SearchRequest, SearchSettings, space, study
+from textgen.search import BEST, KEPT, SearchRequest, SearchSettings, space, study
 from textgen.search.report import Reporter, Results, described
 from textgen.search.trial import ChildError, Children, StoppedError, needs
 from textgen.settings.definitions import TrainingSettings
@@ -227,6 +227,8 @@ class Session:
         signals = StopSignals("ending the trials", self.children.stop)
         with study.explained(self.url), signals:
             storage = study.connect(self.url, self.shared)
+            if number not in (None, BEST):
+                study.refuse_no_trial(storage, self.name, number)
             facts, plan = self._facts(storage)
             self.settings = self.request.settings(_kept(facts))
             found = optuna.load_study(

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import Trial
 
 from textgen.search import MINUTES, UNUSED, SearchRequest
@@ -251,10 +250,16 @@ def _entry(name: str, values: dict[Any, Any]) -> dict[str, Any]:
     entry |= {extra: _unquoted(values[extra]) for extra in values if extra != kind}
     if kind == "choice":
         return entry
-    if len(items) != 2:
+    if len(items) != 2 or entry[kind][0] > entry[kind][1]:
         raise TextgenError(f"{kind} is [lowest, highest]. Received: {items!r}")
     options = _parts(entry)[2]
-    (IntDistribution if kind == "int" else FloatDistribution)(*entry[kind], **options)
+    step = options.get("step", 1)
+    if not isinstance(step, int if kind == "int" else int | float) or step <= 0:
+        raise TextgenError(f"a step is above 0, and whole where values are. Received: {step!r}")
+    if options.get("log") and (entry[kind][0] <= 0 or "step" in options):
+        raise TextgenError(
+            f"what is drawn by its logarithm begins above 0 and has no step. Received: {values!r}"
+        )
     return entry
 
 

@@ -381,7 +381,8 @@ class TrainingSettings(Settings):
             )
         if self.freeze_embeddings and not (self.word2vec or self.init_from):
             raise TextgenError(
-                "`freeze_embeddings` would leave the token vectors random. Add `word2vec` FILE"
+                "`freeze_embeddings` would leave the token vectors random. Add `word2vec` FILE, or"
+                " `init_from` FOLDER"
             )
         if self.decay_rate is not None and self.schedule in ("cosine", "constant"):
             raise TextgenError(

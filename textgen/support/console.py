@@ -223,6 +223,13 @@ def counted(number: float, unit: str) -> str:
     return f"{number:g} {unit}" + ("" if number == 1 else "s")
 
 
+def size(num_bytes: float) -> str:
+    """A size as people read it: `734 bytes`, `1.5 KB`, `3.0 MB`."""
+    if num_bytes < 1000:
+        return counted(num_bytes, "byte")
+    return f"{num_bytes / 1e3:,.1f} KB" if num_bytes < 1e6 else f"{num_bytes / 1e6:,.1f} MB"
+
+
 def duration(seconds: float) -> str:
     """Seconds as people read them: 75 is `1:15`, 3675 is `1:01:15`."""
     if not math.isfinite(seconds):
