@@ -39,7 +39,7 @@ def test_flags_without_arguments_give_the_defaults(settings) -> None:
 def test_word_models_have_defaults_of_their_own() -> None:
     flags = parsed("--rnn-size", "7")
     assert ModelSettings.from_given(flags, WordTokenizer.defaults) == ModelSettings(
-        256, 7, 1, 0.5, 0.3, True
+        7, 7, 1, 0.5, 0.3, True
     )
     training = TrainingSettings.from_given(flags, WordTokenizer.defaults)
     assert (training.batch_size, training.seq_length) == (16, 35)
@@ -99,8 +99,11 @@ def test_a_heading_without_flags_is_not_shown() -> None:
 
 @pytest.mark.parametrize(
     ("flag", "nearest"),
-    [("--minuts", "--minutes"), ("--rnn_size=3", "--rnn-size"), ("--diversty", "--diversity")],
-)
+    [
+        ("--minuts", "--minutes"), ("--rnn_size=3", "--rnn-size"), ("--diversty", "--diversity"),
+        ("--lstm-size=9", "--rnn-size"), ("-rnn_size", "--rnn-size"),
+    ],
+)  # fmt: skip
 def test_the_flag_that_was_meant_is_named(flag: str, nearest: str) -> None:
     with pytest.raises(TextgenError, match=rf"{flag}\. Nearest: {nearest} \(see"):
         parsed(flag)

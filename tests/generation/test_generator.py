@@ -64,7 +64,10 @@ def test_the_unknown_token_is_never_generated() -> None:
     ("options", "message"),
     [
         ({"length": -2}, "`length` must be at least -1. Received: -2"),
-        ({"length": -1}, "`length` must be at least 0 here, where the text is needed whole"),
+        (
+            {"length": -1},
+            "`length=-1` has no end, and the text is needed whole here. Give a `length` of",
+        ),
         ({"temperature": -0.5}, "`temperature` must be at least 0. Received: -0.5"),
         ({"random_seed": -1}, "`random_seed` must be at least 0. Received: -1"),
     ],
@@ -210,7 +213,7 @@ def test_the_beam_minds_stops_bans_and_limits() -> None:
         model.generate("a", 4, beam_size=3, ban=("aa", "ab"))
     assert model.generate("a", 9, beam_size=3, stop=("aaaa",)) in ("", "aaa")
     assert model.generate("a", 0, beam_size=3) == ""
-    for wrong in ({"force": ("b",)}, {"length": -1}):
+    for wrong in ({"force": ("b",)}, {"length": -1}, {"top_p": 0.9}, {"sample_mode": "argmax"}):
         with pytest.raises(TextgenError):
             "".join(model.stream("a", beam_size=2, **wrong))
     with pytest.raises(TextgenError, match=r"`beam_size` finds one text. Leave `num_samples` away"):

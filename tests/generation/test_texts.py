@@ -217,6 +217,11 @@ def test_what_cannot_be_forced(texts: list[str], length: int, message: str) -> N
     assert message in str(error.value)
 
 
+def test_a_seed_that_is_no_text_is_refused() -> None:
+    with pytest.raises(TextgenError, match=r"`seed` is the text before\. Received: 5"):
+        Text(5, SamplingSettings(), CHARACTERS)  # type: ignore[arg-type]
+
+
 def test_an_ending_knows_no_tokens() -> None:
     ending = Ending(["THE END"])
     assert [ending.push(piece) for piece in ("It was TH", "E", " END of")] == ["It was ", "", ""]

@@ -84,6 +84,14 @@ def test_each_trial_is_told_and_written(tmp_path: Path, capsys: pytest.CaptureFi
     assert yaml.safe_load(text) == expected, "the settings as flags"
 
 
+def test_a_trial_that_was_hardly_compiled_has_the_speed_of_the_whole() -> None:
+    row = {"epoch": 1, "step": 4, "seconds": 8.0, "loss": 2.0, "val_loss": 2.1}
+    rows = [row | {"tokens_per_second": 0}]
+    assert report.Results.of(rows, 9, tokens_per_step=100).tokens_per_second == 50
+    rows.append(row | {"epoch": 2, "tokens_per_second": 300})
+    assert report.Results.of(rows, 9, tokens_per_step=100).tokens_per_second == 300
+
+
 def test_failures_in_a_row_are_a_problem(tmp_path: Path) -> None:
     study, told = mixed(), reporter_in(tmp_path)
     failed, complete = study.trials[4], study.trials[0]

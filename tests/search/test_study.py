@@ -34,6 +34,21 @@ def test_a_study_is_found_again_with_what_it_is_about(url: str) -> None:
     assert not study.begin(database, "s", ABOUT, {}), "another process was quicker"
 
 
+def test_only_a_trial_that_is_there_or_may_come_can_be_applied(url: str) -> None:
+    made = begun(url)
+    storage = study.connect(url)
+    made.tell(made.ask(), 1.0)
+    made.tell(made.ask(), state=TrialState.FAIL)
+    made.ask()
+    for number in (0, 2):
+        study.refuse_no_trial(storage, "s", number)
+    for number in (1, 99):
+        with pytest.raises(TextgenError, match=rf"`apply` {number} is no .* or choose from 0$"):
+            study.refuse_no_trial(storage, "s", number)
+    with pytest.raises(TextgenError, match=r"of the search new\. Leave .* takes the best one$"):
+        study.refuse_no_trial(storage, "new", 1)
+
+
 def test_the_first_trial_has_the_settings_of_train_py(url: str) -> None:
     first = begun(url).ask()
     assert first.suggest_float("x", 0, 1) == 0.5

@@ -19,7 +19,7 @@ def test_defaults_are_the_documented_ones() -> None:
     model, training = ModelSettings(), TrainingSettings()
     assert (model.embedding_size, model.rnn_size, model.num_layers) == (64, 128, 2)
     assert (training.batch_size, training.seq_length, training.seq_step) == (32, 50, 25)
-    assert (training.num_epochs, training.validation_split, training.minutes) == (50, 0, None)
+    assert (training.most_epochs, training.validation_split, training.minutes) == (50, 0, None)
     assert SamplingSettings().temperature == 1
 
 
@@ -27,6 +27,35 @@ def test_weights_are_tied_only_where_the_sizes_agree() -> None:
     assert ModelSettings(embedding_size=5, rnn_size=5, tie_weights=True).is_tied
     assert not ModelSettings(embedding_size=5, rnn_size=6, tie_weights=True).is_tied
     assert not ModelSettings(embedding_size=5, rnn_size=5).is_tied
+
+
+def test_what_is_to_be_tied_is_made_equally_wide_or_refused() -> None:
+    tied = {"tie_weights": True}
+    assert ModelSettings.from_given(tied).embedding_size == 128
+    assert ModelSettings.from_given({"rnn_size": 7}, tied | {"embedding_size": 9}).is_tied
+    untied = ModelSettings.from_given({"embedding_size": 100}, tied)
+    assert (untied.embedding_size, untied.tie_weights) == (100, False), "nobody asked for it"
+    with pytest.raises(
+        TextgenError,
+        match=r"`embedding_size=64` is not `rnn_size=128`\. Leave `embedding_size` out",
+    ):
+        ModelSettings.from_given(tied | {"embedding_size": 64})
+
+
+@pytest.mark.parametrize(
+    ("limits", "epochs", "length"),
+    [
+        ({}, 50, "50 epochs"),
+        ({"num_epochs": 1}, 1, "1 epoch"),
+        ({"minutes": 0.5}, None, "0.5 minutes"),
+        ({"minutes": 1.0, "num_epochs": 3}, 3, "1 minute or 3 epochs"),
+    ],
+)
+def test_a_run_has_the_length_that_is_given(
+    limits: dict[str, float], epochs: int | None, length: str
+) -> None:
+    settings = TrainingSettings(**limits)
+    assert (settings.most_epochs, settings.length) == (epochs, length)
 
 
 def test_contradictions_are_refused() -> None:
@@ -84,8 +113,10 @@ def test_plain_dict_round_trip(settings: TrainingSettings) -> None:
 
 
 def test_unknown_settings_are_refused() -> None:
-    with pytest.raises(TextgenError, match=r"unknown setting 'rnn_sise'; known: .*rnn_size"):
+    with pytest.raises(TextgenError, match=r"unknown setting 'rnn_sise'\. Nearest: rnn_size$"):
         ModelSettings.from_dict({"rnn_sise": 5})
+    with pytest.raises(TextgenError, match=r"unknown setting 'diversity'\. Nearest: temperature$"):
+        SamplingSettings.from_dict({"diversity": 1})
 
 
 def test_residual_connections_need_two_layers() -> None:

@@ -1,4 +1,5 @@
 import io
+import threading
 
 import pytest
 
@@ -33,12 +34,25 @@ def test_bar_is_silent_without_a_terminal(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().err == ""
 
 
+def test_a_bar_takes_no_semaphore_which_a_killed_process_would_leave_behind() -> None:
+    with console.bar("{desc}") as bar:
+        assert isinstance(bar.get_lock(), type(threading.RLock()))
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(0.4, "0:00"), (75, "1:15"), (3599.6, "1:00:00"), (3675, "1:01:15"), (float("inf"), "?")],
 )
 def test_duration(seconds: float, text: str) -> None:
     assert console.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("num_bytes", "text"),
+    [(1, "1 byte"), (999, "999 bytes"), (1500, "1.5 KB"), (2_500_000_000, "2,500.0 MB")],
+)
+def test_size(num_bytes: int, text: str) -> None:
+    assert console.size(num_bytes) == text
 
 
 def test_quiet_says_warnings_and_errors_only(capsys: pytest.CaptureFixture[str]) -> None:

@@ -101,7 +101,7 @@ def test_documents_are_deduplicated_shuffled_and_reported(
     printed = capsys.readouterr().err
     for words in (
         "in 99 lines, the longest of 8 char",
-        "different words: 51 among 100",
+        "between spaces: 100 words, 51 different",
         "30.67%",
     ):
         assert words in printed, printed

@@ -234,6 +234,14 @@ def test_decode_refuses_binary_data(data: bytes, kind: str) -> None:
         decode(data, "a.bin")
 
 
+def test_a_binary_file_is_not_to_be_converted(tmp_path: Path) -> None:
+    path = tmp_path / "input.txt"
+    for number in (1, 0):
+        path.write_bytes(bytes(b for b in random.Random(1).randbytes(5000) if b >= number))
+        with pytest.raises(TextgenError, match=r"input.txt is a binary file .*, not text: save it"):
+            list(Source((path,)).read())
+
+
 def test_decode_refuses_what_cp1252_lacks_and_broken_utf16() -> None:
     with pytest.raises(TextgenError, match=r"is not CP1252 \(byte 0x81 at offset 4"):
         decode(b"abc \x81\x8d", "a.txt")

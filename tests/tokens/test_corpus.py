@@ -74,7 +74,9 @@ def test_ids_are_those_of_the_whole_text(
     ids = tokenizer.encode(VERSES[:300] + "Żółw")
     np.testing.assert_array_equal(corpus.validation.ids, ids)
     assert corpus.validation.num_unknown == (ids == 0).sum() > 0
-    assert set(corpus.training.line_starts) >= {"FERRYMAN:", "The river keeps no record"}
+    starts = {tokenizer.folded(s, settings) for s in ("FERRYMAN:", "The river keeps no record")}
+    assert set(corpus.training.line_starts) >= starts
+    assert ("ferryman:" in starts) == (tokens == "character"), "as the model writes"
 
 
 def test_the_ids_have_the_smallest_type_that_holds_the_vocabulary(tmp_path: Path) -> None:
@@ -274,6 +276,15 @@ def test_no_count_is_too_high_or_lower_than_said(pieces: list[dict[str, int]]) -
 
 
 # --- beginnings of lines ---
+
+
+def test_a_text_that_is_refused_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "input.txt"
+    for data in (b"caf\xe9", b"\0\xff\0\0\xfe", b"aaaa"):
+        path.write_bytes(data)
+        with pytest.raises(TextgenError):
+            read(tmp_path)
+        assert list(tmp_path.iterdir()) == [path]
 
 
 def test_line_starts_are_beginnings_of_lines() -> None:

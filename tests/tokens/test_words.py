@@ -43,6 +43,12 @@ def test_words_met_once_are_left_out_of_long_texts_only() -> None:
     assert build_tokenizer("ab" * 30_000 + "c", PRISTINE).vocabulary[1:] == ["a", "b", "c"]
 
 
+def test_a_space_at_the_end_of_a_seed_is_not_unknown() -> None:
+    tokenizer = build_tokenizer("He may go.", WORDS)
+    assert tokenizer.unknown("He ") == tokenizer.unknown("He may \t") == []
+    assert tokenizer.unknown("She  ") == ["She"]
+
+
 def test_a_seed_of_spaces_is_refused() -> None:
     with pytest.raises(TextgenError, match=r"a seed of spaces alone has no words. Received: '  '"):
         build_tokenizer("a b", WORDS).prompt("  ")

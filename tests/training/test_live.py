@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import TINY_MODEL, TINY_TRAINING, VERSES, train_on
 from textgen.settings.definitions import TokenizerSettings
+from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.training import live
 from textgen.training.live import TensorBoardLog
@@ -86,3 +87,6 @@ def test_live_samples_show_four_temperatures(
     assert len(shown) > 4 * 200
     for temperature in (0.2, 0.5, 1.0, 1.2):
         assert f"epoch 1, diversity {temperature}" in said
+    with console.verbosity(console.Verbosity.QUIET):
+        train_on(tmp_path, TINY_MODEL, TokenizerSettings(), settings)
+    assert capsys.readouterr() == ("", "")

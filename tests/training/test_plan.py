@@ -47,6 +47,18 @@ def test_sizes_are_chosen_only_for_minutes_alone(
     assert plan.model.dropout == given.get("dropout", 0.0)
 
 
+def test_what_is_chosen_fits_the_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "input.txt").write_text(VERSES[:300])
+    monkeypatch.setattr(sizing, "measure_gflops", lambda on_gpu: sizing.REFERENCE_GFLOPS)
+    assert planned(tmp_path, minutes=1.0, dropout=0.3).training.batch_size == 8
+    chosen = capsys.readouterr().err.splitlines()[-2]
+    assert "`batch_size=8`" in chosen
+    assert "dropout" not in chosen, "it was given"
+    assert planned(tmp_path, minutes=1.0, batch_size=64).training.batch_size == 64
+
+
 @pytest.fixture
 def folder(trained_dir: Path, tmp_path: Path) -> Path:
     """A copy of a folder in which a run came to its end."""
@@ -62,7 +74,9 @@ def test_a_resumed_run_has_the_settings_it_was_begun_with(folder: Path) -> None:
     longer = planned(folder, resume=True, num_epochs=30, rnn_size=16)
     assert (longer.training.num_epochs, longer.training.random_seed) == (30, 1)
     timed = planned(folder, resume=True, minutes=2.0)
-    assert timed.training.minutes == 2.0
+    assert timed.training.length == "2 minutes", "instead of 20 epochs"
+    both = planned(folder, resume=True, minutes=2.0, num_epochs=30)
+    assert both.training.length == "2 minutes or 30 epochs"
 
 
 def test_a_package_that_is_missing_is_told_before_the_text_is_read(

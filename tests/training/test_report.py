@@ -13,9 +13,12 @@ from textgen.training.schedule import RunClock
 
 def rows(*losses: tuple[float, float | None]) -> list[Row]:
     return [
-        {"epoch": epoch, "loss": loss, **({} if val is None else {"val_loss": val})}
+        {
+            "epoch": epoch, "seconds": 30 * epoch - 0.1, "loss": loss,
+            **({} if val is None else {"val_loss": val}),
+        }
         for epoch, (loss, val) in enumerate(losses, start=1)
-    ]
+    ]  # fmt: skip
 
 
 def metadata(dropout: float = 0.0, **training: object) -> Metadata:
@@ -56,10 +59,24 @@ def test_a_model_that_knows_the_text_by_heart_is_not_trained_on() -> None:
 
 
 def test_a_run_that_only_compiled_is_said_to_be_too_short() -> None:
-    short: list[Row] = [{"epoch": 1, "loss": 5.2, "tokens_per_second": 0}]
+    short: list[Row] = [{"epoch": 1, "seconds": 9.9, "loss": 5.2, "tokens_per_second": 0}]
     assert report.advice(short, metadata(minutes=0.2)) == [
         "`minutes=0.4`: this run had hardly time to compile"
     ]
+
+
+@pytest.mark.parametrize(
+    ("limits", "longer"),
+    [
+        ({"num_epochs": 2}, "--num-epochs 6"),
+        ({"minutes": 0.1}, "--minutes 3"),
+        ({"minutes": 4.0, "num_epochs": 9}, "--minutes 8 --num-epochs 18"),
+    ],
+)
+def test_to_go_on_is_to_do_more_than_was_done(limits: dict[str, float], longer: str) -> None:
+    """Three epochs, in a second and a half."""
+    last = report.closing_report(Path("x"), FALLING, metadata(**limits))[-1]
+    assert last.endswith(f"--resume {longer}")
 
 
 def test_what_was_not_measured_is_not_judged() -> None:

@@ -185,9 +185,11 @@ def test_a_complete_run_is_prolonged_by_more_epochs(
     verses: Path, uninterrupted: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(uninterrupted, verses, dirs_exist_ok=True)
-    fit(verses, resume=True)
-    assert "nothing is left to do after 4 epochs. To prolong" in capsys.readouterr().err
-    same_weights(verses / "latest", uninterrupted / "latest")
+    for limits in ({}, {"num_epochs": 3}, {"minutes": 1e-5, "num_epochs": 9}, {"patience": 9}):
+        fit(verses, replace(CONFIG, **limits), resume=True)
+        assert "nothing is left to do after 4 epochs and" in capsys.readouterr().err
+        same_weights(verses / "latest", uninterrupted / "latest")
+        assert history(verses) == history(uninterrupted)
     fit(verses, replace(CONFIG, num_epochs=6), resume=True)
     assert [row["epoch"] for row in history(verses)] == list("123456")
 
@@ -197,6 +199,24 @@ def test_minutes_that_are_used_up_end_a_resumed_run(verses: Path) -> None:
     clock = snapshots.stored_progress(verses).clock
     fit(verses, replace(CONFIG, minutes=clock["seconds"] / 60), resume=True)
     assert [row["step"] for row in history(verses)] == [str(clock["step"] + 1)]
+
+
+def test_the_epochs_end_a_run_that_has_minutes_too(verses: Path) -> None:
+    fit(verses, replace(CONFIG, minutes=60.0, num_epochs=2))
+    rows = table(verses)
+    assert [row["epoch"] for row in rows] == list("12")
+    assert float(rows[-1]["learning_rate"]) < 0.2 * CONFIG.learning_rate, "the schedule too"
+
+
+def test_a_model_before_that_was_better_is_named_at_the_end(
+    verses: Path, uninterrupted: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(uninterrupted, verses, dirs_exist_ok=True)
+    before = checkpoint.load(verses).metadata.results["val_loss"]
+    worse = fit(verses, replace(CONFIG, num_epochs=1))["val_loss"]
+    said = capsys.readouterr().err
+    assert f"is better (validation loss {before:.3f}, this one {worse:.3f}). To use it:" in said
+    assert f"python sample.py --data-dir {verses / 'previous'}\n" in said
 
 
 def test_patience_ends_a_run_that_stopped_improving(
@@ -335,7 +355,7 @@ def test_minutes_end_the_run_and_the_schedule(
     ticks = itertools.count()
     monkeypatch.setattr("textgen.training.schedule.time.perf_counter", lambda: next(ticks) / 20)
     (tmp_path / "input.txt").write_text(VERSES * 2)
-    settings = replace(TINY_TRAINING, minutes=0.1, num_epochs=1)
+    settings = replace(TINY_TRAINING, minutes=0.1, num_epochs=None)
     best = train_on(tmp_path, TINY_MODEL, TokenizerSettings(), settings)
     assert "val_loss" not in best, "nothing is held out unless asked for"
     last = table(tmp_path)[-1]

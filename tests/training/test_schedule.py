@@ -110,6 +110,22 @@ def test_a_clock_of_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (clock.fraction, clock.seconds_left) == (1, 0)
 
 
+def test_a_clock_of_both_goes_by_what_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("textgen.training.schedule.time.perf_counter", lambda: now)
+    clock = RunClock(total_steps=4, total_seconds=61, tokens_per_step=10)
+    clock.restart()
+    clock.count_steps(1)
+    assert clock.fraction == 0.25, "of the steps, and nothing of the time"
+    now = 30.0
+    clock.tick()
+    assert (clock.fraction, clock.seconds_left) == (0.5, 31), "of the time, less a second for files"
+    now = 40.0
+    clock.count_steps(2)
+    assert clock.fraction == 0.75
+    assert clock.seconds_left == pytest.approx(40 / 3)
+
+
 def test_time_is_kept_for_a_validation_not_yet_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr("textgen.training.schedule.time.perf_counter", lambda: now)

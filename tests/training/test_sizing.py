@@ -17,6 +17,13 @@ def test_the_choice_is_the_tokenizers_for_this_machine() -> None:
     assert reason == "about 50,000 characters/s here read the text 6.2 times in 2 minutes"
 
 
+@pytest.mark.parametrize(("tokens", "rows"), [(10**6, 32), (1041, 32), (1040, 16), (9, 1)])
+def test_a_batch_has_as_many_rows_as_the_text_fills(tokens: int, rows: int) -> None:
+    """32 rows of 32 tokens, the targets, and the offset of the second pass: 1,041 tokens."""
+    settings = TrainingSettings(batch_size=32, seq_length=32, seq_step=16)
+    assert sizing.fitting_batch(settings, tokens) == rows
+
+
 def test_the_speed_of_this_machine_is_plausible() -> None:
     assert 0.1 < sizing.measure_gflops(seconds=0.01) < 100_000
 

@@ -131,12 +131,12 @@ def _print_report(report: Report) -> None:
     from textgen.text.preparation import MOST_KINDS
 
     console.say(
-        f"size: {report.num_bytes / 1e6:,.1f} MB, {report.num_characters:,} characters in"
+        f"size: {console.size(report.num_bytes)}, {report.num_characters:,} characters in"
         f" {report.num_lines:,} lines, the longest of {report.longest_line:,} characters"
     )
     console.say(f"not ASCII: {report.num_foreign / report.num_characters:.2%} of the characters")
     over = "over " if report.num_kinds == MOST_KINDS else ""
-    console.say(f"different words: {over}{report.num_kinds:,} among {report.num_words:,}")
+    console.say(f"between spaces: {report.num_words:,} words, {over}{report.num_kinds:,} different")
 
 
 def _print_next(directory: Path, settings: Mapping[str, Any]) -> None:

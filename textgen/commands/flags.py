@@ -3,13 +3,12 @@
 import argparse
 import contextlib
 import dataclasses
-import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from textgen.settings.definitions import DEFAULT_FOLDER, DEFAULT_TOKENS
-from textgen.settings.fields import Settings, fields_of, kind_of, setting
+from textgen.settings.fields import Settings, fields_of, kind_of, nearest, setting
 from textgen.settings.request import TRAIN_SETTINGS
 from textgen.support import console
 from textgen.support.errors import TextgenError
@@ -154,10 +153,15 @@ class ArgumentParser(argparse.ArgumentParser):
 
     def _nearest(self, message: str) -> str:
         """The flag that may have been meant, where argparse knew none of that name."""
-        unknown = message.partition("unrecognized arguments: --")[2].replace("=", " ").split()
-        known = list(self._option_string_actions)
-        near = difflib.get_close_matches(f"--{unknown[0]}", known, n=1) if unknown else []
-        return f". Nearest: {near[0]}" if near else ""
+        unknown = message.partition("unrecognized arguments: -")[2].replace("=", " ").split()
+        flags = {_plain(flag): flag for flag in self._option_string_actions}
+        meant = nearest(_plain(unknown[0]), flags) if unknown else None
+        return f". Nearest: {flags[meant]}" if meant else ""
+
+
+def _plain(flag: str) -> str:
+    """Returns the name of a flag as that of a setting is written."""
+    return flag.strip("-").replace("-", "_")
 
 
 class _DefaultsFormatter(argparse.ArgumentDefaultsHelpFormatter):

@@ -15,7 +15,7 @@ from textgen.commands.flags import (
     verbosity,
 )
 from textgen.server import ServerSettings
-from textgen.settings.definitions import DEFAULT_FOLDER, TrainingSettings
+from textgen.settings.definitions import DEFAULT_FOLDER, LENGTHS, TrainingSettings
 from textgen.settings.request import TRAIN_SETTINGS, TrainRequest, read_yaml, unknown_name
 from textgen.support import console
 from textgen.support.errors import TextgenError
@@ -114,7 +114,7 @@ def shown_live(arguments: argparse.Namespace) -> contextlib.AbstractContextManag
 def with_file(parser: ArgumentParser, arguments: argparse.Namespace) -> argparse.Namespace:
     """Returns the flags of `arguments`, and for those not given the ones of its --config file.
 
-    A `--num-epochs` that is given is the length of the run, though the file has `minutes`.
+    Where `--num-epochs` or `--minutes` is given, neither is taken from the file.
     A `model.yaml` without a `data_dir` stands for the folder it is in, or the one above where
     only that has a text (as that of `latest/model.yaml` does).
 
@@ -125,32 +125,37 @@ def with_file(parser: ArgumentParser, arguments: argparse.Namespace) -> argparse
     if path is None:
         return arguments
     values = read_yaml(path, "config", "rnn-size: 256")
-    found = {n: _value(parser, path, n, v) for n, v in _flat(values).items() if v is not None}
+    found = {
+        name.replace("-", "_"): _value(parser, path, name, value)
+        for name, value in _flat(values).items()
+        if value is not None
+    }
     if "model_id" in values:
         found = {"data_dir": _home(path.parent)} | found
     given = {n: v for n, v in vars(arguments).items() if v != parser.get_default(n)}
-    if "num_epochs" in given:
-        found.pop("minutes", None)
+    if LENGTHS & given.keys():
+        found = {name: value for name, value in found.items() if name not in LENGTHS}
     return argparse.Namespace(**vars(arguments) | found | given)
 
 
 def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns all settings by their field's name; dashes may stand for underscores."""
+    """Returns all settings by the names that the file has for them."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
         if name in SECTIONS and isinstance(value, Mapping):
             flat |= _flat(value)
         elif name not in FACTS:
-            flat[str(name).replace("-", "_")] = value
+            flat[str(name)] = value
     return flat
 
 
 def _value(parser: ArgumentParser, path: Path, name: str, value: Any) -> Any:
-    """Returns a value of a file as the flag of that name would give it."""
-    actions = {flag: action for flag, action in parser.actions.items() if flag not in NOT_IN_FILES}
-    if name not in actions:
+    """Returns a value of a file as the flag of that name would; it may have underscores."""
+    flag = name.replace("-", "_")
+    actions = {n: action for n, action in parser.actions.items() if n not in NOT_IN_FILES}
+    if flag not in actions:
         raise unknown_name(path, name, actions)
-    action = actions[name]
+    action = actions[flag]
     if action.nargs == 0:
         if not isinstance(value, bool):
             raise TextgenError(f"{path}: {name} is true or false. Received: {reprlib.repr(value)}")
@@ -159,7 +164,8 @@ def _value(parser: ArgumentParser, path: Path, name: str, value: Any) -> Any:
     try:
         return read(str(value))  # YAML may take it for something else: 1e-3 for a text
     except ValueError as error:
-        raise TextgenError(f"{path}: {name} cannot be {reprlib.repr(value)}") from error
+        kind = "a whole number" if read is int else "a number"
+        raise TextgenError(f"{path}: {name} is {kind}. Received: {reprlib.repr(value)}") from error
 
 
 def _home(folder: Path) -> Path:

@@ -26,6 +26,9 @@ from textgen.tokens.tokenizer import Tokenizer
 AT_ONCE = 256
 """Texts that are made at the same time; more would not be faster, but need more memory."""
 
+DRAWING = ("force", "temperature", "top_k", "top_p", "min_p", "sample_mode")
+"""Settings that beam search has no use for."""
+
 SMALLEST_SHARE = 128
 """Samples for which another thread may pay; with fewer, two were slower than one (64 samples of
 128 x 2 on two cores: 216,000 tokens/s with one thread, 166,000 with two)."""
@@ -267,8 +270,11 @@ class Generator:
         """Returns the text that beam search finds, as one piece."""
         settings = text.settings
         _refuse_endless(settings)
-        if settings.force:
-            raise TextgenError("`beam_size` draws nothing and cannot `force`. Leave one of them")
+        for name in DRAWING:
+            if getattr(settings, name) != getattr(SamplingSettings, name):
+                raise TextgenError(
+                    f"`beam_size` draws nothing, so that `{name}` has no use. Leave one of them out"
+                )
         if settings.length == 0:
             return Piece("", 0.0, [])
 
@@ -319,6 +325,6 @@ def _sampling(
 def _refuse_endless(settings: SamplingSettings) -> None:
     if settings.length < 0:
         raise TextgenError(
-            f"`length` must be at least 0 here, where the text is needed whole."
-            f" Received: {settings.length}"
+            f"`length={settings.length}` has no end, and the text is needed whole here. Give a"
+            " `length` of 0 or more"
         )

@@ -1,5 +1,6 @@
 """One text while it is written: how its tokens are drawn, what they spell, and where it ends."""
 
+import reprlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -66,6 +67,8 @@ class Text:
         alternatives: int = 0,
         first: Sequence[int] = (),
     ) -> None:
+        if not isinstance(seed, str):
+            raise TextgenError(f"`seed` is the text before. Received: {reprlib.repr(seed)}")
         self.seed, self.settings = seed, settings
         self.scored, self.alternatives = scored or alternatives > 0, alternatives
         self.prompt: Ids
@@ -220,7 +223,8 @@ class ForcedTokens:
         for text, ids in zip(texts, encoded, strict=True):
             if UNKNOWN_ID in ids:
                 raise TextgenError(
-                    f"`force` {text!r} has a {tokenizer.unit} that the training text had not"
+                    f"`force` {text!r} has a {tokenizer.unit} that the training text had not:"
+                    f" {', '.join(map(repr, tokenizer.unknown(text)))}. Force a text without it"
                 )
         needed = sum(map(len, encoded))
         if texts and length < needed:

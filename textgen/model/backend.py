@@ -23,7 +23,7 @@ def _quiet_stderr() -> Iterator[None]:
         os.dup2(held.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:  # not after Ctrl-C
             held.seek(0)
             os.write(kept, held.read())
             raise

@@ -42,19 +42,21 @@ class Results(NamedTuple):
     parameters: int
     """The weights that were learned."""
     tokens_per_second: float
-    """In training, the median of the epochs."""
+    """In training, the median of the epochs; of the whole trial where that was hardly compiled."""
 
     @classmethod
-    def of(cls, rows: Sequence[Row], parameters: int) -> Results:
+    def of(cls, rows: Sequence[Row], parameters: int, tokens_per_step: int) -> Results:
         """Returns the results by the rows of `history.csv`, at least one."""
         best, last = min(rows, key=lambda row: row["val_loss"]), rows[-1]
+        measured = [row["tokens_per_second"] for row in rows if row["tokens_per_second"]]
+        whole = round(last["step"] * tokens_per_step / last["seconds"])
         return cls(
             validation_loss=best["val_loss"],
             training_loss=best["loss"],
             epochs=last["epoch"],
             seconds_per_epoch=round(last["seconds"] / last["epoch"], 3),
             parameters=parameters,
-            tokens_per_second=statistics.median(row["tokens_per_second"] for row in rows),
+            tokens_per_second=statistics.median(measured or [whole]),
         )
 
 

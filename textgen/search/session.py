@@ -18,9 +18,10 @@ from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from textgen.search import KEPT, SearchRequest, SearchSettings, space, study
+from textgen.search import BEST, KEPT, SearchRequest, SearchSettings, space, study
 from textgen.search.report import Reporter, Results, described
 from textgen.search.trial import ChildError, Children, StoppedError, needs
+from textgen.settings.definitions import TrainingSettings
 from textgen.settings.request import TrainRequest
 from textgen.support import console
 from textgen.support.errors import TextgenError
@@ -184,10 +185,12 @@ class Objective:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
             if rows:
-                trial.set_user_attr("results", Results.of(rows, parameters)._asdict())
+                tokens_per_step = settings["batch_size"] * settings["seq_length"]
+                results = Results.of(rows, parameters, tokens_per_step)
+                trial.set_user_attr("results", results._asdict())
         if not rows:
             raise ChildError("it ended before its first epoch")
-        return Results.of(rows, parameters)
+        return results
 
     def remove_leftovers(self, found: Study) -> None:
         """Removes what trials left that were killed."""
@@ -224,6 +227,8 @@ class Session:
         signals = StopSignals("ending the trials", self.children.stop)
         with study.explained(self.url), signals:
             storage = study.connect(self.url, self.shared)
+            if number not in (None, BEST):
+                study.refuse_no_trial(storage, self.name, number)
             facts, plan = self._facts(storage)
             self.settings = self.request.settings(_kept(facts))
             found = optuna.load_study(
@@ -305,8 +310,7 @@ class Session:
         console.heading(
             f"search {self.name}: {study.count(found)} of {self.settings.trials} trials are there"
         )
-        minutes, epochs = facts["base"].get("minutes"), facts["base"]["num_epochs"]
-        each = console.counted(minutes or epochs, "minute" if minutes else "epoch")
+        each = TrainingSettings.from_given(facts["base"]).length
         console.say(
             f"each of {each}; {self.settings.workers} at once, {objective.threads} threads each;"
             " the first has the default settings"

@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import Trial
 
 from textgen.search import MINUTES, UNUSED, SearchRequest
-from textgen.settings.definitions import ModelSettings, TrainingSettings
+from textgen.settings.definitions import LENGTHS, ModelSettings, TrainingSettings
 from textgen.settings.fields import Settings
 from textgen.settings.request import read_yaml, unknown_name
 from textgen.support.errors import TextgenError
@@ -29,10 +28,10 @@ Space = dict[str, dict[str, Any]]
 
 EXTRAS = {"choice": set(), "int": {"step", "log"}, "float": {"step"}, "log": set()}
 """The kinds of entries, and what else may stand in one."""
-SHARED = frozenset(
+SHARED = LENGTHS | frozenset(
     [
-        "num_epochs", "steps_per_epoch", "minutes", "patience", "validation_split", "random_seed",
-        "tensorboard", "device", "dtype", "deterministic",
+        "steps_per_epoch", "patience", "validation_split", "random_seed", "tensorboard", "device",
+        "dtype", "deterministic",
     ]
 )  # fmt: skip
 """Settings that say how long or on what to train, and what is kept: all trials share them."""
@@ -57,7 +56,7 @@ class Scope(NamedTuple):
     @property
     def fixed_with_length(self) -> dict[str, Any]:
         """The settings that all trials have, among them how long a trial is."""
-        has_length = self.fixed.keys() & {"minutes", "num_epochs"}
+        has_length = self.fixed.keys() & LENGTHS
         return self.fixed if has_length else self.fixed | {"minutes": MINUTES}
 
     def full_space(self, base: Mapping[str, Any]) -> Space:
@@ -157,8 +156,10 @@ def all_settings(
     """
     settings = {**base, **TrainingSettings.implied_by(suggested), **suggested, **fixed}
     named = suggested.keys() | fixed.keys()
-    if _is_tied(base) and "embedding_size" not in named:
+    if (_is_tied(base) or settings["tie_weights"]) and "embedding_size" not in named:
         settings["embedding_size"] = settings["rnn_size"]
+    if "tie_weights" not in named:
+        settings["tie_weights"] = _is_tied(settings)
     if settings["seq_length"] != base["seq_length"] and "seq_step" not in named:
         settings["seq_step"] = -(-settings["seq_length"] // 2)
     return settings
@@ -249,10 +250,16 @@ def _entry(name: str, values: dict[Any, Any]) -> dict[str, Any]:
     entry |= {extra: _unquoted(values[extra]) for extra in values if extra != kind}
     if kind == "choice":
         return entry
-    if len(items) != 2:
+    if len(items) != 2 or entry[kind][0] > entry[kind][1]:
         raise TextgenError(f"{kind} is [lowest, highest]. Received: {items!r}")
     options = _parts(entry)[2]
-    (IntDistribution if kind == "int" else FloatDistribution)(*entry[kind], **options)
+    step = options.get("step", 1)
+    if not isinstance(step, int if kind == "int" else int | float) or step <= 0:
+        raise TextgenError(f"a step is above 0, and whole where values are. Received: {step!r}")
+    if options.get("log") and (entry[kind][0] <= 0 or "step" in options):
+        raise TextgenError(
+            f"what is drawn by its logarithm begins above 0 and has no step. Received: {values!r}"
+        )
     return entry
 
 

@@ -244,6 +244,20 @@ def count(study: Study, before: int | None = None) -> int:
     return sum(state_of(trial) in COUNTED for trial in trials)
 
 
+def refuse_no_trial(storage: RDBStorage, name: str, number: int) -> None:
+    """Raises TextgenError if the study `name` has no trial of that number that is or may come."""
+    is_there = name in optuna.get_all_study_names(storage)
+    trials = optuna.load_study(study_name=name, storage=storage).trials if is_there else []
+    if number in {t.number for t in trials if state_of(t) in ("complete", "running", "waiting")}:
+        return
+    complete = [str(trial.number) for trial in trials if state_of(trial) == "complete"]
+    others = f", or choose from {', '.join(complete)}" if complete else ""
+    raise TextgenError(
+        f"`apply` {number} is no complete trial of the search {name}. Leave the number out, which"
+        f" takes the best one{others}"
+    )
+
+
 def fail_running(study: Study) -> None:
     """Marks the running trials, on which nobody works, as failed; they are tried again."""
     for trial in study.get_trials(states=(TrialState.RUNNING,)):

@@ -40,6 +40,7 @@ from textgen.server.schemas import (
     settings_schema,
 )
 from textgen.server.service import Served, Service, training_updates
+from textgen.settings.fields import RELATIONS, nearest
 from textgen.support.errors import TextgenError
 from textgen.tokens.tokenizer import UNKNOWN_ID
 
@@ -69,11 +70,9 @@ STREAM: dict[int | str, dict[str, Any]] = {
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
     }
 }
-MISTAKES = {
-    "model_attributes_type": "send a JSON object, with the header Content-Type: application/json",
-    "extra_forbidden": "there is no control of this name",
-}
-"""Our words instead of pydantic's own, by its name of the mistake."""
+NO_OBJECT = "send a JSON object, with the header Content-Type: application/json"
+EMPTY = frozenset(["too_short", "string_too_short"])
+"""Pydantic's names for what must not be empty, but is."""
 ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 """Made once: `json.dumps` makes an encoder for every event."""
 DOCUMENTATION = "/docs"
@@ -115,13 +114,32 @@ def _handle_problems(app: FastAPI, production: bool) -> None:
 
 
 def in_words(errors: Sequence[Any]) -> str:
-    """Returns what pydantic found wrong, without what was sent: that may be long, or no JSON."""
-    problems = []
-    for error in errors:
-        place = ".".join(str(part) for part in error["loc"][1:] if isinstance(part, str | int))
-        problem = MISTAKES.get(error["type"], error["msg"][:200])
-        problems.append(f"{place[:100]}: {problem}" if place else problem)
-    return "; ".join(dict.fromkeys(problems[:5]))
+    """Returns what pydantic found wrong, as settings say it, one problem of each.
+
+    What was sent is shown where it is a number: all else may be long, or no JSON.
+    """
+    found: dict[object, Any] = {}
+    # Where one of several types would do, a value out of range is of the right one.
+    for error in sorted(errors, key=lambda error: error["type"].endswith("_type")):
+        found.setdefault(error["loc"][1] if len(error["loc"]) > 1 else None, error)
+    return "; ".join(_problem(str(name)[:100], error) for name, error in list(found.items())[:5])
+
+
+def _problem(name: str, error: Any) -> str:
+    kind, facts, value = error["type"], error.get("ctx", {}), error.get("input")
+    if kind == "model_attributes_type":
+        return NO_OBJECT
+    if kind == "json_invalid":
+        return f"this is no JSON ({facts['error']}, at character {name}): {NO_OBJECT}"
+    if kind == "two_names":
+        return str(error["msg"])
+    if kind == "extra_forbidden":
+        meant = nearest(name, Generate.model_fields)
+        return f"`{name}` is no setting here" + (f". Nearest: {meant}" if meant else "")
+    bounds = [f"{RELATIONS[bound]} {facts[bound]:.16g}" for bound in facts if bound in RELATIONS]
+    wanted = f"must be {bounds[0]}" if bounds else error["msg"].replace("Input should", "must")
+    words = "must not be empty" if kind in EMPTY else wanted[:200]
+    return f"`{name}` {words}" + (f". Received: {value}" if isinstance(value, int | float) else "")
 
 
 def _add_information(app: FastAPI, service: Service) -> None:
@@ -337,7 +355,8 @@ async def begin(request: Generate, service: Service) -> Writing:
     if served is None:
         raise HTTPException(404, f"no such model; there are: {', '.join(service.models)}")
     if request.length > settings.max_length:
-        raise HTTPException(422, f"`length` must be at most {settings.max_length}")
+        most = settings.max_length
+        raise HTTPException(422, f"`length` must be at most {most}. Received: {request.length}")
     if len(request.seed) > settings.max_seed_length:
         most = settings.max_seed_length
         raise HTTPException(422, f"`seed` must have at most {most} characters")

@@ -32,7 +32,7 @@ def listening(settings: ServerSettings) -> socket.socket:
     try:
         return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
     except (OSError, UnicodeError) as error:  # the latter for names like "a..b"
-        reason = getattr(error, "strerror", None) or error
+        reason = str(getattr(error, "strerror", None) or error).partition(" (while")[0]
         raise TextgenError(
             f"cannot listen on {settings.host} port {settings.port} ({reason}). Choose another"
             " `host`, or another `port`; 0 is any that is free"

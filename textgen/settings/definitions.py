@@ -7,11 +7,12 @@ fields of these frozen dataclasses. `--rnn-size` is `ModelSettings.rnn_size`, an
 import reprlib
 import types
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 from textgen.settings.fields import Settings, setting
+from textgen.support import console
 from textgen.support.errors import TextgenError
 
 DEFAULT_FOLDER = Path("data/tinyshakespeare")
@@ -126,6 +127,10 @@ One epoch of 400,000 characters of tinyshakespeare, 128 x 2: adamw 2.24 nats, sg
 2.16, rmsprop 2.31. In 250 steps, on held-out text: adagrad 2.61 with 0.02, 2.18 with 0.06, 2.24
 with 0.2; adamw 2.38, adadelta 2.40.
 """
+EPOCHS = 50
+"""The length of a run that is given none."""
+LENGTHS = frozenset(["num_epochs", "minutes"])
+"""The settings that say how long a run is: the first limit that it comes to ends it."""
 DEVICES = ("auto", "cpu", "gpu")
 DTYPES = ("float32", "mixed_bfloat16")
 SCHEDULES = ("cosine", "constant", "exponential", "plateau")
@@ -167,8 +172,8 @@ class ModelSettings(Settings):
     )  # fmt: skip
     tie_weights: bool = setting(
         False,
-        "use the token vectors for the output too, where --embedding-size is --rnn-size: on"
-        " Twain's words 8 epochs gave 4.01 nats, without 4.05 (2 epochs 4.39, without 4.34)",
+        "use the token vectors for the output too, which makes --embedding-size that of --rnn-size:"
+        " on Twain's words 8 epochs gave 4.01 nats, without 4.05 (2 epochs 4.39, without 4.34)",
     )
     cell: str = setting("lstm", "the kind of recurrent layer", choices=CELL_NAMES)
     recurrent_dropout: float = setting(
@@ -192,6 +197,28 @@ class ModelSettings(Settings):
             raise TextgenError(
                 "`residual` needs a second layer, which reads a layer. Received: `num_layers` 1"
             )
+
+    @classmethod
+    def from_given(
+        cls, given: Mapping[str, Any], defaults: Mapping[str, Any] = types.MappingProxyType({})
+    ) -> Self:
+        """See `Settings.from_given`; what is tied is equally wide, or is not tied.
+
+        Raises:
+            TextgenError: if it is to be tied, but not to be equally wide.
+        """
+        settings = super().from_given(given, defaults)
+        if settings.tie_weights == settings.is_tied:
+            return settings
+        if "embedding_size" not in given:
+            return replace(settings, embedding_size=settings.rnn_size)
+        if given.get("tie_weights"):
+            size = settings.embedding_size
+            raise TextgenError(
+                f"`tie_weights` needs token vectors as wide as the layers: `embedding_size={size}`"
+                f" is not `rnn_size={settings.rnn_size}`. Leave `embedding_size` out"
+            )
+        return replace(settings, tie_weights=False)
 
     @property
     def is_tied(self) -> bool:
@@ -221,10 +248,10 @@ class TrainingSettings(Settings):
         " tokens 0, step, 2 x step, ... below --seq-length",
         minimum=1,
     )
-    num_epochs: int = setting(
-        50,
+    num_epochs: int | None = setting(
+        None,
         "epochs; each reads the text as often as --seq-step goes into --seq-length, or makes"
-        " --steps-per-epoch steps",
+        f" --steps-per-epoch steps (default: {EPOCHS}, or with --minutes any number)",
         minimum=1, group="the length of the run",
     )  # fmt: skip
     steps_per_epoch: int | None = setting(
@@ -234,8 +261,9 @@ class TrainingSettings(Settings):
         minimum=1,
     )
     minutes: float | None = setting(
-        None, "train for this wall time instead of --num-epochs, and choose the model and how it is"
-        " trained for it, unless a size is given",
+        None,
+        "train for this wall time, at most --num-epochs if they are given too, and choose the model"
+        " and how it is trained for it, unless a size is given",
         above=0,
     )  # fmt: skip
     patience: int | None = setting(None, "stop after so many epochs without improvement", minimum=1)
@@ -359,7 +387,8 @@ class TrainingSettings(Settings):
             )
         if self.freeze_embeddings and not (self.word2vec or self.init_from):
             raise TextgenError(
-                "`freeze_embeddings` would leave the token vectors random. Add `word2vec` FILE"
+                "`freeze_embeddings` would leave the token vectors random. Add `word2vec` FILE, or"
+                " `init_from` FOLDER"
             )
         if self.decay_rate is not None and self.schedule in ("cosine", "constant"):
             raise TextgenError(
@@ -371,6 +400,17 @@ class TrainingSettings(Settings):
     def implied_by(cls, given: Mapping[str, Any]) -> dict[str, Any]:
         """Returns what an optimizer that was asked for sets besides."""
         return dict(OPTIMIZERS.get(given.get("optimizer", ""), {}))
+
+    @property
+    def most_epochs(self) -> int | None:
+        """The epochs after which the run ends; None where `minutes` alone say when."""
+        return self.num_epochs or (None if self.minutes else EPOCHS)
+
+    @property
+    def length(self) -> str:
+        """How long the run is, for people: `2 minutes`, `3 epochs`, `2 minutes or 3 epochs`."""
+        limits = ((self.minutes, "minute"), (self.most_epochs, "epoch"))
+        return " or ".join(console.counted(limit, unit) for limit, unit in limits if limit)
 
     @property
     def schedule_used(self) -> str:

@@ -5,12 +5,13 @@ The settings themselves are in `textgen.settings.definitions`; their flags are m
 """
 
 import dataclasses
+import difflib
 import math
 import operator
 import reprlib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Self
 
 from textgen.support.errors import TextgenError
@@ -50,6 +51,33 @@ def setting(
         "bounds": {name: bound for name, bound in bounds.items() if bound is not None},
     }  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
+
+
+ELSEWHERE = {
+    "diversity": "temperature", "lstm_size": "rnn_size", "max_gen_length": "length",
+    "max_epochs": "num_epochs", "prime": "seed", "primetext": "seed", "rnn_layers": "num_layers",
+    "seed": "random_seed", "start_text": "seed", "val_frac": "validation_split",
+    "wordvec_size": "embedding_size",
+}  # fmt: skip
+"""Names that flags, or other programs, have for our settings; see docs/migrating.md."""
+
+
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Returns which of the `known` names was meant by an unknown one, if any is that alike.
+
+    Example:
+        >>> nearest("lstm_size", ["rnn_size", "seed"]), nearest("sed", ["rnn_size", "seed"])
+        ('rnn_size', 'seed')
+    """
+    known = list(known)
+    meant = ELSEWHERE.get(name, name)
+    return next(iter(difflib.get_close_matches(meant, known, n=1, cutoff=cutoff)), None)
+
+
+def unknown_setting(name: str, known: Iterable[str]) -> TextgenError:
+    """Returns the error for a name that is no setting, with the nearest of those `known`."""
+    meant = nearest(name, sorted(known), cutoff=0)
+    return TextgenError(f"unknown setting {reprlib.repr(name)}. Nearest: {meant}")
 
 
 RELATIONS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
@@ -93,8 +121,7 @@ class Settings:
             raise TextgenError(f"settings come by name. Received: {reprlib.repr(values)}")
         unknown = sorted(map(str, set(values) - cls.names()))
         if unknown:
-            known = ", ".join(sorted(cls.names()))
-            raise TextgenError(f"unknown setting {reprlib.repr(unknown[0])}; known: {known}")
+            raise unknown_setting(unknown[0], cls.names())
         return cls(**{name: hashable(value) for name, value in values.items()})
 
     @classmethod

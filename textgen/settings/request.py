@@ -3,7 +3,6 @@
 The command line, YAML files, the search, Ray and Python all make a request.
 """
 
-import difflib
 import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from textgen.settings.definitions import (
     TrainingSettings,
     with_tokens,
 )
-from textgen.settings.fields import Settings
+from textgen.settings.fields import Settings, nearest, unknown_setting
 from textgen.support.errors import TextgenError
 
 Kind = TypeVar("Kind", bound=Settings)
@@ -41,7 +40,7 @@ class TrainRequest:
     def __post_init__(self) -> None:
         known = frozenset().union(*(kind.names() for kind in TRAIN_SETTINGS))
         if unknown := sorted(with_tokens(self.given).keys() - known):
-            raise TextgenError(f"unknown setting {unknown[0]!r}; known: {', '.join(sorted(known))}")
+            raise unknown_setting(unknown[0], known)
         for kind in TRAIN_SETTINGS:
             self.settings(kind)
 
@@ -63,15 +62,22 @@ def read_yaml(path: Path, asked_by: str, example: str) -> dict[Any, Any]:
     """
     import yaml  # here, so that commands start without it
 
+    problem = f"{path} cannot be read as YAML"
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise TextgenError(
             f"{path} cannot be read ({error.strerror}): give `{asked_by}` the path of a YAML file"
         ) from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise TextgenError(f"{path} cannot be read as YAML: {reason}") from error
+    except (UnicodeDecodeError, yaml.reader.ReaderError) as error:
+        raise TextgenError(
+            f"{problem}: it is no text. Give `{asked_by}` a file with lines like {example}"
+        ) from error
+    except yaml.MarkedYAMLError as error:
+        place = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise TextgenError(
+            f"{problem}{place}: {error.problem}. It must hold lines like {example}"
+        ) from error
     if not isinstance(values, dict):
         raise TextgenError(f"{path} must hold lines like {example}")
     return values
@@ -79,6 +85,6 @@ def read_yaml(path: Path, asked_by: str, example: str) -> dict[Any, Any]:
 
 def unknown_name(path: Path, name: Any, known: Iterable[str]) -> TextgenError:
     """Returns the error for a name in a YAML file that is not `known`, with the nearest one."""
-    names = [other.replace("_", "-") for other in known]
-    near = difflib.get_close_matches(str(name).replace("_", "-"), names, n=1, cutoff=0)[0]
-    return TextgenError(f"{path} cannot have the name {reprlib.repr(name)}. Nearest: {near}")
+    meant = nearest(str(name).replace("-", "_"), known, cutoff=0) or ""
+    shown = meant.replace("_", "-")
+    return TextgenError(f"{path} cannot have the name {reprlib.repr(name)}. Nearest: {shown}")

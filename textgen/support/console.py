@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,6 +51,8 @@ class Verbosity(enum.IntEnum):
     VERBOSE = 2
 
 
+_BAR_LOCK = threading.RLock()
+"""Instead of tqdm's own, which is a semaphore that a process leaves behind when it is killed."""
 _verbosity = Verbosity.USUAL
 _flags: dict[str, str] | None = None
 """The flag of each setting, by its name, within a command."""
@@ -196,6 +199,7 @@ def bar(layout: str, total: float = 1.0, unit: str = "it") -> "tqdm[NoReturn]":
     """A progress bar in tqdm's `bar_format`; it shows only on a terminal."""
     from tqdm import tqdm  # here, so that printing a heading costs no import
 
+    tqdm.set_lock(_BAR_LOCK)
     hidden = True if _verbosity < Verbosity.USUAL else None  # None: unless on a terminal
     return tqdm(
         total=total, bar_format=layout, unit=unit, disable=hidden, leave=False, file=sys.stderr
@@ -217,6 +221,13 @@ def reading(title: str, num_bytes: int) -> Iterator[Callable[[int], None]]:
 def counted(number: float, unit: str) -> str:
     """A number of things, as in `1 minute` and `2.5 minutes`."""
     return f"{number:g} {unit}" + ("" if number == 1 else "s")
+
+
+def size(num_bytes: float) -> str:
+    """A size as people read it: `734 bytes`, `1.5 KB`, `3.0 MB`."""
+    if num_bytes < 1000:
+        return counted(num_bytes, "byte")
+    return f"{num_bytes / 1e3:,.1f} KB" if num_bytes < 1e6 else f"{num_bytes / 1e6:,.1f} MB"
 
 
 def duration(seconds: float) -> str:

@@ -68,6 +68,19 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
 
 
+@contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """Makes a folder and those above it, and takes them away again if the work fails."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    make_folder(folder)
+    try:
+        yield
+    except BaseException:
+        if made:
+            shutil.rmtree(made[-1], ignore_errors=True)
+        raise
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files of writers in `folder` that were killed; none may be at work."""
     for path in folder.glob(".*.tmp*"):

@@ -24,7 +24,7 @@ import numpy as np
 from textgen.settings.definitions import CorpusSettings
 from textgen.support import console
 from textgen.support.errors import TextgenError
-from textgen.support.files import check_room, explained, make_folder
+from textgen.support.files import check_room, explained, made_folder
 from textgen.text.cleaning import (
     gutenberg_books,
     join_texts,
@@ -61,7 +61,7 @@ def prepare(directory: Path, files: Sequence[str], settings: CorpusSettings) -> 
     Raises:
         TextgenError: if that cannot be; a folder that is there is then as it was.
     """
-    with _made_folder(directory), explained(directory), _work_folder(directory) as work:
+    with made_folder(directory), explained(directory), _work_folder(directory) as work:
         paths = [_repeatable(Path(name), work) for name in files]
         size = sum(path.stat().st_size for path in paths)
         check_room(directory, 2 * size, f"making {directory}")  # one of two copies is temporary
@@ -79,19 +79,6 @@ def prepare(directory: Path, files: Sequence[str], settings: CorpusSettings) -> 
         report = measure(_chunks(text))
         _write_parts(directory, text, settings.validation_split)
     return report
-
-
-@contextmanager
-def _made_folder(directory: Path) -> Iterator[None]:
-    """Makes a folder, and takes it away again if the work fails."""
-    made = [path for path in (directory, *directory.parents) if not path.exists()]
-    make_folder(directory)
-    try:
-        yield
-    except BaseException:
-        if made:
-            shutil.rmtree(made[-1], ignore_errors=True)
-        raise
 
 
 @contextmanager

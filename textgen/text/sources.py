@@ -72,6 +72,7 @@ SIGNATURES = {
 
 CONTROLS = bytes(code for code in range(32) if code not in b"\t\n\v\f\r\x1a\x1b")
 MAX_CONTROL_SHARE = 0.02  # compressed and random data have about 0.1
+FULL_OF_CONTROLS = "a binary file (it is full of control characters)"
 SAVE_AS_TEXT = "save it as UTF-8 plain text (.txt) first"
 
 
@@ -105,12 +106,13 @@ def decode_blocks(
         try:
             text = decoder.decode(data, final=not data)
         except UnicodeDecodeError as error:
+            _refuse_binary(data, name)
             bad_byte = _bad_byte(error, read - len(error.object))
             shown = encoding.removesuffix("-sig").upper()
             raise TextgenError(f"{name} is not {shown} ({bad_byte}): {mend}") from error
         if encoding.startswith(("utf-16", "utf-32")):  # in others each byte stands for itself
             data = text.encode("utf-8", "surrogatepass")
-        found = len(data) - len(data.translate(None, CONTROLS))
+        found = _num_controls(data)
         if found and "\0" in text:
             raise TextgenError(f"{name} is a binary file, not text (it has zero bytes): {mend}")
         controls += found
@@ -121,7 +123,19 @@ def decode_blocks(
             yield Chunk(text, offset, end - offset)
             offset = end
     if controls > MAX_CONTROL_SHARE * length:
-        raise _not_text(name, "a binary file (it is full of control characters)")
+        raise _not_text(name, FULL_OF_CONTROLS)
+
+
+def _num_controls(data: bytes) -> int:
+    return len(data) - len(data.translate(None, CONTROLS))
+
+
+def _refuse_binary(data: bytes, name: str) -> None:
+    """Raises TextgenError for a block of a file that is a text in no encoding."""
+    if 0 in data:
+        _utf16_order(data, name)
+    elif _num_controls(data) > MAX_CONTROL_SHARE * len(data):
+        raise _not_text(name, FULL_OF_CONTROLS)
 
 
 def detect_encoding(data: bytes, name: str) -> str:

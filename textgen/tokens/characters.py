@@ -51,12 +51,14 @@ class CharacterTokenizer(Tokenizer):
 
     @classmethod
     def split(cls, text: str, settings: TokenizerSettings, state: State) -> tuple[Parts, State]:
-        def token(point: int) -> str:
-            character = chr(point)
-            lowered = character.lower()
-            return character if settings.pristine_input or len(lowered) != 1 else lowered
+        points = _code_points(text)
+        return numbered_parts(points, lambda point: cls.folded(chr(point), settings)), state
 
-        return numbered_parts(_code_points(text), token), state
+    @classmethod
+    def folded(cls, text: str, settings: TokenizerSettings) -> str:
+        if settings.pristine_input:
+            return text
+        return "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
 
     @classmethod
     def last_cut(cls, text: str, settings: TokenizerSettings) -> int:

@@ -26,7 +26,15 @@ import numpy as np
 
 from textgen.settings.definitions import TokenizerSettings
 from textgen.support import console
-from textgen.support.files import TOKENS, check_room, exclusive, explained, replacing, work_folder
+from textgen.support.files import (
+    TOKENS,
+    check_room,
+    exclusive,
+    explained,
+    made_folder,
+    replacing,
+    work_folder,
+)
 from textgen.support.parallel import cores
 from textgen.text import known
 from textgen.text.splitting import Stream
@@ -141,17 +149,19 @@ def tokenized(data_dir: Path, name: str, text: Stream, rule: VocabularyRule) -> 
     Raises:
         TextgenError: if the text cannot be used, or its token file not be written.
     """
-    path = work_folder(data_dir) / TOKENS / f"{name}.tokens"
+    work = work_folder(data_dir)
+    path = work / TOKENS / f"{name}.tokens"
     file = stored(path)
     if file is None or not rule.accepts(file.header) or file.header["origin"] != text.origin():
-        with explained(data_dir), exclusive(data_dir):
+        with explained(data_dir), made_folder(work), exclusive(data_dir):
             path.parent.mkdir(exist_ok=True)
             with explained(path):
                 file = _make(text, path, rule)
-    header = file.header
+    header, tokenizer = file.header, tokenizer_from_dict(file.header["tokenizer"])
+    starts = (tokenizer.folded(start, tokenizer.settings) for start in header["line_starts"])
     return Tokenized(
-        tokenizer_from_dict(header["tokenizer"]), file.ids, header["content_hash"],
-        header["num_unknown"], header["line_starts"],
+        tokenizer, file.ids, header["content_hash"], header["num_unknown"],
+        list(dict.fromkeys(starts)),
     )  # fmt: skip
 
 

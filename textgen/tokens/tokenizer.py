@@ -161,6 +161,11 @@ class Tokenizer(abc.ABC):
         """Returns the last place to cut `text` for `split`, or 0 where there is none."""
         return text.rfind("\n") + 1
 
+    @classmethod
+    def folded(cls, text: str, settings: TokenizerSettings) -> str:
+        """Returns a text with the letters that its parts have: in lower case, where those are."""
+        return text
+
     # What is learned from a text.
 
     @classmethod

@@ -31,6 +31,7 @@ MANY_WORDS = 50_000
 
 The unknown token has to be met in training to mean something, and words met once are not learned.
 """
+SPACES = " \t"
 FEW_READINGS = 10
 """Of a text, up to which small steps and output weights of their own learn more."""
 OFTEN = Size(0.0, 256, 1, 0.003, 12_000)
@@ -81,8 +82,12 @@ class WordTokenizer(Tokenizer):
             numbers, kinds = list(map(met.__getitem__, text.split())), list(met)
         else:
             numbers, kinds, state = treebank.number_from(text, state)
-        fold = str.lower if settings.lowercase else str
-        return numbered_parts(np.array(numbers, np.int32), lambda i: fold(kinds[i])), state
+        places = np.array(numbers, np.int32)
+        return numbered_parts(places, lambda i: cls.folded(kinds[i], settings)), state
+
+    @classmethod
+    def folded(cls, text: str, settings: TokenizerSettings) -> str:
+        return text.lower() if settings.lowercase else text
 
     @classmethod
     def last_cut(cls, text: str, settings: TokenizerSettings) -> int:
@@ -94,9 +99,13 @@ class WordTokenizer(Tokenizer):
     def default_min_count(cls, num_parts: int) -> int:
         return 2 if num_parts > MANY_WORDS else 1
 
+    def unknown(self, text: str) -> list[str]:
+        """See `Tokenizer.unknown`; a space at the end of `text` is none, see `prompt`."""
+        return super().unknown(text.rstrip(SPACES))
+
     def prompt(self, text: str) -> tuple[Ids, Decoder]:
         """See `Tokenizer.prompt`; a space at the end of `text` belongs to the word to come."""
-        stripped = text.rstrip(" \t")
+        stripped = text.rstrip(SPACES)
         if not stripped:
             raise TextgenError(f"a seed of spaces alone has no words. Received: {text!r}")
         parts, _ = self.split(stripped, self.settings, self.start)

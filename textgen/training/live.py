@@ -155,7 +155,8 @@ class LiveView:
         self, data_dir: Path, metadata: Metadata, resumed: bool, keep_samples: bool
     ) -> None:
         settings = metadata.training
-        self.metadata, self._prints = metadata, settings.live_sample
+        is_quiet = console.current() < console.Verbosity.USUAL
+        self.metadata, self._prints = metadata, settings.live_sample and not is_quiet
         self._log = TensorBoardLog.open(data_dir, resumed) if settings.tensorboard else None
         self._samples = bool(keep_samples or settings.live_sample or self._log)
         self._file = SampleFile(data_dir)

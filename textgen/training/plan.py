@@ -16,6 +16,7 @@ from textgen.model.architecture import Array
 from textgen.model.backend import gpu_names
 from textgen.model.checkpoint import Setup
 from textgen.settings.definitions import (
+    LENGTHS,
     ModelSettings,
     TokenizerSettings,
     TrainingSettings,
@@ -125,8 +126,10 @@ def _new(request: TrainRequest) -> Plan:
     chosen, reason = sizing.choose(training.minutes, tokens, corpus.tokenizer, speed)
     model = request.settings(ModelSettings, {**defaults, **chosen})
     training = request.settings(TrainingSettings, {**defaults, **chosen})
+    chosen["batch_size"] = sizing.fitting_batch(training, tokens)
+    training = request.settings(TrainingSettings, {**defaults, **chosen})
     values = model.to_dict() | training.to_dict()
-    shown = " ".join(f"`{name}={values[name]}`" for name in chosen)
+    shown = " ".join(f"`{n}={values[n]}`" for n in chosen if n not in request.given)
     console.say(f"chosen for {console.counted(training.minutes or 0, 'minute')}: {shown}")
     console.say(f"because {reason}")
     return _with_vectors(Plan(corpus, model, training))
@@ -150,7 +153,8 @@ def _from_model(request: TrainRequest) -> Plan:
     """A new run that starts from the model in the folder `init_from`."""
     folder = Path(request.given["init_from"])
     origin, old_weights = checkpoint.load(folder)
-    tokenizer, sizes = origin.tokenizer, origin.model.to_dict()
+    tokenizer = origin.tokenizer
+    sizes = origin.model.to_dict() | {"tie_weights": origin.model.is_tied}
     fixed = tokenizer.settings.to_dict() | sizes
     _refuse_others(request.given, fixed, DROPOUTS, f"the model in {folder} has", "init_from")
     model = request.settings(ModelSettings, {**tokenizer.defaults, **sizes})
@@ -165,18 +169,15 @@ def _from_model(request: TrainRequest) -> Plan:
 
 
 def _resumed(request: TrainRequest, run: dict[str, Any]) -> Plan:
-    """The run as it was begun, but for what may change.
-
-    `num_epochs` alone, where the run was measured in minutes, measures it in epochs.
-    """
+    """The run as it was begun, but for what may change; a length that is given replaces its own."""
     # Textgen made no parts when runs were begun whose state does not tell how many.
     run = run | {"training": {"batch_parts": 1} | run["training"]}
     setup = Setup.from_dict(run)
     fixed = setup.tokenizer.settings.to_dict() | run["model"] | setup.training.to_dict()
     _refuse_others(request.given, fixed, CHANGEABLE, "the interrupted run has", "resume")
     changes = {name: request.given[name] for name in CHANGEABLE & request.given.keys()}
-    if "num_epochs" in changes:
-        changes = {"minutes": None} | changes
+    if LENGTHS & changes.keys():
+        changes = dict.fromkeys(LENGTHS) | changes
     training = TrainingSettings.from_dict(run["training"] | changes)
     corpus = read_known(request.data_dir, setup)
     for name, value in corpus.hashes.items():

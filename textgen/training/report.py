@@ -60,13 +60,11 @@ def summary(
     """
     counts = sizing.weights_per_layer(model, vocabulary_size)
     layers = ", ".join(f"{name} {count:,}" for name, count in counts.items())
-    minutes, epochs = settings.minutes, settings.num_epochs
-    length = console.counted(minutes, "minute") if minutes else console.counted(epochs, "epoch")
     memory = sizing.memory_needed(model, settings, vocabulary_size) / 2**20
     return [
         f"{sum(counts.values()):,} weights: {layers}",
         f"about {memory:,.0f} MiB of memory beside TensorFlow's own; {tokens:,} {unit}s per epoch"
-        f"{_readings(settings)}; {length}",
+        f"{_readings(settings)}; {settings.length}",
     ]
 
 
@@ -90,7 +88,7 @@ class Progress:
 
     def __init__(self, clock: RunClock, settings: TrainingSettings, tokenizer: Tokenizer) -> None:
         self.clock, self.tokenizer = clock, tokenizer
-        self.num_epochs = None if settings.minutes else settings.num_epochs
+        self.most_epochs = settings.most_epochs
         self.print_every = settings.print_every
         self._validation = ""
         self._printed = self._logs_due()
@@ -132,7 +130,7 @@ class Progress:
         )
 
     def _name(self, epoch: int) -> str:
-        return f"epoch {epoch}" + (f"/{self.num_epochs}" if self.num_epochs else "")
+        return f"epoch {epoch}" + (f"/{self.most_epochs}" if self.most_epochs else "")
 
     def _speed(self) -> str:
         """Returns nothing while compiling, when it is not known yet."""
@@ -164,8 +162,8 @@ def closing_report(data_dir: Path, rows: list[Row], metadata: Metadata) -> list[
     ]
     out_of_patience = settings.patience and epochs_since_best(rows) >= settings.patience
     if not (out_of_patience or is_overfitted(rows)):
-        name, value = _longer(settings)
-        command = console.command_line("train", data_dir=data_dir, resume=True, **{name: value})
+        longer = _longer(settings, rows[-1])
+        command = console.command_line("train", data_dir=data_dir, resume=True, **longer)
         lines.append(f"go on:      {command}")
     return lines
 
@@ -192,8 +190,9 @@ def advice(rows: list[Row], metadata: Metadata) -> list[str]:
     """Returns what the losses of this run call for, the most useful first."""
     last = rows[-1]
     if last.get("tokens_per_second") == 0:  # which leaves compiling out
-        name, value = _longer(metadata.training)
-        return [f"`{name}={value:g}`: this run had hardly time to compile"]
+        longer = _longer(metadata.training, last).items()
+        shown = " ".join(f"`{name}={value:g}`" for name, value in longer)
+        return [f"{shown}: this run had hardly time to compile"]
     if "val_loss" not in last:
         return ["`validation_split=0.1`, to see when the model learns the text by heart"]
     if is_overfitted(rows):
@@ -227,8 +226,12 @@ def _less_by_heart(metadata: Metadata, reason: str) -> str:
     return f"more text, or a smaller `rnn_size` than {metadata.model.rnn_size}: {reason}"
 
 
-def _longer(settings: TrainingSettings) -> tuple[str, float]:
-    """Returns the setting that makes a run twice as long, and its value."""
+def _longer(settings: TrainingSettings, last: Row) -> dict[str, float]:
+    """Returns limits twice as large as those of a run, or as what its last row says was done."""
+    longer = dict[str, float]()
     if settings.minutes:
-        return "minutes", 2 * settings.minutes
-    return "num_epochs", 2 * settings.num_epochs
+        done = float(f"{last['seconds'] / 60:.2g}")  # not exactly: a run of 2 minutes ends before
+        longer["minutes"] = 2 * max(settings.minutes, done)
+    if settings.most_epochs:
+        longer["num_epochs"] = 2 * max(settings.most_epochs, int(last["epoch"]))
+    return longer

@@ -209,6 +209,16 @@ def keep_previous(data_dir: Path) -> None:
         checkpoint.save(previous, current, partial(shutil.copyfile, data_dir / "model.h5"))
 
 
+def better_previous(data_dir: Path) -> str | None:
+    """Returns by how much the model in `previous/` is better than the one that a run has left."""
+    kept, current = _model_in(data_dir / "previous"), _model_in(data_dir)
+    if kept is None or current is None or not _is_better(kept, current):
+        return None
+    losses = (selection_loss(one.results) for one in (kept, current))
+    kind = "validation loss" if "val_loss" in current.results else "loss"
+    return "{} {:.3f}, this one {:.3f}".format(kind, *losses)
+
+
 def _model_in(folder: Path) -> Metadata | None:
     try:
         return checkpoint.load(folder).metadata

@@ -15,6 +15,7 @@ from textgen.model.backend import keras, on_device, tf
 from textgen.model.checkpoint import Metadata
 from textgen.model.devices import candidates, computation
 from textgen.model.keras_model import build_model, get_weights, is_finite, set_weights
+from textgen.settings.definitions import LENGTHS
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.support.files import exclusive, explained
@@ -33,7 +34,7 @@ from textgen.training.workers import SingleProcess
 
 LINE_STARTS = 100
 """How many a model keeps, to start texts with."""
-LIMITS = ("num_epochs", "minutes", "patience")
+LIMITS = (*LENGTHS, "patience")
 """The settings that say when a run is complete."""
 
 OnEpoch = Callable[[Row, float], None]
@@ -88,6 +89,9 @@ def fit(
     console.heading("The run is complete")
     for line in closing_report(data_dir, run.state.history, run.metadata):
         console.say(line, "green")
+    if losses := results.better_previous(data_dir):
+        command = console.command_line("sample", data_dir=data_dir / "previous")
+        console.warn(f"the model that was here before is better ({losses}). To use it: {command}")
     return run.state.best
 
 
@@ -338,12 +342,15 @@ class Run:
         before, now = stored.run["training"], self.plan.training.to_dict()
         same_rate = before["learning_rate"] == now["learning_rate"]
         state.rate_factor = stored.rate_factor if same_rate else 1.0
-        state.complete = stored.complete and all(before[limit] == now[limit] for limit in LIMITS)
+        is_same = all(before[limit] == now[limit] for limit in LIMITS)
+        is_used_up = bool(state.history) and state.clock.fraction == 1
+        state.complete = is_used_up or (stored.complete and is_same)
         epochs_done = state.clock.step // self.batches.steps_per_epoch
         if state.complete:
             console.say(
-                f"nothing is left to do after {console.counted(epochs_done, 'epoch')}. To prolong"
-                " the run, add a larger `num_epochs` or more `minutes`"
+                f"nothing is left to do after {console.counted(self.epoch, 'epoch')} and"
+                f" {console.counted(round(state.clock.seconds / 60, 1), 'minute')}. To prolong the"
+                " run, give more `num_epochs` or `minutes` than that"
             )
         else:
             console.say(f"going on from epoch {epochs_done + 1}, step {state.clock.step:,}")

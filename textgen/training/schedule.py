@@ -63,9 +63,9 @@ class RunClock:
     It stands still between one `tick` and the next, so that all of several machines read it alike.
 
     Args:
-        total_steps: the steps of all epochs, if the run is measured in epochs.
-        total_seconds: the wall time of the run, if it is measured in time. It includes
-            compiling, validation and the writing of files.
+        total_steps: the steps of all epochs, if so many end the run.
+        total_seconds: the wall time of the run, if that ends it. It includes compiling, validation
+            and the writing of files.
         tokens_per_step: tokens that one step trains on (B x T).
         validation_steps: batches of the validation text.
         agree: makes one time of the times of all machines.
@@ -150,19 +150,25 @@ class RunClock:
 
     @property
     def fraction(self) -> float:
-        """0 until the first step ended, 1 when the last one has."""
+        """0 until the first step ended, 1 when the last one has; by what ends the run first."""
         if self.step == 0:
             return 0.0
         if self.total_seconds is None:
-            return min(1.0, self.step / self.total_steps) if self.total_steps else 1.0
+            return min(1.0, self._share_of_steps)
         available = self.total_seconds - self.reserved - self.compiled
-        return min(1.0, (self.seconds - self.compiled) / available) if available > 0 else 1.0
+        share = (self.seconds - self.compiled) / available if available > 0 else 1.0
+        return min(1.0, max(share, self._share_of_steps))
 
     @property
     def seconds_left(self) -> float:
-        if self.total_seconds is not None:
-            return max(0.0, self.total_seconds - self.seconds)
-        return self.seconds * (1 - self.fraction) / self.fraction if self.fraction else math.inf
+        share = self._share_of_steps
+        by_steps = self.seconds * (1 - share) / share if share else math.inf
+        by_time = math.inf if self.total_seconds is None else self.total_seconds - self.seconds
+        return max(0.0, min(by_steps, by_time))
+
+    @property
+    def _share_of_steps(self) -> float:
+        return self.step / self.total_steps if self.total_steps else 0.0
 
 
 def clock_for(
@@ -181,7 +187,7 @@ def clock_for(
     """
     size = settings.batch_size * settings.seq_length
     return RunClock(
-        total_steps=None if settings.minutes else settings.num_epochs * steps_per_epoch,
+        total_steps=settings.most_epochs and settings.most_epochs * steps_per_epoch,
         total_seconds=settings.minutes and 60 * settings.minutes,
         tokens_per_step=size,
         validation_steps=validation_tokens // size,

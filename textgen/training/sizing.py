@@ -18,6 +18,7 @@ from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.support.parallel import cores
 from textgen.tokens.tokenizer import Tokenizer
+from textgen.training.batches import tokens_needed
 
 REFERENCE_GFLOPS = 310.0
 """The speed that `measure_gflops` gave on the machine that the tables of sizes were measured on."""
@@ -43,6 +44,14 @@ def choose(
         f" {60 * minutes * speed / num_tokens:.1f} times in {console.counted(minutes, 'minute')}"
     )
     return settings, reason
+
+
+def fitting_batch(settings: TrainingSettings, num_tokens: int) -> int:
+    """Returns the rows of a batch that a text of so many tokens fills: those set, or fewer."""
+    rows = settings.batch_size
+    while rows > 1 and tokens_needed(rows, settings.seq_length, settings.seq_step) > num_tokens:
+        rows //= 2
+    return rows
 
 
 SIZES = frozenset(["embedding_size", "rnn_size", "num_layers"])
