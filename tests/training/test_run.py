@@ -1,15 +1,15 @@
 """Runs from their start to their end: what they leave; stopped, resumed, prolonged, rolled back.
 
-Most without XLA, which takes seconds to compile.
+All without XLA, which takes seconds to compile. That compiled runs, too, are resumed bit for bit,
+`tests.training.test_never_lose_work` shows.
 """
 
-import contextlib
 import csv
 import itertools
 import math
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,14 +41,7 @@ CONFIG = replace(TINY_TRAINING, num_epochs=4, seq_step=10)
 """Two passes per epoch, so that an interruption may find a carried state."""
 
 
-pytestmark = pytest.mark.xdist_group("run")
-
-
-@pytest.fixture(autouse=True)
-def quick(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Without XLA, but where runs are compared bit for bit: there threads sum in any order."""
-    with contextlib.nullcontext() if "uninterrupted" in request.fixturenames else light_training():
-        yield
+pytestmark = [pytest.mark.xdist_group("run"), pytest.mark.usefixtures("light")]
 
 
 @pytest.fixture
@@ -108,7 +101,8 @@ def history(folder: Path) -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = write_texts(tmp_path_factory.mktemp("uninterrupted") / "verses", VERSES * 3)
-    fit(folder)
+    with light_training():
+        fit(folder)
     return folder
 
 
