@@ -189,7 +189,6 @@ def test_training_through_fit_equals_training_stock_layers() -> None:
             keras.Input(batch_shape=(B, T), dtype="int32"),
             keras.layers.Embedding(11, D),
             kind(H, return_sequences=True, stateful=True),
-            kind(H, return_sequences=True, stateful=True),
             keras.layers.Dense(11),
         ]
         model = keras.Sequential(layers)

@@ -127,7 +127,8 @@ def small_disk(place: Path, kilobytes: int) -> Iterator[None]:
     try:
         yield
     finally:
-        subprocess.run(["umount", str(place)], check=True)
+        # Lazily: a search that ran in this process may hold its database open.
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 @pytest.mark.slow

@@ -230,16 +230,18 @@ def test_validation_in_the_middle_of_a_pass_leaves_the_carried_state() -> None:
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("xla", ["0", pytest.param("1", marks=pytest.mark.slow)])
 def test_a_step_is_on_the_device_that_was_chosen_and_goes_on_upon_another(
-    compiled: None, tmp_path: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, xla: str
 ) -> None:
+    monkeypatch.setenv(XLA_SWITCH, xla)
     done = run_python("-m", "tests.logical_devices", tmp_path)
     assert done.stdout == "{'CPU:1'}\n{'CPU:0'}\n", done.stderr
 
 
 def test_products_in_bfloat16_learn_like_those_in_float32(compiled: None) -> None:
     """Sixty steps on the same batch, from the same weights."""
-    settings = ModelSettings(embedding_size=8, rnn_size=32, num_layers=2)
+    settings = ModelSettings(embedding_size=8, rnn_size=32, num_layers=1)
     losses = {}
     for dtype in ("float32", "mixed_bfloat16"):
         model = build_model(settings, V, 2, random_seed=1, dtype=dtype)
