@@ -27,7 +27,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # and several would sum in any order, so that without XLA no two runs were equal bit for bit.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
-settings.register_profile("busy", deadline=None)  # a machine with other work is slow now and then
+# A machine with other work is slow now and then. Half of Hypothesis' own number of examples.
+settings.register_profile("busy", deadline=None, max_examples=50)
 settings.load_profile("busy")
 
 VERSES = """\

@@ -25,6 +25,7 @@ from textgen.server.run import listening
 from textgen.support.errors import TextgenError
 
 
+@pytest.mark.xdist_group("page")  # whose tests ask the same service
 def test_it_listens_on_this_machine_only(running: Running) -> None:
     assert running.address.startswith("http://127.0.0.1:")
 

@@ -453,6 +453,7 @@ def database() -> Iterator[str]:
         yield url
 
 
+@pytest.mark.xdist_group("postgresql")
 @pytest.mark.parametrize(("number", "trials"), [(2, 6), pytest.param(3, 9, marks=pytest.mark.slow)])
 def test_processes_share_a_study_in_postgresql(
     folder: Path, database: str, number: int, trials: int
@@ -478,6 +479,7 @@ def test_processes_share_a_study_in_postgresql(
     assert f"{trials} of {trials} trials are there" in again.stderr
 
 
+@pytest.mark.xdist_group("postgresql")
 def test_a_dead_machine_is_noticed_by_the_others(
     folder: Path, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

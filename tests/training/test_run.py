@@ -109,11 +109,10 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one(
     verses: Path, uninterrupted: Path
 ) -> None:
-    """Stopped in the middle of a pass, of an epoch, and at the end of an epoch."""
+    """Stopped in the middle of a pass, and at the end of an epoch."""
     calls = calls_per_epoch(verses)
     assert calls >= 4
     interrupted(verses, 1)
-    interrupted(verses, calls, resume=True)
     interrupted(verses, calls - 1, resume=True)
     fit(verses, resume=True)
     same_weights(verses, uninterrupted)
@@ -210,12 +209,12 @@ def poison(model: keras.Model) -> None:
 def test_a_diverged_run_goes_back_once_with_half_the_learning_rate(
     verses: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings = replace(CONFIG, save_every=5, num_epochs=3)
+    settings = replace(CONFIG, save_every=5, num_epochs=2)
     fit(verses, settings, callbacks=(After(6, poison),))
     said = capsys.readouterr().err
     assert "back to step" in said
     assert "with half the learning rate" in said
-    assert [row["epoch"] for row in history(verses)] == list("123")
+    assert [row["epoch"] for row in history(verses)] == list("12")
     progress = snapshots.stored_progress(verses)
     assert progress.rate_factor == 0.5
 
@@ -327,7 +326,7 @@ def test_minutes_end_the_run_and_the_schedule(
     monkeypatch.setattr("textgen.training.schedule.time.perf_counter", lambda: next(ticks) / 20)
     (tmp_path / "input.txt").write_text(VERSES * 2)
     settings = replace(TINY_TRAINING, minutes=0.1, num_epochs=1)
-    best = train_on(tmp_path, TINY_MODEL, TokenizerSettings(), settings)
+    best = train_on(tmp_path, MODEL, TokenizerSettings(), settings)
     assert "val_loss" not in best, "nothing is held out unless asked for"
     last = table(tmp_path)[-1]
     assert float(last["learning_rate"]) < 0.02 * TINY_TRAINING.learning_rate
@@ -337,7 +336,7 @@ def test_minutes_end_the_run_and_the_schedule(
 def test_a_share_of_the_text_is_held_out(tmp_path: Path) -> None:
     (tmp_path / "input.txt").write_text(VERSES * 6)
     settings = replace(TINY_TRAINING, num_epochs=1, validation_split=0.2)
-    assert "val_loss" in train_on(tmp_path, TINY_MODEL, TokenizerSettings(), settings)
+    assert "val_loss" in train_on(tmp_path, MODEL, TokenizerSettings(), settings)
 
 
 def test_tiny_texts_are_refused_with_the_numbers(tmp_path: Path) -> None:
