@@ -23,7 +23,12 @@ ROOT = Path(__file__).parent.parent
 # A shell that starts the tests in the background has Ctrl-C ignored, and processes inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-settings.register_profile("busy", deadline=None)  # a machine with other work is slow now and then
+# A thread for TensorFlow in each process, which is one of several at work. They are fewer to wake;
+# and several would sum in any order, so that without XLA no two runs were equal bit for bit.
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+
+# A machine with other work is slow now and then. Half of Hypothesis' own number of examples.
+settings.register_profile("busy", deadline=None, max_examples=50)
 settings.load_profile("busy")
 
 VERSES = """\
@@ -68,7 +73,8 @@ def trained_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with FileLock(home / "verses.lock"):
         if not done.exists():
             write_texts(folder)
-            train_on(folder, TINY_MODEL, TokenizerSettings(pristine_input=True), TINY_TRAINING)
+            with without_xla():
+                train_on(folder, TINY_MODEL, TokenizerSettings(pristine_input=True), TINY_TRAINING)
             done.touch()
     return folder
 
@@ -94,16 +100,24 @@ def train_on(
 
 
 @contextlib.contextmanager
-def light_training() -> Iterator[None]:
-    """Training without XLA and matplotlib, for tests of what happens between the steps.
+def without_xla() -> Iterator[None]:
+    """Training here and in processes begun meanwhile: the same steps, that nothing compiles.
 
-    The steps are the same; to compile them, and to draw, takes longer than a run of some ten.
+    To compile them takes longer than a run of some hundred.
     """
     from textgen.model.devices import XLA_SWITCH
-    from textgen.training.results import has_matplotlib
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(XLA_SWITCH, "0")
+        yield
+
+
+@contextlib.contextmanager
+def light_training() -> Iterator[None]:
+    """`without_xla`, and without drawing, for tests of what happens between the steps."""
+    from textgen.training.results import has_matplotlib
+
+    with without_xla(), pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "matplotlib", None)
         has_matplotlib.cache_clear()
         yield

@@ -125,7 +125,7 @@ def test_the_record_of_the_latest_model_means_the_folder_with_the_text(
     assert parsed(written(latest, "model_id: x\n")).data_dir == tmp_path
 
 
-def test_a_run_is_repeated(trained_dir: Path, tmp_path: Path) -> None:
+def test_a_run_is_repeated(light: None, trained_dir: Path, tmp_path: Path) -> None:
     for name in ("input.txt", "validate.txt", "model.yaml"):
         (tmp_path / name).write_bytes((trained_dir / name).read_bytes())
     result = run_here(train.main, "--config", tmp_path / "model.yaml", "--quiet")

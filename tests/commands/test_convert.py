@@ -9,8 +9,8 @@ import h5py
 import numpy as np
 import pytest
 
-from tests.conftest import run_python
-from textgen.commands import convert
+from tests.conftest import run_here, run_python
+from textgen.commands import convert, sample
 from textgen.generation.generator import Generator
 from textgen.model import checkpoint
 from textgen.model.network import Network
@@ -138,7 +138,7 @@ def assert_equal_to_reference(generator: Generator) -> None:
 
 def test_from_the_command_line_to_a_sample(folder: Path) -> None:
     before = {name: (folder / name).read_bytes() for name in ("model.h5", "model.pkl")}
-    assert "python -m textgen convert" in run_python("sample.py", "--data-dir", folder).stderr
+    assert "python -m textgen convert" in run_here(sample.main, "--data-dir", folder).stderr
     done = run_python("-m", "textgen", "convert", folder)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert before == {name: (folder / "original" / name).read_bytes() for name in before}
@@ -147,9 +147,10 @@ def test_from_the_command_line_to_a_sample(folder: Path) -> None:
     assert generator.line_starts == ("the", "he the")
     assert checkpoint.load(folder).metadata.model.dropout == 0.2
     assert_equal_to_reference(generator)
-    sample = run_python("sample.py", "--data-dir", folder, "--seed", "THE", "--length", "20")
-    assert (sample.returncode, len(sample.stdout), sample.stderr) == (0, 24, "")
-    again = run_python("-m", "textgen", "convert", folder)
+    flags = ("--data-dir", folder, "--seed", "THE", "--length", "20")
+    sampled = run_here(sample.main, *flags)
+    assert (sampled.returncode, len(sampled.stdout), sampled.stderr) == (0, 24, "")
+    again = run_here(convert.main, folder)
     assert again.returncode == 2
     assert (
         "is not a MetaModel of keras-text-generation: there is nothing to convert" in again.stderr

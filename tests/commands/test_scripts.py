@@ -34,13 +34,14 @@ def test_words_from_training_to_a_file(tmp_path: Path) -> None:
     assert "perplexity" in trained.stderr
     noise = [line for line in trained.stderr.splitlines() if "oneDNN" in line or "WARNING" in line]
     assert noise == []
-    for folder in (tmp_path, tmp_path / "latest"):
-        flags = ("--data-dir", folder, "--length", "30", "--random-seed", "2")
-        printed = run_python("sample.py", *flags)
-        assert printed.returncode == 0, printed.stderr
-        assert len(printed.stdout.split()) > 15
-        again = run_here(sample.main, *flags)
-        assert printed.stdout == again.stdout, "a random seed repeats the text"
+    flags = ("--length", "30", "--random-seed", "2", "--data-dir")
+    latest = run_here(sample.main, *flags, tmp_path / "latest")
+    flags = (*flags, tmp_path)
+    printed, again = run_python("sample.py", *flags), run_here(sample.main, *flags)
+    for result in (latest, printed):
+        assert result.returncode == 0, result.stderr
+        assert len(result.stdout.split()) > 15
+    assert printed.stdout == again.stdout, "a random seed repeats the text"
     written = run_here(sample.main, *flags, "--output", tmp_path / "out.txt")
     assert written.stdout == ""
     assert (tmp_path / "out.txt").read_text(encoding="utf-8") == printed.stdout

@@ -19,11 +19,13 @@ from tests.services import Running, serving
 from textgen.commands import serve
 from textgen.commands.flags import ArgumentParser, add_settings, given_settings
 from textgen.model import checkpoint
+from textgen.model.devices import XLA_SWITCH
 from textgen.server import ServerSettings, check_installed
 from textgen.server.run import listening
 from textgen.support.errors import TextgenError
 
 
+@pytest.mark.xdist_group("page")  # whose tests ask the same service
 def test_it_listens_on_this_machine_only(running: Running) -> None:
     assert running.address.startswith("http://127.0.0.1:")
 
@@ -99,7 +101,7 @@ def test_a_training_shows_itself_and_ctrl_c_keeps_its_model(tmp_path: Path) -> N
     (tmp_path / "input.txt").write_text(VERSES * 3, encoding="utf-8")
     port = free_port()
     flags = ("--data-dir", tmp_path, "--minutes", 3, "--serve", port, *SMALL)
-    with beside("train.py", *flags, stderr=subprocess.PIPE) as process:
+    with beside("train.py", *flags, environment={XLA_SWITCH: 0}, stderr=subprocess.PIPE) as process:
         state = first_epoch(f"http://127.0.0.1:{port}/api/live")
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=60)[1]

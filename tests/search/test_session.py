@@ -1,7 +1,8 @@
 """A trial as Optuna is told of it, and whole searches as a user runs them.
 
-Searches run in processes of their own. Most have children that only pretend to train
-(`tests.search.quick`); everything else is real.
+What trains in them only pretends to (`tests.search.quick`); everything else is real. Searches that
+are killed, stopped or measured run in processes of their own, as their trials do; the others run
+here, trials and all (`search_here`).
 """
 
 import contextlib
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,14 +27,15 @@ import pytest
 import yaml
 from optuna.trial import TrialState
 
-from tests.conftest import ROOT, VERSES, run_python
+from tests.conftest import ROOT, VERSES, run_here, run_python
 from tests.processes import beside
 from tests.search import postgres, quick
 from tests.training.test_never_lose_work import small_disk
+from textgen.commands import search as command
 from textgen.model import checkpoint
-from textgen.search import SearchSettings, study
+from textgen.search import SearchSettings, report, session, study, trial
 from textgen.search.session import Objective
-from textgen.search.trial import Children, StoppedError
+from textgen.search.trial import ChildError, Children, StoppedError
 from textgen.support.errors import TextgenError
 
 SPACE = {"learning_rate": {"log": [0.001, 0.1]}}
@@ -175,6 +177,31 @@ def flags(folder: Path, trials: int, *more: object) -> list[str]:
     return [str(flag) for flag in found]
 
 
+class Here(Children):
+    """Children that are no processes: what they would do is done in this one."""
+
+    def messages(self, order: dict[str, Any], loud: bool = False) -> Generator[dict[str, Any]]:
+        said: list[dict[str, Any]] = []
+        try:
+            quick.child(order, said.append)
+        except MemoryError as error:
+            raise ChildError(f"MemoryError: {error}") from error
+        yield from said
+
+
+def command_here(*arguments: object, children: type[Children] = Here) -> Any:
+    """The command of the search in this process; its children are processes where that is said."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "Children", children)
+        patch.setattr(trial, "carry_out", quick.child)
+        patch.setattr(report, "draw", lambda *arguments: [])
+        return run_here(command.main, *arguments)
+
+
+def search_here(folder: Path, trials: int, *more: object, children: type[Children] = Here) -> Any:
+    return command_here(*flags(folder, trials, *more), children=children)
+
+
 def search(folder: Path, trials: int, *more: object, **environment: object) -> Any:
     env = os.environ | {name: str(value) for name, value in environment.items()}
     return run_python(*QUICK, *flags(folder, trials, *more), env=env)
@@ -214,11 +241,11 @@ def test_a_search_killed_in_mid_trial_is_resumed(folder: Path) -> None:
     kept = rows(folder)
     assert states(folder) == {"complete": 3}
 
-    refused = search(folder, 6)
+    refused = search_here(folder, 6)
     assert refused.returncode == 2
     assert "has a search already. Add --resume" in refused.stderr
 
-    done = run_python(*QUICK, "--data-dir", folder, "--resume")
+    done = command_here("--data-dir", folder, "--resume")
     assert done.returncode == 0, done.stderr
     now = rows(folder)
     assert states(folder) == {"complete": 6, "interrupted": 1}
@@ -228,20 +255,20 @@ def test_a_search_killed_in_mid_trial_is_resumed(folder: Path) -> None:
         same = ("validation_loss", "learning_rate", "epochs", "state")
         assert [now[number][name] for name in same] == [kept[number][name] for name in same]
     assert sorted(ran.read_text().split()[::2]) == ["0", "1", "2", "3"], "none is run twice"
-    again = run_python(*QUICK, "--data-dir", folder, "--resume")
+    again = command_here("--data-dir", folder, "--resume")
     assert "6 of 6 trials are there" in again.stderr
     assert states(folder) == {"complete": 6, "interrupted": 1}
 
 
 def test_a_search_of_the_version_before_goes_on(folder: Path) -> None:
     """It kept what was not given as None, and counted tries in an attribute of its own."""
-    search(folder, 1)
+    search_here(folder, 1)
     url = study.sqlite_url(folder / ".textgen" / "search.db")
     found = optuna.load_study(study_name=folder.name, storage=url)
     unset = dict.fromkeys(["pruner", "max_parameters", "max_memory"])
     found.set_user_attr(study.FACTS, found.user_attrs[study.FACTS] | unset)
     found.enqueue_trial({"learning_rate": 0.02, "rnn_size": 8}, user_attrs={"tries": 2})
-    done = run_python(*QUICK, "--data-dir", folder, "--resume", "--trials", 2)
+    done = command_here("--data-dir", folder, "--resume", "--trials", 2)
     assert done.returncode == 0, done.stderr
     assert "1 of 2 trials are there" in done.stderr
     assert rows(folder)["1"]["learning_rate"] == "0.02"
@@ -252,8 +279,9 @@ def test_a_search_that_is_stopped_keeps_its_results(
     folder: Path, number: signal.Signals, workers: int
 ) -> None:
     ran = folder / "ran"
-    with begun(folder, 6, "--workers", workers, "--pruner", "none", RAN=ran, HANG=2) as process:
-        wait_for(ran, "2 ")
+    more = ("--workers", workers, "--pruner", "none")
+    with begun(folder, 6, *more, RAN=ran, HANG=workers) as process:
+        wait_for(ran, f"{workers} ")  # so at least one is complete
         process.send_signal(number)
         said = process.communicate(timeout=120)[1]
     assert process.returncode == 130
@@ -263,82 +291,93 @@ def test_a_search_that_is_stopped_keeps_its_results(
     assert states(folder)["complete"] >= 1
     assert states(folder)["interrupted"] >= 1
     assert (folder / "search" / "best.yaml").exists()
-    done = run_python(*QUICK, "--data-dir", folder, "--resume", "--trials", 4)
+    done = command_here("--data-dir", folder, "--resume", "--trials", 4)
     assert done.returncode == 0, done.stderr
     assert states(folder)["complete"] >= 4
 
 
-def test_a_crash_is_not_the_end(folder: Path) -> None:
-    done = search(folder, 3, CRASH=1, SIGNAL=signal.SIGKILL)
+def test_a_crash_is_not_the_end(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRASH", "1")
+    monkeypatch.setenv("SIGNAL", str(int(signal.SIGKILL)))
+    done = search_here(folder, 3, children=Children)
     assert done.returncode == 0, done.stderr
     assert states(folder) == {"complete": 2, "failed": 1}
     assert rows(folder)["1"]["reason"].startswith("killed by SIGKILL (the system does so when")
     assert "killed by SIGKILL" in done.stderr
 
 
-def test_when_every_trial_fails_the_search_stops(folder: Path) -> None:
-    stopped = search(folder, 50, CRASH="all")
+def test_when_every_trial_fails_the_search_stops(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRASH", "all")
+    stopped = search_here(folder, 50)
     assert stopped.returncode == 2
     last = stopped.stderr.splitlines()[-1]
     assert last.startswith("error: 5 trials in a row failed, the last one so: MemoryError: no room")
     assert states(folder) == {"failed": 5}
 
 
-def test_workers_share_the_cores(folder: Path) -> None:
+def test_workers_share_the_cores(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cores = len(os.sched_getaffinity(0))
-    search(folder, 3, RAN=folder / "alone")
-    search(folder, 3, "--study", "pair", "--workers", 2, RAN=folder / "pair")
+    monkeypatch.setenv("RAN", str(folder / "alone"))
+    search_here(folder, 3)
+    monkeypatch.setenv("RAN", str(folder / "pair"))
+    search_here(folder, 3, "--study", "pair", "--workers", 2)
     assert (folder / "search" / "pair" / "trials.csv").exists(), "of --study NAME"
     assert set((folder / "alone").read_text().split()[1::2]) == {str(cores)}
     assert set((folder / "pair").read_text().split()[1::2]) == {str(max(1, cores // 2))}
 
 
-def check_memory(folder: Path, **environment: object) -> None:
-    """The parent's resident memory grows by less than 5 % over 50 trials."""
+def check_memory(
+    folder: Path, first: int, trials: int, growth: float, **environment: object
+) -> None:
+    """The parent's resident memory grows by less than that share, from trial `first` to the end."""
     memory = folder / "memory"
     tiny = ("--num-layers", 1, "--embedding-size", 8, "--batch-size", 4, "--seq-length", 20)
-    arguments = flags(folder, 50, "--workers", 2, *tiny)
+    arguments = flags(folder, trials, "--workers", 2, *tiny)
     env = os.environ | {"MEMORY": str(memory)} | {n: str(v) for n, v in environment.items()}
     child = [sys.executable, *QUICK, *arguments]
     done = subprocess.run(child, cwd=ROOT, capture_output=True, encoding="utf-8", env=env)
     assert done.returncode == 0, done.stderr
     sizes = [int(line) for line in memory.read_text().split()]
-    assert len(sizes) == 50
+    assert len(sizes) == trials
     # The sampler is imported when it has trials to learn from, after the tenth at most.
-    assert sizes[-1] < 1.05 * sizes[9], sizes
+    assert sizes[-1] < (1 + growth) * sizes[first - 1], sizes
 
 
 def test_the_memory_of_the_parent_stays_flat(folder: Path) -> None:
-    check_memory(folder)
+    check_memory(folder, first=12, trials=22, growth=0.0125)
 
 
 @pytest.mark.slow
-def test_the_memory_of_the_parent_stays_flat_with_real_trials(folder: Path) -> None:
-    check_memory(folder, REAL=1)
+@pytest.mark.parametrize("real", [{}, {"REAL": 1}], ids=["pretended", "real"])
+def test_the_memory_of_the_parent_stays_flat_for_long(folder: Path, real: dict[str, int]) -> None:
+    check_memory(folder, first=10, trials=50, growth=0.05, **real)
 
 
 def test_two_searches_in_one_folder_are_refused(folder: Path) -> None:
     with begun(folder, 4, RAN=folder / "ran", HANG=0) as process:
         wait_for(folder / "ran", "0 ")
-        refused = search(folder, 4, "--resume")
+        refused = search_here(folder, 4, "--resume")
         process.kill()
     assert refused.returncode == 2
     assert f"process {process.pid} is searching in {folder}. Wait until" in refused.stderr
 
 
 def test_loss_and_speed(folder: Path) -> None:
-    done = search(folder, 5, "--objective", "loss,speed")
+    done = search_here(folder, 5, "--objective", "loss,speed")
     assert done.returncode == 0, done.stderr
     assert "no trial is stopped early: Optuna does so for one objective only" in done.stderr
     assert states(folder) == {"complete": 5}
     front = [row for row in rows(folder).values() if row["pareto_front"]]
     assert rows(folder)[front[0]["trial"]]["rank"] == "1"
-    refused = run_python(*QUICK, "--data-dir", folder, "--resume", "--objective", "loss")
+    refused = command_here("--data-dir", folder, "--resume", "--objective", "loss")
     assert "--objective loss does not fit" in refused.stderr
 
 
 def test_limits_are_kept(folder: Path) -> None:
-    done = search(folder, 4, "--num-layers", 1, "--embedding-size", 8, "--max-parameters", 2500)
+    tiny = ("--num-layers", 1, "--embedding-size", 8)
+    done = search_here(folder, 4, *tiny, "--max-parameters", 2500)
     assert done.returncode == 0, done.stderr
     assert states(folder)["complete"] + states(folder)["pruned"] == 4
     assert states(folder)["left out"] >= 1, "the defaults, at least"
@@ -357,7 +396,7 @@ def test_limits_are_kept(folder: Path) -> None:
     ],
 )
 def test_bad_input_ends_in_one_line(folder: Path, more: list[str], problem: str) -> None:
-    done = search(folder, 1, *more)
+    done = search_here(folder, 1, *more)
     assert done.returncode == 2, done.stderr
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
@@ -370,7 +409,7 @@ def begun_search(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("begun")
     (folder / "input.txt").write_text(VERSES * 4)
     (folder / "space.yaml").write_text(TINY_SPACE)
-    assert search(folder, 1).returncode == 0
+    assert search_here(folder, 1).returncode == 0
     return folder
 
 
@@ -389,21 +428,21 @@ def test_a_search_of_something_else_is_refused(
 ) -> None:
     (begun_search / "other.yaml").write_text("dropout: {float: [0, 0.2]}\n")
     more = [str(begun_search / flag) if flag == "other.yaml" else flag for flag in more]
-    refused = run_python(*QUICK, "--data-dir", begun_search, "--resume", *more)
+    refused = command_here("--data-dir", begun_search, "--resume", *more)
     assert refused.returncode == 2
     assert problem in refused.stderr
 
 
 def test_a_changed_text_is_refused(folder: Path) -> None:
-    search(folder, 1)
+    search_here(folder, 1)
     (folder / "input.txt").write_text(VERSES * 5)
-    refused = run_python(*QUICK, "--data-dir", folder, "--resume", "--trials", 2)
+    refused = command_here("--data-dir", folder, "--resume", "--trials", 2)
     assert refused.returncode == 2
     assert "is not that of the search" in refused.stderr
 
 
 def test_resume_without_a_search_begins_one(folder: Path) -> None:
-    done = search(folder, 1, "--resume")
+    done = search_here(folder, 1, "--resume")
     assert "starting from the beginning" in done.stderr
     assert states(folder) == {"complete": 1}
 
@@ -414,41 +453,48 @@ def database() -> Iterator[str]:
         yield url
 
 
-def test_three_processes_share_a_study_in_postgresql(folder: Path, database: str) -> None:
-    """Three processes of the same command line, on a real PostgreSQL, run nine trials in all."""
-    logs = [folder / f"ran-{number}" for number in range(3)]
+@pytest.mark.xdist_group("postgresql")
+@pytest.mark.parametrize(("number", "trials"), [(2, 6), pytest.param(3, 9, marks=pytest.mark.slow)])
+def test_processes_share_a_study_in_postgresql(
+    folder: Path, database: str, number: int, trials: int
+) -> None:
+    """Processes of the same command line, on a real PostgreSQL, run so many trials in all."""
+    logs = [folder / f"ran-{number}" for number in range(number)]
     with contextlib.ExitStack() as stack:
-        flags = (9, "--storage", database)
+        flags = (trials, "--storage", database)
         ongoing = [begun(folder, *flags, measured=True, RAN=log) for log in logs]
         processes = [stack.enter_context(one) for one in ongoing]
         said = [process.communicate(timeout=240)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0, 0], said
+    assert [process.returncode for process in processes] == [0] * number, said
     ran = [log.read_text().split()[::2] if log.exists() else [] for log in logs]
-    assert sorted(int(number) for numbers in ran for number in numbers) == list(range(9)), (
+    assert sorted(int(number) for numbers in ran for number in numbers) == list(range(trials)), (
         "no trial twice, and none too many"
     )
     assert sum(map(bool, ran)) > 1, "more than one process did the work"
-    surplus = [row["state"] for number, row in rows(folder).items() if int(number) >= 9]
+    surplus = [row["state"] for number, row in rows(folder).items() if int(number) >= trials]
     assert set(surplus) <= {"left out"}, "two may begin the last one at once"
-    assert sum(states(folder)[state] for state in ("complete", "pruned")) == 9
+    assert sum(states(folder)[state] for state in ("complete", "pruned")) == trials
     assert rows(folder)["0"]["learning_rate"] == "0.008", "the defaults come first, and once"
-    again = search(folder, 9, "--storage", database)
-    assert "9 of 9 trials are there" in again.stderr
+    again = search_here(folder, *flags)
+    assert f"{trials} of {trials} trials are there" in again.stderr
 
 
+@pytest.mark.xdist_group("postgresql")
 def test_a_dead_machine_is_noticed_by_the_others(
     folder: Path, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran = folder / "ran"
     more = ("--storage", database, "--study", "dying", "--pruner", "none")
     beats = {"HEARTBEAT": 1, "GRACE": 2}
+    for name, seconds in beats.items():
+        monkeypatch.setattr(study, name, seconds)
     with begun(folder, 4, *more, RAN=ran, HANG=1, **beats) as process:
         wait_for(ran, "1 ")
         process.send_signal(signal.SIGKILL)
     deadline = time.monotonic() + 120
     for trials in itertools.count(4):
         assert time.monotonic() < deadline
-        done = search(folder, trials, *more, **beats)
+        done = search_here(folder, trials, *more)
         assert done.returncode == 0, done.stderr
         if states(folder, "dying")["interrupted"]:
             break
@@ -486,20 +532,22 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         yield tmp_path / "disk"
 
 
-@pytest.mark.parametrize("spare_kilobytes", [0, 16])
-def test_a_full_disk_ends_the_search_in_one_line(disk: Path, spare_kilobytes: int) -> None:
-    assert search(disk, 1).returncode == 0
+def test_a_full_disk_ends_the_search_in_one_line(disk: Path) -> None:
+    """Without any space, and with so much that it is full in the middle of a trial."""
+    assert search_here(disk, 1).returncode == 0
     kept = rows(disk)["0"]
     filler = disk / "filler"
-    free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_bsize
-    filler.write_bytes(bytes(free - 1024 * spare_kilobytes))
-    stopped = search(disk, 8, "--resume")
-    assert stopped.returncode == 2, stopped.stderr
-    assert stopped.stderr.splitlines()[-1].startswith("error: ")
-    assert "Traceback" not in stopped.stderr
-    assert rows(disk)["0"] == kept
+    for spare_kilobytes in (0, 16):
+        filler.unlink(missing_ok=True)
+        free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_bsize
+        filler.write_bytes(bytes(free - 1024 * spare_kilobytes))
+        stopped = search(disk, 8, "--resume")
+        assert stopped.returncode == 2, stopped.stderr
+        assert stopped.stderr.splitlines()[-1].startswith("error: ")
+        assert "Traceback" not in stopped.stderr
+        assert rows(disk)["0"] == kept
     filler.unlink()
-    done = search(disk, 3, "--resume", "--pruner", "none")
+    done = search_here(disk, 3, "--resume", "--pruner", "none")
     assert done.returncode == 0, done.stderr
     assert rows(disk)["0"]["validation_loss"] == kept["validation_loss"]
     assert states(disk)["complete"] >= 3
@@ -522,7 +570,7 @@ def test_a_server_that_goes_away_ends_the_search_in_one_line(folder: Path) -> No
 def test_optuna_dashboard_shows_the_search(folder: Path) -> None:
     import optuna_dashboard
 
-    search(folder, 2, "--pruner", "none")
+    search_here(folder, 2, "--pruner", "none")
     database = optuna.storages.RDBStorage(study.sqlite_url(folder / ".textgen" / "search.db"))
     application = optuna_dashboard.wsgi(database)
     answer: list[str] = []

@@ -17,11 +17,14 @@ import pytest
 
 from tests.conftest import TINY_MODEL, TINY_TRAINING, VERSES
 from tests.processes import beside
-from textgen.search.trial import ChildError, Children, StoppedError, Tell, needs
+from textgen.search.trial import ChildError, Children, StoppedError, Tell, carry_out, needs
 from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.support.errors import TextgenError
 
-SETTINGS = TINY_MODEL.to_dict() | dataclasses.replace(TINY_TRAINING, num_epochs=2).to_dict()
+SETTINGS = (
+    dataclasses.replace(TINY_MODEL, num_layers=1).to_dict()
+    | dataclasses.replace(TINY_TRAINING, num_epochs=2).to_dict()
+)
 
 
 def order(folder: Path) -> dict[str, Any]:
@@ -32,9 +35,16 @@ def order(folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_a_plan_and_a_training(tmp_path: Path) -> None:
+def said(order: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a child would say of an order, which is carried out here."""
+    messages: list[dict[str, Any]] = []
+    carry_out(order, messages.append)
+    return messages
+
+
+def test_a_plan_and_a_training(light: None, tmp_path: Path) -> None:
     (tmp_path / "input.txt").write_text(VERSES * 4)
-    (plan,) = (message["plan"] for message in Children().messages(order(tmp_path)))
+    (plan,) = (message["plan"] for message in said(order(tmp_path)))
     settings = plan["settings"]
     assert settings["rnn_size"] == 16
     assert settings["validation_split"] == 0.1, "there is no validate.txt"
@@ -58,7 +68,7 @@ def test_a_plan_and_a_training(tmp_path: Path) -> None:
 def test_a_text_that_cannot_be_split_is_told(tmp_path: Path) -> None:
     (tmp_path / "input.txt").write_text("ab")
     with pytest.raises(TextgenError, match="too short"):
-        list(Children().messages(order(tmp_path)))
+        said(order(tmp_path))
 
 
 def heard(work: Callable[[dict[str, Any], Tell], object]) -> list[dict[str, Any]]:

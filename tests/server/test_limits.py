@@ -11,6 +11,8 @@ import pytest
 
 from tests.services import Running, serving
 
+pytestmark = pytest.mark.xdist_group("limits")
+
 CONNECTIONS = 30
 IDLE_SECONDS = 1
 FLAGS = (
@@ -40,7 +42,7 @@ def until(done, seconds: float = 10) -> None:
     deadline = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.01)
+        time.sleep(0.05)
 
 
 def metric(service: Running, name: str) -> float:

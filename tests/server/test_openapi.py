@@ -49,7 +49,7 @@ WAYS = [*((path, POSITIVE) for path in PATHS), *((path, NEGATIVE) for path in TA
 
 @pytest.mark.parametrize(("path", "mode"), WAYS)
 def test_whatever_is_sent_gets_its_answer(operations, path: str, mode) -> None:
-    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
     @given(case=operations[path].as_strategy(generation_mode=mode))
     def send(case) -> None:
         case.validate_response(case.call(), checks=CHECKS)

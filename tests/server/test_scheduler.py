@@ -93,7 +93,7 @@ def test_while_a_long_prompt_is_read_others_go_on() -> None:
         first, early = job(10**6, seconds=10 * SECONDS)
         writer.submit(first)
         assert early.begun.wait(SECONDS)
-        second, late = job(5, seed="abc" * 100_000, seconds=10 * SECONDS)
+        second, late = job(5, seed="abc" * 20_000, seconds=10 * SECONDS)
         writer.submit(second)
         before = first.made
         assert late.over.wait(10 * SECONDS)

@@ -14,6 +14,7 @@ import pytest
 from tests.conftest import VERSES, train_on
 from textgen.model import checkpoint
 from textgen.model.backend import keras
+from textgen.model.devices import XLA_SWITCH
 from textgen.model.keras_model import build_model, get_weights, reset_state
 from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
 from textgen.tokens import tokenizer_class
@@ -24,8 +25,15 @@ SEED = 1
 EPOCHS = 2
 
 
-@pytest.mark.parametrize("tokens", ["character", "word"])
-def test_default_settings_train_as_plain_keras_does(tmp_path: Path, tokens: str) -> None:
+@pytest.mark.parametrize(
+    ("tokens", "xla"),
+    [("character", "1"), ("word", "0"), pytest.param("word", "1", marks=pytest.mark.slow)],
+)
+def test_default_settings_train_as_plain_keras_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tokens: str, xla: str
+) -> None:
+    """Both compiled by XLA or both not: it draws other dropout than TensorFlow."""
+    monkeypatch.setenv(XLA_SWITCH, xla)
     (tmp_path / "input.txt").write_text(VERSES * 4, encoding="utf-8")
     tokenizer = TokenizerSettings(tokens)
     chosen = tokenizer_class(tokenizer).defaults
@@ -36,7 +44,7 @@ def test_default_settings_train_as_plain_keras_does(tmp_path: Path, tokens: str)
     found = checkpoint.load(tmp_path / "latest").weights
     corpus = read_corpus(tmp_path, VocabularyRule(tokenizer), 0.0)
     vocabulary, ids = len(corpus.tokenizer.vocabulary), np.array(corpus.training.ids)
-    before, expected = by_plain_keras(model, training, vocabulary, ids)
+    before, expected = by_plain_keras(model, training, vocabulary, ids, xla == "1")
     assert found.keys() == expected.keys()
     for path, array in expected.items():
         moved = np.abs(array - before[path]).max()
@@ -44,7 +52,11 @@ def test_default_settings_train_as_plain_keras_does(tmp_path: Path, tokens: str)
 
 
 def by_plain_keras(
-    model: ModelSettings, training: TrainingSettings, vocabulary: int, ids: np.ndarray
+    model: ModelSettings,
+    training: TrainingSettings,
+    vocabulary: int,
+    ids: np.ndarray,
+    jit_compile: bool,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """The weights before and after epochs of a pass from each offset."""
     size, length = training.batch_size, training.seq_length
@@ -53,7 +65,7 @@ def by_plain_keras(
         beta_2=0.99, weight_decay=training.weight_decay, global_clipnorm=1.0
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    network.compile(optimizer, loss, jit_compile=True)
+    network.compile(optimizer, loss, jit_compile=jit_compile)
     before = {path: array.copy() for path, array in get_weights(network).items()}
     offsets = range(0, length, training.seq_step)
     count = training_batches(ids, size, length, training.seq_step, None).batches_per_pass

@@ -37,7 +37,9 @@ def check(folder: Path, cell: str, optimizer: str) -> None:
 
 
 @pytest.mark.parametrize(("cell", "optimizer"), [("gru", "rmsprop"), ("rnn", "sgd")])
-def test_cells_train_with_optimizers(tmp_path: Path, cell: str, optimizer: str) -> None:
+def test_cells_train_with_optimizers(
+    light: None, tmp_path: Path, cell: str, optimizer: str
+) -> None:
     check(tmp_path, cell, optimizer)
 
 
@@ -54,5 +56,5 @@ def test_everything_at_once_trains(tmp_path: Path) -> None:
         recurrent_dropout=0.2, cell="gru", dropout=0.1, embedding_dropout=0.1,
     )  # fmt: skip
     options = {"optimizer": "adam", "schedule": "plateau", "label_smoothing": 0.1, "l2": 1e-5}
-    losses = trained(tmp_path, model, learning_rate=0.01, num_epochs=6, **options)
+    losses = trained(tmp_path, model, learning_rate=0.01, **options)
     assert losses[-1] < losses[0], losses

@@ -95,7 +95,7 @@ def test_a_changed_snapshot_is_passed_over(tmp_path: Path) -> None:
     newest = tmp_path / ".textgen" / "checkpoints" / "state-2.npz"
     data, rng = newest.read_bytes(), np.random.default_rng(0)
     reader = Snapshots(tmp_path, variables(1))
-    for place in rng.integers(0, len(data), 200):
+    for place in rng.integers(0, len(data), 80):
         changed = bytearray(data)
         changed[place] ^= 1 << int(rng.integers(8))
         newest.write_bytes(changed)

@@ -250,16 +250,18 @@ def test_parts_side_by_side_train_as_one_does(parts: int) -> None:
         np.testing.assert_allclose(several, one, atol=1e-5)
 
 
+@pytest.mark.parametrize("xla", ["0", pytest.param("1", marks=pytest.mark.slow)])
 def test_a_step_is_on_the_device_that_was_chosen_and_goes_on_upon_another(
-    compiled: None, tmp_path: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, xla: str
 ) -> None:
+    monkeypatch.setenv(XLA_SWITCH, xla)
     done = run_python("-m", "tests.logical_devices", tmp_path)
     assert done.stdout == "{'CPU:1'}\n{'CPU:0'}\n", done.stderr
 
 
 def test_products_in_bfloat16_learn_like_those_in_float32(compiled: None) -> None:
     """Sixty steps on the same batch, from the same weights."""
-    settings = ModelSettings(embedding_size=8, rnn_size=32, num_layers=2)
+    settings = ModelSettings(embedding_size=8, rnn_size=32, num_layers=1)
     losses = {}
     for dtype in ("float32", "mixed_bfloat16"):
         step, data = TrainStep(trainable(settings, dtype), training()), batches(60)

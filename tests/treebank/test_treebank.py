@@ -283,7 +283,7 @@ TEXTS = st.one_of(
 TOKENS = st.lists(st.one_of(WORDS, SIGNS, SPACES, TEXTS, st.sampled_from([GLUE, GLUE * 3])))
 
 
-@settings(max_examples=2000)
+@settings(max_examples=500)
 @given(TEXTS)
 def test_round_trip_of_every_text(text: str) -> None:
     tokens = tokenize(text)
@@ -294,7 +294,7 @@ def test_round_trip_of_every_text(text: str) -> None:
     assert "" not in tokens
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(TOKENS)
 def test_streaming_equals_whole(tokens: list[str]) -> None:
     stream = StreamingDetokenizer()
@@ -316,7 +316,7 @@ def test_contractions_are_those_of_nltk() -> None:
         assert [match.groups() for match in matches if match] == [halves], whole
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(st.lists(TEXTS), st.sampled_from(["\n\n", "\n \t\n", "\n\r\n"]))
 def test_text_may_be_cut_after_a_blank_line(parts: list[str], blank_line: str) -> None:
     parts = [part + blank_line for part in parts]
@@ -332,14 +332,14 @@ def tokens_of_pieces(pieces: list[str]) -> list[str]:
     return tokens
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(TEXTS)
 def test_pieces_may_be_cut_after_every_line(text: str) -> None:
     pieces = [line + "\n" for line in text.split("\n")]
     assert tokens_of_pieces(pieces) == tokenize(text + "\n")
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(TEXTS, st.data())
 def test_pieces_may_be_cut_where_last_cut_says(text: str, data: st.DataObject) -> None:
     pieces, rest = [], text
@@ -363,7 +363,7 @@ def test_a_cut_is_sought_at_the_end_of_a_long_line(monkeypatch: pytest.MonkeyPat
     assert last_cut("a b23456789") == 0
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.lists(TEXTS, max_size=5))
 def test_what_is_remembered_is_bounded_and_changes_nothing(texts: list[str]) -> None:
     expected = [tokenize(text) for text in texts]
