@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -10,11 +11,29 @@ from textgen.tokens import build_tokenizer
 from textgen.training import sizing
 
 
-def test_the_choice_is_the_tokenizers_for_this_machine() -> None:
+@pytest.mark.parametrize("speed", [1.0, 0.1, 2.0, 50.0])
+def test_the_choice_is_the_tokenizers_for_what_is_measured(speed: float) -> None:
+    """A machine so many times as fast, for which another size may be chosen than at first."""
     tokenizer = build_tokenizer(LETTERS, TokenizerSettings())
-    settings, reason = sizing.choose(2, 960_000, tokenizer, 2 * sizing.REFERENCE_GFLOPS)
-    assert settings == tokenizer.choose_size(2, 960_000, 2.0).settings
-    assert reason == "about 50,000 characters/s here read the text 6.2 times in 2 minutes"
+    tables = {size.rnn_size * size.num_layers: size for size in tokenizer.sizes}
+    tried = []
+
+    def measure(settings: dict[str, Any]) -> float:
+        tried.append(settings["rnn_size"] * settings["num_layers"])
+        return speed * tables[tried[-1]].tokens_per_second
+
+    settings, reason = sizing.choose(2, 960_000, tokenizer, measure)
+    expected = tokenizer.choose_size(2, 960_000, speed)
+    assert settings == expected.settings
+    assert f"about {expected.tokens_per_second:,.0f} characters/s here read the text" in reason
+    assert len(tried) == len(set(tried)) <= 2
+
+
+def test_the_speed_that_is_measured_is_that_of_the_vocabulary() -> None:
+    """A step with a large vocabulary takes longer."""
+    model, training = ModelSettings(rnn_size=8), TrainingSettings(batch_size=2, seq_length=4)
+    small, large = (sizing.measure_speed(model, training, v, False, 0.1) for v in (7, 50_000))
+    assert small > 3 * large > 0
 
 
 @pytest.mark.parametrize(("tokens", "rows"), [(10**6, 32), (1041, 32), (1040, 16), (9, 1)])

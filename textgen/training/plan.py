@@ -122,12 +122,21 @@ def _new(request: TrainRequest) -> Plan:
     if not training.minutes or sizing.SIZES & request.given.keys():
         return _with_vectors(Plan(corpus, request.settings(ModelSettings, defaults), training))
     tokens = len(corpus.training.ids)
-    speed = sizing.measure_gflops(on_gpu=training.device != "cpu" and bool(gpu_names()))
+
+    def settings(chosen: dict[str, Any]) -> tuple[ModelSettings, TrainingSettings]:
+        training = request.settings(TrainingSettings, {**defaults, **chosen})
+        chosen["batch_size"] = sizing.fitting_batch(training, tokens)
+        training = request.settings(TrainingSettings, {**defaults, **chosen})
+        return request.settings(ModelSettings, {**defaults, **chosen}), training
+
+    def speed(chosen: dict[str, Any]) -> float:
+        on_gpu = training.device != "cpu" and bool(gpu_names())
+        return sizing.measure_speed(
+            *settings(chosen), len(corpus.tokenizer.vocabulary), on_gpu=on_gpu
+        )
+
     chosen, reason = sizing.choose(training.minutes, tokens, corpus.tokenizer, speed)
-    model = request.settings(ModelSettings, {**defaults, **chosen})
-    training = request.settings(TrainingSettings, {**defaults, **chosen})
-    chosen["batch_size"] = sizing.fitting_batch(training, tokens)
-    training = request.settings(TrainingSettings, {**defaults, **chosen})
+    model, training = settings(chosen)
     values = model.to_dict() | training.to_dict()
     shown = " ".join(f"`{n}={values[n]}`" for n in chosen if n not in request.given)
     console.say(f"chosen for {console.counted(training.minutes or 0, 'minute')}: {shown}")

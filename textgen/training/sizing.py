@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import statistics
@@ -18,32 +19,76 @@ from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.support.parallel import cores
 from textgen.tokens.tokenizer import Tokenizer
-from textgen.training.batches import tokens_needed
-
-REFERENCE_GFLOPS = 310.0
-"""The speed that `measure_gflops` gave on the machine that the tables of sizes were measured on."""
+from textgen.training.batches import MOST_AT_ONCE, tokens_needed
 
 
 def choose(
-    minutes: float, num_tokens: int, tokenizer: Tokenizer, gflops: float
+    minutes: float,
+    num_tokens: int,
+    tokenizer: Tokenizer,
+    measure: Callable[[dict[str, Any]], float],
 ) -> tuple[dict[str, Any], str]:
     """Chooses size, dropout, batch and learning rate for `minutes` of training.
+
+    What would be chosen on the machine that the tables of sizes were measured on is trained here
+    for a moment; if that is so much faster or slower that another size would be chosen, so is that.
 
     Args:
         minutes: wall time of the training.
         num_tokens: tokens of the training text.
         tokenizer: knows what suits its tokens.
-        gflops: the speed of this machine, by `measure_gflops`.
+        measure: returns the tokens per second of a training with such settings.
 
     Returns:
         Fields of `ModelSettings` and `TrainingSettings`, and the reason.
     """
-    settings, speed = tokenizer.choose_size(minutes, num_tokens, gflops / REFERENCE_GFLOPS)
+    speed, measured = 1.0, dict[int, float]()
+    while True:
+        settings, expected = tokenizer.choose_size(minutes, num_tokens, speed)
+        size = settings["rnn_size"] * settings["num_layers"]
+        if size in measured:
+            break
+        measured[size] = measure(settings)
+        speed *= measured[size] / expected
     reason = (
-        f"about {speed:,.0f} {tokenizer.unit}s/s here read the text"
-        f" {60 * minutes * speed / num_tokens:.1f} times in {console.counted(minutes, 'minute')}"
+        f"about {measured[size]:,.0f} {tokenizer.unit}s/s here read the text"
+        f" {60 * minutes * measured[size] / num_tokens:.1f} times in"
+        f" {console.counted(minutes, 'minute')}"
     )
     return settings, reason
+
+
+def measure_speed(
+    model: ModelSettings,
+    settings: TrainingSettings,
+    vocabulary_size: int,
+    on_gpu: bool,
+    seconds: float = 1.0,
+) -> float:
+    """Returns the tokens per second of training steps, made for so many seconds."""
+    # Only here: the rest is for processes without TensorFlow too.
+    from textgen.model.backend import on_device, tf
+    from textgen.model.keras_model import build_model
+    from textgen.training.step import TrainStep
+
+    rows, length = settings.batch_size, settings.seq_length
+    how = devices.computation(model, on_gpu)
+    parts = 1 if on_gpu else settings.batch_parts or choose_parts(model, settings)
+    with on_device(on_gpu):
+        network = build_model(
+            model, vocabulary_size, rows, 0, how.own_layers, settings.dtype, carries_state=False
+        )
+        step = TrainStep(network, settings, MOST_AT_ONCE, how=how, parts=parts)
+        step.set_learning_rate(settings.learning_rate)
+        ids = np.random.default_rng(0).integers(0, vocabulary_size, (rows, length), np.int32)
+        batches = iter(tf.data.Dataset.from_tensors((ids, ids)).repeat())
+        step(batches)  # compiles
+        calls, start = 0, time.perf_counter()
+        while time.perf_counter() < start + seconds:
+            step(batches)
+            calls += 1
+        tokens = calls * MOST_AT_ONCE * rows * length
+        return tokens / (time.perf_counter() - start)
 
 
 def fitting_batch(settings: TrainingSettings, num_tokens: int) -> int:
@@ -133,10 +178,14 @@ def choose_parts(model: ModelSettings, settings: TrainingSettings) -> int:
     computes them on one core where they are small, and TensorFlow runs the chains of parts side by
     side. Tried are 1, 2 and as many as there are cores, in turns.
     """
+    return _best_parts(settings.batch_size, model.rnn_size)
+
+
+@functools.cache
+def _best_parts(rows: int, size: int) -> int:
     # Only here: the rest is for processes without TensorFlow too.
     from textgen.model.backend import tf
 
-    rows, size = settings.batch_size, model.rnn_size
     threads = tf.config.threading.get_inter_op_parallelism_threads() or cores()
     counts = [
         count
