@@ -41,7 +41,7 @@ def test_sizes_are_chosen_only_for_minutes_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, float], size: int
 ) -> None:
     (tmp_path / "input.txt").write_text(VERSES)
-    monkeypatch.setattr(sizing, "measure_speed", lambda *settings, on_gpu: 25_000.0)
+    monkeypatch.setattr(sizing, "measure_speed", lambda *settings, on_gpu: 50_000.0)
     plan = planned(tmp_path, **given)
     assert plan.model.rnn_size == size
     assert plan.model.dropout == given.get("dropout", 0.0)
