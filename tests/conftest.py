@@ -103,7 +103,7 @@ def train_on(
 def without_xla() -> Iterator[None]:
     """Training here and in processes begun meanwhile: the same steps, that nothing compiles.
 
-    To compile them takes longer than a run of some hundred.
+    To compile them takes longer than a run of some hundred. Dropout draws other numbers than XLA's.
     """
     from textgen.model.devices import XLA_SWITCH
 

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from tests.conftest import run_here, run_python
+from tests.conftest import run_here
 from textgen.commands import convert, sample
 from textgen.generation.generator import Generator
 from textgen.model import checkpoint
@@ -136,10 +136,10 @@ def assert_equal_to_reference(generator: Generator) -> None:
     assert logits[0, 0] == convert.NEVER
 
 
-def test_from_the_command_line_to_a_sample(folder: Path) -> None:
+def test_from_the_command_to_a_sample(folder: Path) -> None:
     before = {name: (folder / name).read_bytes() for name in ("model.h5", "model.pkl")}
     assert "python -m textgen convert" in run_here(sample.main, "--data-dir", folder).stderr
-    done = run_python("-m", "textgen", "convert", folder)
+    done = run_here(convert.main, folder)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert before == {name: (folder / "original" / name).read_bytes() for name in before}
     generator = Generator.load(folder)
