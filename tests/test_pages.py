@@ -28,6 +28,12 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert not place or place in anchors(target), link
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_code_is_indented_from_its_first_line_on(page: Path) -> None:
+    paragraphs = page.read_text(encoding="utf-8").split("\n\n")
+    assert not [part for part in paragraphs if re.match(r"(python3?|pip|import|curl) ", part)]
+
+
 def test_the_pictures_are_small() -> None:
     for picture in (ROOT / "docs" / "pictures").iterdir():
         assert picture.stat().st_size < 120_000, f"{picture.name} is large for a page"

@@ -132,7 +132,7 @@ def test_a_setting_that_the_page_has_never_heard_of_gets_its_control(
         expect(control).to_have_accessible_description("draw what is typical")
         control.fill("0.25")
         page.get_by_role("button", name="Write").click()
-        expect(page.get_by_role("alert")).to_contain_text("typical_p: there is no control")
+        expect(page.get_by_role("alert")).to_contain_text("`typical_p` is no setting here")
         assert sent[0]["typical_p"] == 0.25
 
 

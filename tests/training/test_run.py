@@ -187,6 +187,18 @@ def test_a_complete_run_is_prolonged_by_more_epochs(
     assert [row["epoch"] for row in history(verses)] == list("123456")
 
 
+def test_fewer_epochs_than_an_interrupted_run_has_had_leave_it_as_it_is(
+    verses: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    interrupted(verses, calls_per_epoch(verses) + 1)
+    rows = history(verses)
+    fit(verses, replace(CONFIG, num_epochs=1), resume=True)
+    assert "nothing is left to do after 1 epoch and" in capsys.readouterr().err
+    assert len(rows) == 1
+    assert history(verses) == rows
+    assert not snapshots.stored_progress(verses).complete, "it can go on as it was begun"
+
+
 def test_minutes_that_are_used_up_end_a_resumed_run(verses: Path) -> None:
     interrupted(verses, 2, settings=replace(CONFIG, minutes=60.0))
     clock = snapshots.stored_progress(verses).clock

@@ -343,14 +343,16 @@ class Run:
         same_rate = before["learning_rate"] == now["learning_rate"]
         state.rate_factor = stored.rate_factor if same_rate else 1.0
         is_same = all(before[limit] == now[limit] for limit in LIMITS)
-        is_used_up = bool(state.history) and state.clock.fraction == 1
-        state.complete = is_used_up or (stored.complete and is_same)
+        is_used_up = is_same or state.clock.fraction == 1
         epochs_done = state.clock.step // self.batches.steps_per_epoch
+        has_all = epochs_done >= (self.plan.training.most_epochs or math.inf)
+        state.complete = has_all or (stored.complete and is_used_up)
         if state.complete:
+            epochs = console.counted(state.history[-1]["epoch"], "epoch")
+            minutes = console.counted(round(state.clock.seconds / 60, 1), "minute")
             console.say(
-                f"nothing is left to do after {console.counted(self.epoch, 'epoch')} and"
-                f" {console.counted(round(state.clock.seconds / 60, 1), 'minute')}. To prolong the"
-                " run, give more `num_epochs` or `minutes` than that"
+                f"nothing is left to do after {epochs} and {minutes}. To prolong the run, give more"
+                " `num_epochs` or `minutes` than that"
             )
         else:
             console.say(f"going on from epoch {epochs_done + 1}, step {state.clock.step:,}")
