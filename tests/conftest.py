@@ -57,7 +57,13 @@ And even she had gone behind a cloud.
 
 TINY_MODEL = ModelSettings(embedding_size=8, rnn_size=16, num_layers=2)
 TINY_TRAINING = TrainingSettings(
-    batch_size=4, seq_length=20, seq_step=20, num_epochs=20, learning_rate=0.02, random_seed=1
+    batch_size=4,
+    seq_length=20,
+    seq_step=20,
+    num_epochs=20,
+    learning_rate=0.02,
+    random_seed=1,
+    batch_parts=1,
 )
 
 

@@ -114,6 +114,14 @@ def test_a_runs_own_record_has_all_its_settings_and_its_folder(
     assert settings_of(TokenizerSettings, arguments) == metadata.tokenizer.settings
 
 
+def test_of_an_old_record_minutes_alone_count(tmp_path: Path) -> None:
+    """Textgen wrote both lengths, and `num_epochs` was its default."""
+    old = written(tmp_path, "model_id: x\ntraining: {minutes: 2.0, num_epochs: 50}\n")
+    assert settings_of(TrainingSettings, parsed(old)).num_epochs is None
+    own = written(tmp_path, "minutes: 2.0\nnum-epochs: 50\n")
+    assert settings_of(TrainingSettings, parsed(own)).num_epochs == 50
+
+
 @pytest.mark.parametrize("text", ["input.txt", "input.txt.gz", "input/one.txt"])
 def test_the_record_of_the_latest_model_means_the_folder_with_the_text(
     tmp_path: Path, text: str

@@ -15,7 +15,12 @@ from textgen.commands.flags import (
     verbosity,
 )
 from textgen.server import ServerSettings
-from textgen.settings.definitions import DEFAULT_FOLDER, LENGTHS, TrainingSettings
+from textgen.settings.definitions import (
+    DEFAULT_FOLDER,
+    LENGTHS,
+    TrainingSettings,
+    as_meant_now,
+)
 from textgen.settings.request import TRAIN_SETTINGS, TrainRequest, read_yaml, unknown_name
 from textgen.support import console
 from textgen.support.errors import TextgenError
@@ -131,7 +136,7 @@ def with_file(parser: ArgumentParser, arguments: argparse.Namespace) -> argparse
         if value is not None
     }
     if "model_id" in values:
-        found = {"data_dir": _home(path.parent)} | found
+        found = {"data_dir": _home(path.parent)} | as_meant_now(found)
     given = {n: v for n, v in vars(arguments).items() if v != parser.get_default(n)}
     if LENGTHS & given.keys():
         found = {name: value for name, value in found.items() if name not in LENGTHS}

@@ -481,6 +481,17 @@ class SamplingSettings(Settings):
     random_seed: int | None = setting(None, "number that makes the text repeatable", minimum=0)
 
 
+def as_meant_now(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what a run's record says of its training, as it is said today.
+
+    Before batches had parts, `minutes` alone counted where both lengths were recorded.
+    """
+    if "batch_parts" in record:
+        return dict(record)
+    one_length = {"num_epochs": None} if record.get("minutes") else {}
+    return {**record, "batch_parts": 1, **one_length}
+
+
 @dataclass(frozen=True)
 class CorpusSettings(Settings):
     """How text files become a data directory."""

@@ -20,6 +20,7 @@ from textgen.settings.definitions import (
     ModelSettings,
     TokenizerSettings,
     TrainingSettings,
+    as_meant_now,
     with_tokens,
 )
 from textgen.settings.fields import hashable
@@ -179,8 +180,7 @@ def _from_model(request: TrainRequest) -> Plan:
 
 def _resumed(request: TrainRequest, run: dict[str, Any]) -> Plan:
     """The run as it was begun, but for what may change; a length that is given replaces its own."""
-    # Textgen made no parts when runs were begun whose state does not tell how many.
-    run = run | {"training": {"batch_parts": 1} | run["training"]}
+    run = run | {"training": as_meant_now(run["training"])}
     setup = Setup.from_dict(run)
     fixed = setup.tokenizer.settings.to_dict() | run["model"] | setup.training.to_dict()
     _refuse_others(request.given, fixed, CHANGEABLE, "the interrupted run has", "resume")
