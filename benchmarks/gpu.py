@@ -272,6 +272,9 @@ class Session:
             self._tell(child)
             if "error" in answer:
                 said = "".join(f"\n     {line}" for line in child.said()[-8:])
+                again = said in self.told
+                self.told.add(said)
+                said = "\n     (and the same lines as before)" if again else said
                 self.miss(f"{title}: failed ({child.name}): {answer['error']}{said}")
         if fine(answers):
             started = max((child.start_seconds or 0.0 for child in starting), default=0.0)
