@@ -51,7 +51,7 @@ def test_what_is_chosen_fits_the_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "input.txt").write_text(VERSES[:300])
-    monkeypatch.setattr(sizing, "measure_gflops", lambda on_gpu: sizing.REFERENCE_GFLOPS)
+    monkeypatch.setattr(sizing, "measure_speed", lambda *settings, on_gpu: 50_000.0)
     assert planned(tmp_path, minutes=1.0, dropout=0.3).training.batch_size == 8
     chosen = capsys.readouterr().err.splitlines()[-2]
     assert "`batch_size=8`" in chosen

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from tests.networks import LETTERS
+from textgen.model.devices import XLA_SWITCH
 from textgen.model.keras_model import build_model
 from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
 from textgen.support.errors import TextgenError
@@ -29,8 +30,11 @@ def test_the_choice_is_the_tokenizers_for_what_is_measured(speed: float) -> None
     assert len(tried) == len(set(tried)) <= 2
 
 
-def test_the_speed_that_is_measured_is_that_of_the_vocabulary() -> None:
+def test_the_speed_that_is_measured_is_that_of_the_vocabulary(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A step with a large vocabulary takes longer."""
+    monkeypatch.setenv(XLA_SWITCH, "0")
     model, training = ModelSettings(rnn_size=8), TrainingSettings(batch_size=2, seq_length=4)
     small, large = (sizing.measure_speed(model, training, v, False, 0.1) for v in (7, 50_000))
     assert small > 3 * large > 0
