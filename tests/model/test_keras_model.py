@@ -66,9 +66,12 @@ def test_the_saved_model_opens_in_keras_and_gives_the_same(cell: str, tmp_path: 
     np.testing.assert_allclose(opened(TOKENS[:1])[0], model(TOKENS)[0], atol=1e-5)
 
 
-def test_dropout_leaves_out_the_same_units_at_all_steps() -> None:
-    layer = build_model(CONFIG, 7, batch_size=2).get_layer("dropout_1")
-    dropped = np.asarray(layer(np.ones((2, 50, 4), np.float32), training=True)) == 0
+@pytest.mark.parametrize("carries_state", [True, False])
+def test_dropout_leaves_out_the_same_units_at_all_steps(carries_state: bool) -> None:
+    model = build_model(CONFIG, 7, 2, random_seed=1, carries_state=carries_state)
+    layer, ones = model.get_layer("dropout_1"), np.ones((2, 50, 4), np.float32)
+    rows = [] if carries_state else [np.arange(2)]
+    dropped = np.asarray(layer(ones, *rows, training=True)) == 0
     assert 0 < dropped.mean() < 1
     assert (dropped == dropped[:, :1]).all()
 
