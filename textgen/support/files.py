@@ -8,7 +8,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from textgen.support.errors import TextgenError
@@ -71,13 +71,18 @@ def make_folder(folder: Path) -> None:
 @contextmanager
 def made_folder(folder: Path) -> Iterator[None]:
     """Makes a folder and those above it, and takes them away again if the work fails."""
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    made = []
+    with explained(folder):
+        for path in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
+            with suppress(FileExistsError):  # another process was first, so that it is not ours
+                path.mkdir()
+                made.append(path)
     make_folder(folder)
     try:
         yield
     except BaseException:
         if made:
-            shutil.rmtree(made[-1], ignore_errors=True)
+            shutil.rmtree(made[0], ignore_errors=True)
         raise
 
 
