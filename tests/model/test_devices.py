@@ -48,9 +48,9 @@ def test_the_layers_and_what_is_compiled(cell: str, option: str, on_gpu: bool) -
     settings = ModelSettings(rnn_size=16, cell=cell, **OPTIONS[option])
     found = computation(settings, on_gpu, {})
     if option == "recurrent dropout":
-        assert found == Computation(own_layers=False, compiles_model=True, compiles_update=True)
+        assert found == Computation(False, True, True, in_parts=False)
     else:
-        assert found == Computation(own_layers=True, compiles_model=True, compiles_update=True)
+        assert found == Computation(True, True, True, in_parts=not on_gpu)
 
 
 @pytest.mark.parametrize("on_gpu", [False, True])
@@ -86,10 +86,10 @@ def test_without_a_gpu_nothing_is_chosen_and_nothing_said() -> None:
 
 
 def test_a_driver_whose_gpu_tensorflow_does_not_find_is_told() -> None:
-    on_gpu, reason = choose("auto", [], never, has_driver=True)
+    on_gpu, reason = choose("auto", [], never, driver_found=True)
     assert not on_gpu
     assert "a GPU's driver, but TensorFlow finds no GPU. Install the CUDA libraries" in reason
-    assert choose("cpu", [], never, has_driver=True).reason == ""
+    assert choose("cpu", [], never, driver_found=True).reason == ""
 
 
 def test_what_is_asked_for_is_taken() -> None:

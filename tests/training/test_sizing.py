@@ -16,11 +16,11 @@ from textgen.training import sizing
 def test_the_choice_is_the_tokenizers_for_what_is_measured(speed: float) -> None:
     """A machine so many times as fast, for which another size may be chosen than at first."""
     tokenizer = build_tokenizer(LETTERS, TokenizerSettings())
-    tables = {size.rnn_size * size.num_layers: size for size in tokenizer.sizes}
+    tables = {(size.rnn_size, size.num_layers): size for size in tokenizer.sizes}
     tried = []
 
     def measure(settings: dict[str, Any]) -> float:
-        tried.append(settings["rnn_size"] * settings["num_layers"])
+        tried.append((settings["rnn_size"], settings["num_layers"]))
         return speed * tables[tried[-1]].tokens_per_second
 
     settings, reason = sizing.choose(2, 960_000, tokenizer, measure)

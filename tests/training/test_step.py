@@ -13,10 +13,11 @@ import pytest
 
 from tests.conftest import TINY_MODEL, TINY_TRAINING, run_python
 from textgen.model.backend import tf
-from textgen.model.devices import XLA_SWITCH
+from textgen.model.devices import XLA_SWITCH, computation
 from textgen.model.keras_model import build_model, get_weights
 from textgen.model.network import Network
 from textgen.settings.definitions import OPTIMIZERS, ModelSettings, TrainingSettings
+from textgen.training.sizing import choose_parts
 from textgen.training.step import SmoothedCrossentropy, TrainStep, Validation
 from textgen.training.workers import SingleProcess
 
@@ -225,6 +226,15 @@ def test_validation_loss_is_what_the_numpy_network_gives_for_the_text() -> None:
     validation = Validation(model, ids, settings)
     assert validation.loss() == pytest.approx(total / 12, abs=1e-5)
     assert validation.loss() == pytest.approx(total / 12, abs=1e-5), "state was left behind"
+
+
+def test_rows_that_share_keras_recurrent_dropout_are_not_cut_into_parts() -> None:
+    """It draws a mask for the rows it is given, and would draw the same one for each part."""
+    model, settings = ModelSettings(recurrent_dropout=0.2), TrainingSettings(batch_parts=2)
+    assert choose_parts(model, settings, computation(model)) == 1
+    plain = ModelSettings()
+    assert choose_parts(plain, settings, computation(plain)) == 2
+    assert choose_parts(plain, settings, computation(plain, on_gpu=True)) == 1
 
 
 @pytest.mark.parametrize("parts", [2, 3])

@@ -31,7 +31,7 @@ CANDIDATES = {
     "no-tf32": "float32 products with all their bits, where the card would take TF32 (19 bits)",
     "nccl": "several GPUs exchange gradients by NCCL and not through the processor",
 }
-"""What may make a GPU faster, each behind a switch of its own."""
+"""What a GPU is to try: ways that may be faster, or be compared, each behind a switch."""
 COMMAND_BUFFERS = (
     "--xla_gpu_enable_command_buffer=FUSION,CUBLAS,CUBLASLT,CUDNN,CONDITIONAL,WHILE"
     " --xla_gpu_graph_min_graph_size=1"
@@ -43,6 +43,7 @@ INSTALL = (
     "Install the CUDA libraries that it takes (docs/gpu.md); with the environment variable"
     " TF_CPP_MIN_LOG_LEVEL=0 it says what it misses"
 )
+"""The mend, where TensorFlow finds no GPU."""
 
 
 def has_driver() -> bool:
@@ -59,6 +60,9 @@ class Computation(NamedTuple):
     """Whether XLA compiles what has the recurrent layers in it: gradients, validation."""
     compiles_update: bool
     """Whether it compiles the update of the weights."""
+    in_parts: bool
+    """Whether the cores may compute parts of a batch side by side. That takes a processor, and
+    dropout that is a row's own, which Keras' recurrent dropout is not."""
 
 
 def computation(
@@ -70,10 +74,10 @@ def computation(
     settings = settings or ModelSettings()
     compiles = environ.get(XLA_SWITCH) != "0"
     if settings.recurrent_dropout:  # neither our loops nor cuDNN have it
-        return Computation(False, compiles, compiles)
+        return Computation(False, compiles, compiles, in_parts=False)
     if on_gpu and "cudnn" in candidates(environ) and settings.cell in ("lstm", "gru"):
-        return Computation(False, False, compiles)
-    return Computation(True, compiles, compiles)
+        return Computation(False, False, compiles, in_parts=False)
+    return Computation(True, compiles, compiles, in_parts=not on_gpu)
 
 
 def candidates(environ: Mapping[str, str] = os.environ) -> frozenset[str]:
@@ -98,7 +102,7 @@ def choose(
     wanted: str,
     gpus: Sequence[str],
     seconds: Callable[[], tuple[float, float]],
-    has_driver: bool = False,
+    driver_found: bool = False,
 ) -> Choice:
     """Chooses the device of a training.
 
@@ -107,7 +111,7 @@ def choose(
         gpus: the names of those that TensorFlow finds.
         seconds: what a step is estimated to take on the processor and on a GPU; called only where
             that decides.
-        has_driver: whether there is the driver of a GPU, `has_driver`.
+        driver_found: whether there is the driver of a GPU, by `has_driver`.
 
     Raises:
         TextgenError: if a GPU is wanted and there is none.
@@ -120,7 +124,7 @@ def choose(
         return Choice(False, "computing on the processor, as asked" if gpus else "")
     if not gpus:
         unused = f"there is a GPU's driver, but TensorFlow finds no GPU. {INSTALL}"
-        return Choice(False, unused if has_driver else "")
+        return Choice(False, unused if driver_found else "")
     if wanted == "gpu":
         return Choice(True, f"computing on {gpus[0]}, as asked")
     processor, gpu = seconds()

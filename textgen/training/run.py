@@ -77,8 +77,9 @@ def fit(
     if not on_gpu:
         sizing.check_memory(plan.model, plan.training, vocabulary_size)
     if plan.training.batch_parts is None:
-        whole = on_gpu or workers.count > 1
-        parts = 1 if whole else sizing.choose_parts(plan.model, plan.training)
+        how = computation(plan.model, on_gpu)
+        shared = workers.count > 1
+        parts = 1 if shared else sizing.choose_parts(plan.model, plan.training, how)
         plan = plan._replace(training=dataclasses.replace(plan.training, batch_parts=parts))
     if on_gpu and plan.training.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -163,7 +164,7 @@ class Run:
         if on_gpu and "more-steps" in candidates():
             self.batches = self.batches.with_more_at_once()
         how = computation(plan.model, on_gpu)
-        parts = 1 if on_gpu else settings.batch_parts or 1
+        parts = sizing.choose_parts(plan.model, settings, how)
         self.model = build_model(
             plan.model, len(tokenizer.vocabulary), settings.batch_size, settings.random_seed,
             how.own_layers, settings.dtype, carries_state=False,

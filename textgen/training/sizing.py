@@ -42,10 +42,10 @@ def choose(
     Returns:
         Fields of `ModelSettings` and `TrainingSettings`, and the reason.
     """
-    speed, measured = 1.0, dict[int, float]()
+    speed, measured = 1.0, dict[tuple[int, int], float]()
     while True:
         settings, expected = tokenizer.choose_size(minutes, num_tokens, speed)
-        size = settings["rnn_size"] * settings["num_layers"]
+        size = settings["rnn_size"], settings["num_layers"]
         if size in measured:
             break
         measured[size] = measure(settings)
@@ -73,7 +73,7 @@ def measure_speed(
 
     rows, length = settings.batch_size, settings.seq_length
     how = devices.computation(model, on_gpu)
-    parts = 1 if on_gpu else settings.batch_parts or choose_parts(model, settings)
+    parts = choose_parts(model, settings, how)
     with on_device(on_gpu):
         network = build_model(
             model, vocabulary_size, rows, 0, how.own_layers, settings.dtype, carries_state=False
@@ -167,18 +167,22 @@ SMALLEST_PART = 1e6
 """Floating-point operations of a part's product with the recurrent weights below which starting a
 program costs more than it saves."""
 SECONDS_IN_TURNS = 0.5
+"""How long whole batches and parts are measured, all together."""
 LEAST_GAIN = 1.05
 """How much faster parts have to be than the whole, because of what measuring misses."""
 
 
-def choose_parts(model: ModelSettings, settings: TrainingSettings) -> int:
-    """Returns in how many parts the processor's cores compute the rows of a batch fastest.
+def choose_parts(model: ModelSettings, settings: TrainingSettings, how: devices.Computation) -> int:
+    """Returns in how many parts the rows of a batch are computed side by side.
 
+    They are the `batch_parts` that are set, else as many as the processor's cores compute fastest.
     What counts is a chain of the products that the recurrent layers make step after step: XLA
     computes them on one core where they are small, and TensorFlow runs the chains of parts side by
     side. Tried are 1, 2 and as many as there are cores, in turns.
     """
-    return _best_parts(settings.batch_size, model.rnn_size)
+    if not how.in_parts:
+        return 1
+    return settings.batch_parts or _best_parts(settings.batch_size, model.rnn_size)
 
 
 @functools.cache
@@ -194,17 +198,11 @@ def _best_parts(rows: int, size: int) -> int:
     ]
     if not counts:
         return 1
-    u = tf.ones((size, 4 * size)) / size
-
-    @tf.function(jit_compile=devices.computation().compiles_model)  # type: ignore[untyped-decorator]
-    def chain(h: tf.Tensor) -> tf.Tensor:
-        return tf.while_loop(
-            lambda i, h: i < 50, lambda i, h: (i + 1, tf.tanh(h @ u)[:, :size]), (0, h)
-        )[1]
+    chain, u = chain_of_products(50), tf.ones((size, 4 * size)) / size
 
     def in_parts(count: int) -> Callable[[], tf.Tensor]:
         parts = [tf.ones((len(part), size)) for part in np.array_split(range(rows), count)]
-        return tf.function(lambda: [chain(part) for part in parts])  # type: ignore[no-any-return]
+        return tf.function(lambda: [chain(part, u) for part in parts])  # type: ignore[no-any-return]
 
     jobs = {count: in_parts(count) for count in [1, *counts]}
     times: dict[int, list[float]] = {count: [] for count in jobs}
@@ -218,14 +216,31 @@ def _best_parts(rows: int, size: int) -> int:
     return min(taken, key=lambda count: taken[count] * (LEAST_GAIN if count > 1 else 1))
 
 
-def measure_gflops(seconds: float = 1.5, on_gpu: bool = False) -> float:
-    """The speed of what recurrent training does most: a chain of small matrix products.
+def chain_of_products(count: int) -> Any:
+    """Returns a function that makes `count` products one after another, as recurrent layers do.
+
+    It maps h (B, H) and u (H, 4H) to the last h (B, H), where each is tanh(h @ u) cut to H columns.
+    """
+    # Only here: the rest is for processes without TensorFlow too.
+    from textgen.model.backend import tf
+
+    @tf.function(jit_compile=devices.computation().compiles_model)  # type: ignore[untyped-decorator]
+    def chain(h: tf.Tensor, u: tf.Tensor) -> tf.Tensor:
+        size = h.shape[1]
+        return tf.while_loop(
+            lambda i, h: i < count, lambda i, h: (i + 1, tf.tanh(h @ u)[:, :size]), (0, h)
+        )[1]
+
+    return chain
+
+
+def measure_gflops(seconds: float = 1.5) -> float:
+    """The processor's speed in what recurrent training does most: a chain of small matrix products.
 
     The fastest of several chains, so that a moment of other work does not count.
 
     Args:
         seconds: how long to measure.
-        on_gpu: measure that of the GPU, and not of the processor.
 
     Returns:
         10^9 floating-point operations per second of (32, 512) x (512, 2048) products under XLA.
@@ -234,17 +249,8 @@ def measure_gflops(seconds: float = 1.5, on_gpu: bool = False) -> float:
     from textgen.model.backend import on_device, tf
 
     rows, size, products = 32, 512, 100
-    compiles = devices.computation(on_gpu=on_gpu).compiles_model
-
-    @tf.function(jit_compile=compiles)  # type: ignore[untyped-decorator]
-    def chain(h: tf.Tensor, u: tf.Tensor) -> tf.Tensor:
-        return tf.while_loop(
-            lambda i, h: i < products,
-            lambda i, h: (i + 1, tf.tanh(h @ u)[:, :size]),
-            (0, h),
-        )[1]
-
-    with on_device(on_gpu):
+    chain = chain_of_products(products)
+    with on_device(False):
         h, u = tf.ones((rows, size)), tf.ones((size, 4 * size)) / size
         chain(h, u).numpy()
         best, start = float("inf"), time.perf_counter()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,10 +29,6 @@ OPTIMIZERS: dict[str, tuple[type, dict[str, Any]]] = {
     "adadelta": (keras.optimizers.Adadelta, {}),
 }
 """Keras' class, and what it is given besides, by `TrainingSettings.optimizer`."""
-
-
-SEED = "seed_generator_state"
-"""The end of the path of Keras' variables that dropout is drawn from."""
 
 
 class SmoothedCrossentropy(keras.losses.Loss):
@@ -73,6 +69,11 @@ class RowParts:
         cut = [tf.split(tensor, self.sizes) for tensor in tensors]
         return [list(part) for part in zip(*cut, strict=True)]
 
+    def each(self, compute: Any, states: list[Tensors], batch: Tensors) -> list[Any]:
+        """Returns what `compute(state, row numbers, *batch)` gives of each part of the rows."""
+        parts = self.split([self.numbers, *batch])
+        return [compute(state, *part) for state, part in zip(states, parts, strict=True)]
+
     def mean(self, values: list[Tensors]) -> Tensors:
         """Returns the mean over all rows of each tensor, from its mean over the rows of a part."""
         if len(values) == 1:
@@ -85,6 +86,21 @@ class RowParts:
 def recurrent_layers(model: keras.Model) -> list[keras.layers.RNN]:
     """Returns the layers that have a state."""
     return [layer for layer in model.layers if isinstance(layer, keras.layers.RNN)]
+
+
+def zero_states(model: keras.Model, rows: int) -> dict[str, tf.Tensor]:
+    """Returns the recurrent state from which a text is read, (rows, H) each, by stored name."""
+    return {
+        f"{layer.name}/state/{number}": tf.zeros((rows, size))
+        for layer in recurrent_layers(model)
+        for number, size in enumerate(state_sizes(layer))
+    }
+
+
+def random_seeds(layers: Sequence[keras.layers.Layer]) -> list[Any]:
+    """Returns Keras' variables that dropout is drawn from."""
+    variables = [variable for layer in layers for variable in layer.variables]
+    return [variable for variable in variables if variable.path.endswith("seed_generator_state")]
 
 
 class TrainStep:
@@ -146,16 +162,9 @@ class TrainStep:
         self._steps_of_call = steps_at_once
         self.rows = RowParts(workers.rows(settings.batch_size), parts)
         self.states = {
-            f"{layer.name}/state/{number}": tf.Variable(tf.zeros((self.rows.count, size)))
-            for layer in recurrent_layers(model)
-            for number, size in enumerate(state_sizes(layer))
+            name: tf.Variable(state) for name, state in zero_states(model, self.rows.count).items()
         }
-        self._seeds = [
-            variable
-            for layer in model.layers
-            for variable in layer.variables
-            if variable.path.endswith(SEED)
-        ]
+        self._seeds = random_seeds(model.layers)
         how = how or computation()
         model_too, update = how.compiles_model, how.compiles_update
         as_one = len(self.rows.sizes) == 1 and model_too and update and workers.compiles_mean
@@ -245,10 +254,8 @@ class TrainStep:
 
     def shift_random_seeds(self, number: int) -> None:
         """Draw other recurrent dropout than workers of another number, from the same state."""
-        for layer in recurrent_layers(self.model):
-            for variable in layer.variables:
-                if variable.path.endswith(SEED):
-                    variable.assign_add(np.array([number, 0]))
+        for variable in random_seeds(recurrent_layers(self.model)):
+            variable.assign_add(np.array([number, 0]))
 
     def _weights(self) -> Tensors:
         return [tf.convert_to_tensor(w.value) for w in self.model.trainable_variables]
@@ -268,10 +275,7 @@ class TrainStep:
         self, states: list[Tensors], inputs: tf.Tensor, targets: tf.Tensor
     ) -> list[Tensors]:
         """Returns the state after a batch, by part of its rows."""
-        batches = self.rows.split([self.rows.numbers, inputs, targets])
-        parts = [
-            self._gradients(state, *batch) for state, batch in zip(states, batches, strict=True)
-        ]
+        parts = self.rows.each(self._gradients, states, [inputs, targets])
         gradients = [part[0] for part in parts]
         if not self._compiles_mean:
             gradients = [self._mean_over_workers(self.rows.mean(gradients))]
@@ -358,8 +362,7 @@ class Validation:
 
     def loss(self) -> float:
         """Returns nats per token, read from zero state."""
-        sizes = [size for layer in recurrent_layers(self.model) for size in state_sizes(layer)]
-        states = self.rows.split([tf.zeros((self.rows.count, size)) for size in sizes])
+        states = self.rows.split(list(zero_states(self.model, self.rows.count).values()))
         total = 0.0
         for batch in self._batches():
             losses, states = self._score_all(states, *map(tf.constant, batch))
@@ -373,8 +376,7 @@ class Validation:
     def _summed_losses(
         self, states: list[Tensors], *batch: tf.Tensor
     ) -> tuple[tf.Tensor, list[Tensors]]:
-        batches = self.rows.split([self.rows.numbers, *batch])
-        parts = [self._score(state, *part) for state, part in zip(states, batches, strict=True)]
+        parts = self.rows.each(self._score, states, list(batch))
         return tf.add_n([loss for loss, _ in parts]), [state for _, state in parts]
 
     def _summed_loss(
