@@ -81,6 +81,7 @@ def test_a_value_is_read_as_on_the_command_line(tmp_path: Path) -> None:
         ("quiet: 3", "quiet is true or false. Received: 3"),
         ("- 1", "must hold lines like rnn-size: 256"),
         ("a: 1\nb: [", "run.yaml cannot be read as YAML in line 2: expected the node content"),
+        ("a: 2020-13-45", "run.yaml cannot be read as YAML: month must be in 1..12. It must hold"),
         ("x: !!python/object/apply:os.getcwd []", "cannot be read as YAML in line 1: could not"),
         ("\0", "run.yaml cannot be read as YAML: it is no text. Give `config` a file with lines"),
     ],

@@ -78,6 +78,8 @@ def read_yaml(path: Path, asked_by: str, example: str) -> dict[Any, Any]:
         raise TextgenError(
             f"{problem}{place}: {error.problem}. It must hold lines like {example}"
         ) from error
+    except ValueError as error:  # a date that is none
+        raise TextgenError(f"{problem}: {error}. It must hold lines like {example}") from error
     if not isinstance(values, dict):
         raise TextgenError(f"{path} must hold lines like {example}")
     return values
