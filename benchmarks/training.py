@@ -68,6 +68,7 @@ def our_trainer(cell: Cell, parts: int | None = None) -> Train:
         parts: of a batch that are computed side by side; None for as many as a run would take.
     """
     from textgen.model.backend import tf
+    from textgen.model.devices import computation
     from textgen.model.keras_model import build_model
     from textgen.settings.definitions import ModelSettings, TrainingSettings
     from textgen.training.sizing import choose_parts
@@ -80,7 +81,7 @@ def our_trainer(cell: Cell, parts: int | None = None) -> Train:
         batch_size=cell.batch_size, seq_length=cell.length, optimizer="adam", weight_decay=0.0
     )
     network = build_model(model, VOCABULARY_SIZE, cell.batch_size, carries_state=False)
-    parts = parts or choose_parts(model, training)
+    parts = parts or choose_parts(model, training, computation(model))
     step = TrainStep(network, training, STEPS_PER_CALL, parts=parts)
     step.set_learning_rate(0.001)
 
