@@ -63,10 +63,21 @@ def product(state: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.cast(state, kernel.dtype) @ kernel, tf.float32)
 
 
+def apart(matrix: tf.Tensor) -> tf.Tensor:
+    """Returns a right factor with 16 columns of zeros more, where its rows lie badly in memory.
+
+    Rows that begin a multiple of 4096 bytes apart fall into the same few sets of a processor's
+    cache and push each other out. Without that, products of 50 rows with a (512, 2048) kernel were
+    1.1 to 1.25 times as fast (AMD Zen 3). Whoever multiplies with it cuts the columns off.
+    """
+    columns, size = matrix.shape[1], matrix.dtype.size
+    return tf.pad(matrix, [[0, 0], [0, 16]]) if columns * size % 4096 == 0 else matrix
+
+
 def summed_product(left: tf.Tensor, right: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     """Returns sum over t of left[t]^T right[t] as one product: (T, B, H), (T, B, G) -> (H, G)."""
     rows = [tf.cast(tf.reshape(x, (-1, x.shape[-1])), dtype) for x in (left, right)]
-    return tf.matmul(*rows, transpose_a=True)
+    return tf.matmul(rows[0], apart(rows[1]), transpose_a=True)[:, : right.shape[-1]]
 
 
 def states_before(first: tf.Tensor, states: tf.Tensor) -> tf.Tensor:
@@ -91,6 +102,7 @@ def lstm(z: tf.Tensor, h0: tf.Tensor, c0: tf.Tensor, u: tf.Tensor) -> Any:
     Returns:
         h of all steps, (T, B, H); the last h and c, (B, H).
     """
+    kernel, columns = apart(u), u.shape[1]
 
     def gates(tanh: tf.Tensor) -> Tensors:
         i, f, g, o = tf.split(tanh, 4, axis=-1)
@@ -98,7 +110,7 @@ def lstm(z: tf.Tensor, h0: tf.Tensor, c0: tf.Tensor, u: tf.Tensor) -> Any:
 
     def step(inputs: Tensors, state: Tensors) -> tuple[Tensors, Tensors]:
         h, c = state
-        tanh = tf.tanh(inputs[0] + product(h, u))
+        tanh = tf.tanh(inputs[0] + product(h, kernel)[:, :columns])
         i, f, g, o = gates(tanh)
         c = f * c + i * g
         return [o * tf.tanh(c), c], [tanh, c]
@@ -152,11 +164,11 @@ def gru(z: tf.Tensor, h0: tf.Tensor, u: tf.Tensor, bias: tf.Tensor) -> Any:
     Returns:
         h of all steps, (T, B, H); the last h, (B, H).
     """
-    size = u.shape[0]
+    kernel, size = apart(u), u.shape[0]
 
     def step(inputs: Tensors, state: Tensors) -> tuple[Tensors, Tensors]:
         (h,) = state
-        v = product(h, u) + bias
+        v = product(h, kernel)[:, : 3 * size] + bias
         gates = tf.sigmoid(inputs[0][:, : 2 * size] + v[:, : 2 * size])
         update, reset = tf.split(gates, 2, axis=1)
         g = tf.tanh(inputs[0][:, 2 * size :] + reset * v[:, 2 * size :])
@@ -199,9 +211,10 @@ def simple_rnn(z: tf.Tensor, h0: tf.Tensor, u: tf.Tensor) -> Any:
 
     Args and returns as for `gru`, with z (T, B, H), u (H, H), and no `bias`.
     """
+    kernel, size = apart(u), u.shape[0]
 
     def step(inputs: Tensors, state: Tensors) -> tuple[Tensors, Tensors]:
-        h = tf.tanh(inputs[0] + product(state[0], u))
+        h = tf.tanh(inputs[0] + product(state[0], kernel)[:, :size])
         return [h], [h]
 
     (hs,), (h,) = scan(step, [], [z], [h0])

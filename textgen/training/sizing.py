@@ -166,6 +166,8 @@ def choose_device(model: ModelSettings, settings: TrainingSettings, vocabulary_s
 SMALLEST_PART = 1e6
 """Floating-point operations of a part's product with the recurrent weights below which starting a
 program costs more than it saves."""
+STEPS_OF_PART = 16
+"""Time steps of what is measured."""
 SECONDS_IN_TURNS = 0.5
 """How long whole batches and parts are measured, all together."""
 LEAST_GAIN = 1.05
@@ -176,17 +178,17 @@ def choose_parts(model: ModelSettings, settings: TrainingSettings, how: devices.
     """Returns in how many parts the rows of a batch are computed side by side.
 
     They are the `batch_parts` that are set, else as many as the processor's cores compute fastest.
-    What counts is a chain of the products that the recurrent layers make step after step: XLA
-    computes them on one core where they are small, and TensorFlow runs the chains of parts side by
-    side. Tried are 1, 2 and as many as there are cores, in turns.
+    What counts is the gradient of a recurrent layer of the model: XLA computes much of it on one
+    core, and TensorFlow runs those of parts side by side. Tried are 1, 2 and as many as there are
+    cores, in turns.
     """
     if not how.in_parts:
         return 1
-    return settings.batch_parts or _best_parts(settings.batch_size, model.rnn_size)
+    return settings.batch_parts or _best_parts(model.cell, settings.batch_size, model.rnn_size)
 
 
 @functools.cache
-def _best_parts(rows: int, size: int) -> int:
+def _best_parts(cell: str, rows: int, size: int) -> int:
     # Only here: the rest is for processes without TensorFlow too.
     from textgen.model.backend import tf
 
@@ -198,40 +200,45 @@ def _best_parts(rows: int, size: int) -> int:
     ]
     if not counts:
         return 1
-    chain, u = chain_of_products(50), tf.ones((size, 4 * size)) / size
+    gradient = layer_gradient(cell, size)
 
     def in_parts(count: int) -> Callable[[], tf.Tensor]:
-        parts = [tf.ones((len(part), size)) for part in np.array_split(range(rows), count)]
-        return tf.function(lambda: [chain(part, u) for part in parts])  # type: ignore[no-any-return]
+        parts = [tf.ones((len(p), STEPS_OF_PART, size)) for p in np.array_split(range(rows), count)]
+        return tf.function(lambda: [gradient(part) for part in parts])  # type: ignore[no-any-return]
 
     jobs = {count: in_parts(count) for count in [1, *counts]}
     times: dict[int, list[float]] = {count: [] for count in jobs}
+    for job in jobs.values():
+        job()  # compiles
     end = time.perf_counter() + SECONDS_IN_TURNS
-    while time.perf_counter() < end or len(times[1]) < 6:
+    while time.perf_counter() < end or len(times[1]) < 5:
         for count, job in jobs.items():
             start = time.perf_counter()
             job()
             times[count].append(time.perf_counter() - start)
-    taken = {count: statistics.median(seconds[1:]) for count, seconds in times.items()}
+    taken = {count: statistics.median(seconds) for count, seconds in times.items()}
     return min(taken, key=lambda count: taken[count] * (LEAST_GAIN if count > 1 else 1))
 
 
-def chain_of_products(count: int) -> Any:
-    """Returns a function that makes `count` products one after another, as recurrent layers do.
+def layer_gradient(cell: str, size: int) -> Any:
+    """Returns a function that computes the gradient of a recurrent layer as training does.
 
-    It maps h (B, H) and u (H, 4H) to the last h (B, H), where each is tanh(h @ u) cut to H columns.
+    It maps inputs (B, T, H) to the gradients of the sum of all outputs by the layer's weights.
     """
     # Only here: the rest is for processes without TensorFlow too.
     from textgen.model.backend import tf
+    from textgen.model.recurrent import LAYERS
+
+    layer = LAYERS[cell].trained(size, return_sequences=True)
+    layer.build((None, None, size))
 
     @tf.function(jit_compile=devices.computation().compiles_model)  # type: ignore[untyped-decorator]
-    def chain(h: tf.Tensor, u: tf.Tensor) -> tf.Tensor:
-        size = h.shape[1]
-        return tf.while_loop(
-            lambda i, h: i < count, lambda i, h: (i + 1, tf.tanh(h @ u)[:, :size]), (0, h)
-        )[1]
+    def gradient(x: tf.Tensor) -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            total = tf.reduce_sum(layer(x))
+        return tape.gradient(total, [w.value for w in layer.trainable_weights])  # type: ignore[no-any-return]
 
-    return chain
+    return gradient
 
 
 def measure_gflops(seconds: float = 1.5) -> float:
@@ -249,7 +256,13 @@ def measure_gflops(seconds: float = 1.5) -> float:
     from textgen.model.backend import on_device, tf
 
     rows, size, products = 32, 512, 100
-    chain = chain_of_products(products)
+
+    @tf.function(jit_compile=devices.computation().compiles_model)  # type: ignore[untyped-decorator]
+    def chain(h: tf.Tensor, u: tf.Tensor) -> tf.Tensor:
+        return tf.while_loop(
+            lambda i, h: i < products, lambda i, h: (i + 1, tf.tanh(h @ u)[:, :size]), (0, h)
+        )[1]
+
     with on_device(False):
         h, u = tf.ones((rows, size)), tf.ones((size, 4 * size)) / size
         chain(h, u).numpy()
