@@ -23,6 +23,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.machine import announce
+
 SIZES = [10, 100, 1000]
 FLAGS = (
     "--num-epochs", "2", "--steps-per-epoch", "80", "--random-seed", "1", "--pristine-input",
@@ -120,6 +122,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, help="in MB")
     parser.add_argument("--dir", type=Path, help="where the texts go (default: the system's)")
     arguments = parser.parse_args()
+    announce(__doc__)
     texts = [path.read_text(encoding="utf-8-sig") for path in arguments.files]
     print("| text | characters | words | second start | peak memory |\n|---|---|---|---|---|")
     for size in arguments.sizes:

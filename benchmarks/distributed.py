@@ -22,6 +22,8 @@ import sys
 import time
 from typing import Any, NamedTuple
 
+from benchmarks.machine import announce
+
 VOCABULARY_SIZE, EMBEDDING_SIZE, LENGTH, STEPS_AT_ONCE = 65, 64, 50, 5
 MODELS = ("128x2x32", "256x2x32", "512x2x64")
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
@@ -79,7 +81,7 @@ def calls(step: Any, data: Any, together: Any, seconds: float) -> int:
     """How many calls take about so many seconds, by the chief's watch."""
     start = time.perf_counter()
     step(data)
-    taken = together.seconds(time.perf_counter() - start)
+    taken = float(together.seconds(time.perf_counter() - start))
     return max(3, round(seconds / taken))
 
 
@@ -144,6 +146,7 @@ def main() -> None:
         figures = measure(options.models[0], workers, options.worker_index, options.seconds)
         print(json.dumps(figures))
     else:
+        announce(__doc__)
         report(options.models, options.repeats, options.seconds)
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 import textgen
+from benchmarks.machine import announce
 from tests.conftest import ROOT
 from textgen.model import checkpoint
 from textgen.settings.definitions import (
@@ -37,6 +38,7 @@ CHARACTERS = string.ascii_letters + string.punctuation[:12] + " \n"
 
 
 def main() -> None:
+    announce(__doc__)
     parts = {"speed": speed, "linear": linear, "start": start}
     for name in sys.argv[1:] or parts:
         parts[name]()
@@ -136,7 +138,7 @@ def torch_ways(settings: ModelSettings) -> dict[str, Callable[[], int]]:
     lstm = torch.nn.LSTM(settings.embedding_size, settings.rnn_size, settings.num_layers)
     output = torch.nn.Linear(settings.rnn_size, len(CHARACTERS) + 1)
 
-    @torch.inference_mode()
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
     def steps(streams: int, length: int, threads: int) -> int:
         torch.set_num_threads(threads)  # one is faster for one stream
         ids, state = torch.ones((1, streams), dtype=torch.long), None

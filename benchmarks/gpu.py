@@ -45,7 +45,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -163,11 +163,13 @@ class Child:
     def ask(self, **job: Any) -> None:
         if not self.is_alive:
             self._start()
+        assert self.process is not None
         with contextlib.suppress(BrokenPipeError):  # of one that has just died: `answer` tells
             print(json.dumps(job), file=self.process.stdin, flush=True)
 
     def answer(self, end: float) -> dict[str, Any]:
         """Returns the answer to a job, or `error` where there is none by the time `end`."""
+        assert self.process is not None
         error = "no answer in time"
         with contextlib.suppress(queue.Empty):
             while line := self.lines.get(timeout=max(0.1, end - time.monotonic())):
@@ -543,10 +545,11 @@ def work(arguments: argparse.Namespace) -> None:
     """Does the jobs on standard input, and answers to standard output."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever else prints there does not disturb
-    begin, jobs = {
+    kinds: dict[str, tuple[Callable[[], Any], dict[str, Callable[..., Any]]]] = {
         "tensorflow": (tensorflow_facts, {"speed": our_speed, "train": train}),
         "torch": (torch_facts, {"speed": torch_speed}),
-    }[arguments.child]
+    }
+    begin, jobs = kinds[arguments.child]
     print(json.dumps(begin()), file=answers, flush=True)
     for line in sys.stdin:
         job = json.loads(line)

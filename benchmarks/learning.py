@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 import textgen
+from benchmarks.machine import announce
 
 
 def main() -> None:
@@ -26,6 +27,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=1.17)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     arguments, flags = parser.parse_known_args()
+    announce(__doc__)
     text = arguments.file.read_text(encoding="utf-8")
     losses = [run(text, arguments.minutes, seed, flags) for seed in arguments.seeds]
     middle = statistics.median(losses)

@@ -18,6 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.machine import announce
 from textgen.text import known
 
 TEXTS = ("input*", "validate*")
@@ -34,6 +35,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="default: a folder that is removed")
     parser.add_argument("--space", type=Path, help="the space file of the search")
     arguments, flags = parser.parse_known_args()
+    announce(__doc__)
     known.find_or_make_texts(arguments.folder, 0.0)
     with tempfile.TemporaryDirectory() as temporary:
         work = arguments.work or Path(temporary)

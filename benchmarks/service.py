@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.generation import characters, save
+from benchmarks.machine import announce
 from tests.services import Running, serving
 from textgen.settings.definitions import ModelSettings
 
@@ -44,6 +45,7 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=4000)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
+    announce(__doc__)
     with ExitStack() as stack:
         folder = arguments.data_dir
         if folder is None:

@@ -3,29 +3,35 @@
     python -m benchmarks.training
     python -m benchmarks.training --cells 128x2x32 512x3x50 --repeats 9
 
-Each cell is rnn size x layers x batch size. The three take turns, A B C A B C, and the table shows
-the medians, so that a busy machine disturbs all three alike. A turn trains for about `--seconds`:
-textgen as `train.py` does, stock Keras through `model.fit`, PyTorch through the usual training
-loop. All train the same model: embedding 64, LSTM layers with carried state, logits over 65 tokens,
-cross-entropy, Adam, gradients clipped to global norm 1, float32. PyTorch takes part where it is
-installed.
+Each cell is rnn size x layers x batch size. Each of the three is a process of its own, so that none
+has what another sets. They take turns, A B C A B C, so that a busy machine disturbs all alike; the
+table shows medians of speed, and of ratios within a round with their spread. A turn trains for
+about `--seconds`: textgen as `train.py` does, stock Keras through `model.fit`, PyTorch through the
+usual training loop. All train the same model: embedding 64, LSTM layers with carried state, logits
+over 65 tokens, cross-entropy, Adam, gradients clipped to global norm 1, float32. PyTorch takes part
+where it is installed.
 
 `--cost` measures instead how step time grows with batch and length, and `--memory` the peak memory
 of each at 512 x 3.
 """
 
 import argparse
+import contextlib
+import multiprocessing
 import os
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from multiprocessing.connection import Connection
 from typing import NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
+
+from benchmarks.machine import announce, spread
 
 VOCABULARY_SIZE, EMBEDDING_SIZE, LENGTH = 65, 64, 50
 GRID = ["128x2x32"] + [f"{size}x{layers}x50" for size in (128, 256, 512) for layers in (1, 2, 3)]
@@ -150,7 +156,7 @@ def torch_trainer(cell: Cell) -> Train:
             logits = dense(outputs).flatten(0, 1)
             loss = torch.nn.functional.cross_entropy(logits, targets.flatten())
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
 
@@ -171,18 +177,49 @@ def timed(train: Train, steps: int) -> float:
     return (time.perf_counter() - start) / steps
 
 
-def step_times(jobs: dict[str, Train], repeats: int, seconds: float) -> dict[str, float]:
-    """Returns the median seconds per step of every job, measured in turns after a warm-up."""
+def serve(jobs: list[tuple[str, Cell]], connection: Connection) -> None:
+    """In a child process: trains, for each (job, steps) that comes, and sends seconds per step."""
+    trained = [trainer(*job) for job in jobs]
+    connection.send(None)
+    while request := connection.recv():
+        number, steps = request
+        connection.send(timed(trained[number], steps))
+
+
+@contextlib.contextmanager
+def process_of(*jobs: tuple[str, Cell]) -> Iterator[list[Callable[[int], float]]]:
+    """Starts a process with some jobs; gives for each what trains steps and returns seconds."""
+    ours, theirs = multiprocessing.Pipe()
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=serve, args=(list(jobs), theirs), daemon=True)
+    process.start()
+
+    def ask(number: int, steps: int) -> float:
+        ours.send((number, steps))
+        return float(ours.recv())
+
+    try:
+        ours.recv()
+        yield [lambda steps, n=n: ask(n, steps) for n in range(len(jobs))]  # type: ignore[misc]
+    finally:
+        process.kill()
+        process.join()
+
+
+def step_times(
+    jobs: dict[str, Callable[[int], float]], repeats: int, seconds: float
+) -> dict[str, list[float]]:
+    """Returns seconds per step of every job in every round, measured in turns after a warm-up."""
     steps = {}
     for name, train in jobs.items():
         train(STEPS_PER_CALL)
-        second = timed(train, STEPS_PER_CALL)
+        second = train(STEPS_PER_CALL)
         steps[name] = STEPS_PER_CALL * max(1, round(seconds / second / STEPS_PER_CALL))
     times: dict[str, list[float]] = {name: [] for name in jobs}
     for _ in range(repeats):
         for name, train in jobs.items():
-            times[name].append(timed(train, steps[name]))
-    return {name: statistics.median(values) for name, values in times.items()}
+            times[name].append(train(steps[name]))
+    return times
 
 
 def compare(cells: list[Cell], repeats: int, seconds: float) -> None:
@@ -190,16 +227,21 @@ def compare(cells: list[Cell], repeats: int, seconds: float) -> None:
     titles = [TITLES[kind] for kind in KINDS]
     print_row("rnn size x layers x batch", *titles, *(f"/ {title}" for title in titles[1:]))
     print_row(*["---"] * 2 * len(KINDS))
-    ratios: list[list[float]] = []
+    means: list[list[float]] = []
     for cell in cells:
-        jobs = {kind: trainer(kind, cell) for kind in KINDS}
-        medians = step_times(jobs, repeats, seconds)
-        ours, *others = (cell.batch_size * cell.length / medians[kind] for kind in KINDS)
-        ratios.append([ours / other for other in others])
-        speeds = [f"{speed:,.0f}" for speed in (ours, *others)]
-        print_row(cell.title, *speeds, *(f"{ratio:.2f}" for ratio in ratios[-1]))
+        with contextlib.ExitStack() as stack:
+            jobs = {kind: stack.enter_context(process_of((kind, cell)))[0] for kind in KINDS}
+            times = step_times(jobs, repeats, seconds)
+        tokens = cell.batch_size * cell.length
+        speeds = [f"{tokens / statistics.median(times[kind]):,.0f}" for kind in KINDS]
+        ratios = [
+            [other / ours for ours, other in zip(times["ours"], times[kind], strict=True)]
+            for kind in KINDS[1:]
+        ]
+        means.append([statistics.median(ratio) for ratio in ratios])
+        print_row(cell.title, *speeds, *(spread(ratio, ".2f") for ratio in ratios))
     for name, summary in (("geometric mean", statistics.geometric_mean), ("smallest", min)):
-        found = [f"{summary(column):.2f}" for column in zip(*ratios, strict=True)]
+        found = [f"{summary(column):.2f}" for column in zip(*means, strict=True)]
         print_row(name, *[""] * len(KINDS), *found)
 
 
@@ -217,8 +259,9 @@ def cost(cells: list[Cell], repeats: int, seconds: float) -> None:
             "batch": cell._replace(batch_size=2 * cell.batch_size),
             "length": cell._replace(length=2 * cell.length),
         }
-        jobs = {name: our_trainer(size) for name, size in sizes.items()}
-        medians = step_times(jobs, repeats, seconds)
+        with process_of(*(("ours", size) for size in sizes.values())) as trains:
+            times = step_times(dict(zip(sizes, trains, strict=True)), repeats, seconds)
+        medians = {name: statistics.median(each) for name, each in times.items()}
         ratios = (f"x {medians[name] / medians['step']:.2f}" for name in ("batch", "length"))
         print_row(cell.title, f"{medians['step'] * 1000:.1f} ms", *ratios)
 
@@ -253,6 +296,7 @@ def main() -> None:
     default = GRID if not (arguments.cost or arguments.memory) else ["128x2x32"]
     default = ["512x3x50"] if arguments.memory else default
     cells = [Cell.parse(text) for text in arguments.cells or default]
+    announce(__doc__)
     if arguments.memory:
         memory(cells)
     elif arguments.cost:

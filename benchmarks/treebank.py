@@ -14,12 +14,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from nltk.tokenize import NLTKWordTokenizer  # type: ignore[import-untyped]
-from nltk.tokenize.treebank import (  # type: ignore[import-untyped]
+from nltk.tokenize import NLTKWordTokenizer
+from nltk.tokenize.treebank import (
     TreebankWordDetokenizer,
     TreebankWordTokenizer,
 )
 
+from benchmarks.machine import announce
 from textgen import treebank
 
 CORPORA = Path(__file__).parents[2] / "shared" / "corpora"
@@ -150,6 +151,7 @@ def main() -> None:
     parser.add_argument("--corpora", type=Path, default=CORPORA, help="folder of .txt files")
     parser.add_argument("--size", type=int, default=1_000_000, help="characters of bad input")
     arguments = parser.parse_args()
+    announce(__doc__)
     texts = {path.name: read_text(path) for path in sorted(arguments.corpora.glob("*.txt"))}
     for report in (report_exactness, report_speed):
         for name, text in texts.items():

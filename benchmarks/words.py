@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.machine import announce
 from textgen.generation.generator import Generator
 from textgen.model import checkpoint
 from textgen.settings.definitions import TokenizerSettings
@@ -94,6 +95,7 @@ def main() -> None:
     parser.add_argument("--source", help="folder with the two books; the web if not given")
     parser.add_argument("--minutes", type=float, default=10)
     arguments = parser.parse_args()
+    announce(__doc__)
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder) / "twain"
         known.KNOWN["twain"].write(directory, arguments.source)

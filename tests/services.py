@@ -64,7 +64,7 @@ def serving(
     command = ["-m", "textgen", "serve", "--port", "0", *flags]
     for folder in folders:
         command += ["--data-dir", str(folder)]
-    options = {"environment": {"PYTHONUNBUFFERED": 1}, "measured": measured}
+    options: dict[str, Any] = {"environment": {"PYTHONUNBUFFERED": 1}, "measured": measured}
     with beside(*command, stderr=subprocess.PIPE, **options) as process:
         running = Running(process)
         yield running

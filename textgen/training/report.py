@@ -183,7 +183,18 @@ def _overfitting(rows: list[Row]) -> str:
     if is_overfitted(rows):
         best = best_of(rows)["epoch"]
         return f"yes, the validation loss rises after epoch {best:.0f}"
-    return "none seen"
+    gap = _gap(rows)
+    return f"some, the validation loss is {gap:.0%} above the training loss" if gap else "none seen"
+
+
+def _gap(rows: list[Row]) -> float:
+    """Returns by which share the validation loss is above the training loss; 0 where that says
+    nothing: within `GAP`, or in epochs too few to judge.
+    """
+    if len(rows) < EPOCHS_TO_JUDGE:
+        return 0.0
+    gap = _above(rows[-1]["val_loss"], rows[-1]["loss"])
+    return gap if gap > GAP else 0.0
 
 
 def advice(rows: list[Row], metadata: Metadata) -> list[str]:
@@ -205,10 +216,8 @@ def advice(rows: list[Row], metadata: Metadata) -> list[str]:
         return found
     if len(rows) < EPOCHS_TO_JUDGE:
         return []
-    gap = _above(last["val_loss"], last["loss"])
-    if gap > GAP:
-        reason = f"the validation loss is {gap:.0%} above the training loss"
-        return [_less_by_heart(metadata, reason)]
+    if _gap(rows):
+        return [_less_by_heart(metadata, "the model learns the text by heart")]
     return [
         f"a new run with a larger `rnn_size` than {metadata.model.rnn_size} and time for as many"
         " epochs: the model does the training text hardly better than the held-out text"

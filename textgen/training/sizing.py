@@ -58,14 +58,22 @@ def choose(
     return settings, reason
 
 
+WARM_UP = 2
+"""Calls that do not count when speed is measured; the first one compiles."""
+
+
 def measure_speed(
     model: ModelSettings,
     settings: TrainingSettings,
     vocabulary_size: int,
     on_gpu: bool,
-    seconds: float = 1.0,
+    seconds: float = 2.0,
 ) -> float:
-    """Returns the tokens per second of training steps, made for so many seconds."""
+    """Returns the tokens per second of training steps, made for so many seconds.
+
+    That is by the median of the calls, of which the first ones only warm up: other work on the
+    machine comes and goes, and a second of it would count for the whole run.
+    """
     # Only here: the rest is for processes without TensorFlow too.
     from textgen.model.backend import on_device, tf
     from textgen.model.keras_model import build_model
@@ -82,13 +90,15 @@ def measure_speed(
         step.set_learning_rate(settings.learning_rate)
         ids = np.random.default_rng(0).integers(0, vocabulary_size, (rows, length), np.int32)
         batches = iter(tf.data.Dataset.from_tensors((ids, ids)).repeat())
-        step(batches)  # compiles
-        calls, start = 0, time.perf_counter()
-        while time.perf_counter() < start + seconds:
+        times = list[float]()
+        end = math.inf
+        while len(times) < 2 * WARM_UP or time.perf_counter() < end:
+            start = time.perf_counter()
             step(batches)
-            calls += 1
-        tokens = calls * MOST_AT_ONCE * rows * length
-        return tokens / (time.perf_counter() - start)
+            times.append(time.perf_counter() - start)
+            if len(times) == WARM_UP:
+                end = time.perf_counter() + seconds
+        return MOST_AT_ONCE * rows * length / statistics.median(times[WARM_UP:])
 
 
 def fitting_batch(settings: TrainingSettings, num_tokens: int) -> int:

@@ -171,14 +171,17 @@ class _Memory:
 
     def number(self, token: str) -> int:
         """Returns where a token is in `kinds`."""
-        with self._lock:
-            number = self._numbers.setdefault(token, len(self.kinds))
-            if number == len(self.kinds):
-                self.kinds.append(token)
+        number = self._numbers.get(token)
+        if number is None:
+            with self._lock:
+                number = self._numbers.setdefault(token, len(self.kinds))
+                if number == len(self.kinds):
+                    self.kinds.append(token)
         return number
 
     def keep(self, table: dict[str, _T], key: str, value: _T) -> _T:
-        if not self.full and len(key) <= _MAX_LENGTH:
+        has_room = self._entries < _MAX_ENTRIES and len(self.kinds) < _MAX_ENTRIES
+        if has_room and len(key) <= _MAX_LENGTH:
             self._entries += 1
             table[key] = value
         return value
@@ -222,11 +225,11 @@ class _Reader(dict[str, tuple[tuple[int, ...], "_Reader"]]):
         self.gap = gap
 
     def __missing__(self, chunk: str) -> tuple[tuple[int, ...], "_Reader"]:
-        if chunk == "\n":
-            return self._keep(chunk, *self._newline())
         words = chunk.split()
         if words == [chunk] != ["."]:
             return self._keep(chunk, *self.read(chunk))
+        if chunk == "\n":
+            return self._keep(chunk, *self._newline())
         if "." in words or len(self.gap) >= _LONG_GAP:
             raise _UnevenError
         numbers: list[int] = []
@@ -242,18 +245,19 @@ class _Reader(dict[str, tuple[tuple[int, ...], "_Reader"]]):
 
         The chunk has no white space, but for a spaced ellipsis.
         """
-        tokens: list[str] = []
+        numbers: list[int] = []
         writer, gap = self.writer, self.gap
+        number = writer.memory.number
         for token in split_chunk(chunk, writer.quoting):
             form = _forms[token][0]
             predicted, after = writer[form]
             if predicted != gap:
                 mark = gap or GLUE
-                tokens.append(mark)
+                numbers.append(number(mark))
                 after = writer[_forms[mark][0]][1][form][1]
-            tokens.append(token)
+            numbers.append(number(token))
             writer, gap = after, ""
-        return list(map(writer.memory.number, tokens)), writer.reader(" ")
+        return numbers, writer.reader(" ")
 
     def _newline(self) -> tuple[list[int], "_Reader"]:
         numbers, reader = self.end()

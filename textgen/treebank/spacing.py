@@ -150,6 +150,11 @@ def written(token: str) -> str:
 
 def shape(token: str) -> str:
     """Returns a typical token that the rule treats like this one, out of a small number of them."""
+    if token.isascii() and token.isalpha():  # most tokens, and no kind of their own
+        folded = token.lower()
+        if folded in _HALVES:
+            return folded
+        return _OWNER if folded[-1] == "s" and may_own(token) else _WORD
     if token.isspace() or token == GLUE:
         return _shape_of_space(token)
     if token in _KINDS:
@@ -158,8 +163,6 @@ def shape(token: str) -> str:
     if folded in CLITICS or folded in _HALVES:
         return folded
     plain = _OWNER if may_own(token) else _WORD
-    if token.isascii() and token.isalpha():
-        return plain
     return next((name for name, form in _SHAPES.items() if form.fullmatch(token)), plain)
 
 

@@ -17,6 +17,8 @@ UNSPACED = "\u2e80-\u2fff\u3001-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef\U0
 GLUE = "⁀"
 SPACED_DOTS = r"\.(?:[ \xa0]\.){2,}"
 
+_OPENERS, _CLOSERS = '“"(', '”"),;:?!'  # each a token wherever it stands beside a word
+
 _APART = re.escape(BRACKETS + QUOTES + STOPS + SYMBOLS + DASHES + GLUE) + UNSPACED
 # Every alternative is linear: none that fails can be tried again inside what it has scanned.
 # No group is repeated possessively: Python before 3.11.5 matches that wrongly (its issue 106052).
@@ -117,9 +119,17 @@ def split_chunk(chunk: str, quoting: bool) -> tuple[str, ...]:
         chunk: text without white space, but for a spaced ellipsis.
         quoting: whether a quotation in single quotes is open, so that ' may close it.
     """
-    word = chunk.rstrip(",;:?!")
-    if word.isascii() and word.isalpha():  # most chunks; the rest of this function does the same
-        return *_split_contraction(word), *chunk[len(word) :]
+    # Most chunks are a word between marks; the rest of this function does the same with them.
+    body = chunk.rstrip(_CLOSERS)
+    word = body.lstrip(_OPENERS)
+    stop = word[-1:] == "."
+    plain = word[:-1] if stop else word
+    if plain.isascii() and plain.isalpha():
+        head, tail = chunk[: len(body) - len(word)], chunk[len(body) :]
+        if not stop:
+            return *head, *_split_contraction(plain), *tail
+        if plain not in _ABBREVIATIONS and len(plain) > 1:
+            return *head, *_split_contraction(plain), ".", *tail
     tokens: list[str] = []
     for piece in _PIECES.findall(chunk):
         if piece == "." and tokens and _is_abbreviation(tokens[-1]):
