@@ -218,3 +218,13 @@ def test_the_beam_minds_stops_bans_and_limits() -> None:
             "".join(model.stream("a", beam_size=2, **wrong))
     with pytest.raises(TextgenError, match=r"`beam_size` finds one text. Leave `num_samples` away"):
         next(model.samples(2, "a", SamplingSettings(beam_size=2)))
+
+
+def test_samples_do_not_depend_on_the_threads_that_make_them(
+    generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = SamplingSettings(length=20, random_seed=1)
+    monkeypatch.setattr("textgen.support.parallel.cores", lambda: 3)
+    alone = [sample.text for sample in generator.samples(9, "a", settings)]
+    monkeypatch.setattr("textgen.generation.generator.SMALLEST_WORK", 1)
+    assert [sample.text for sample in generator.samples(9, "a", settings)] == alone

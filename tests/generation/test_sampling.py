@@ -433,3 +433,13 @@ def test_frequencies_match_the_probabilities(name: str) -> None:
     difference = counts[possible] - DRAWS * expected[possible]
     chi_square = (difference**2 / (DRAWS * expected[possible])).sum()
     assert chi_square < 16.27, "above the 0.1 % quantile of chi-square with 3 degrees of freedom"
+
+
+@given(
+    st.lists(st.floats(0, 1, width=32), min_size=1, max_size=9).filter(any),
+    st.floats(0, 1, exclude_max=True),
+)
+def test_a_row_is_drawn_alone_as_among_others(weights: list[float], uniform: float) -> None:
+    rows = np.array([weights, weights], np.float32)
+    alone = draw(rows[:1], np.array([uniform]))
+    assert alone.tolist() == draw(rows, np.array([uniform, uniform]))[:1].tolist()

@@ -35,9 +35,9 @@ def compiled_cells(*modes: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(("cell", "compile_with"), cases)
 
 
-def pair(cell: str, **options: Any) -> tuple[keras.layers.Layer, keras.layers.Layer]:
+def pair(cell: str, size: int = H, **options: Any) -> tuple[keras.layers.Layer, keras.layers.Layer]:
     """Returns the fast layer and its stock twin, built, with the same random weights."""
-    fast, stock = (kind(H, **options) for kind in CELLS[cell])
+    fast, stock = (kind(size, **options) for kind in CELLS[cell])
     rng = np.random.default_rng(1)
     for layer in (fast, stock):
         layer.build((B, T, D))
@@ -73,6 +73,16 @@ def assert_same(ours: list[tf.Tensor], theirs: list[tf.Tensor]) -> None:
     assert len(ours) == len(theirs)
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("cell", "size"), [("lstm", 256), ("rnn", 1024)])
+def test_kernels_that_are_spread_in_memory_give_the_same(cell: str, size: int) -> None:
+    fast, stock = pair(cell, size, return_sequences=True)
+    for layer in (fast, stock):
+        layer.set_weights([w / 16 for w in layer.get_weights()])
+    assert recurrent.apart(fast.cell.recurrent_kernel.value).shape[1] % 1024 == 16
+    x = random(B, T, D)
+    assert_same(*(outputs_and_gradients(layer, x, None) for layer in (fast, stock)))
 
 
 def check_outputs_and_gradients(cell: str, compile_with: bool | None, with_state: bool) -> None:

@@ -44,6 +44,15 @@ def test_the_panel_says_what_was_reached_and_what_comes_next() -> None:
     ]
 
 
+@pytest.mark.parametrize("epochs", range(1, 6))
+@pytest.mark.parametrize("gap", [0.0, 0.05, 0.2, 1.0])
+def test_overfitting_is_judged_once(epochs: int, gap: float) -> None:
+    losses = [(2 - 0.1 * epoch, (2 - 0.1 * epoch) * (1 + gap)) for epoch in range(epochs)]
+    said = "\n".join(report.closing_report(Path("data/x"), rows(*losses), metadata()))
+    assert ("none seen" in said) == (epochs > 1 and ("by heart" not in said))
+    assert ("by heart" in said) == (epochs >= report.EPOCHS_TO_JUDGE and gap > report.GAP)
+
+
 def test_commands_can_be_pasted_where_the_folder_has_a_space() -> None:
     *_, sample, train = report.closing_report(Path("data/my book"), FALLING, metadata())
     assert sample.endswith("python sample.py --data-dir 'data/my book'")
@@ -95,7 +104,7 @@ def test_what_was_not_measured_is_not_judged() -> None:
     [
         (FALLING, {}, ["a new run with a larger `rnn_size` than 128 and time for as many"]),
         (FALLING[:2], {}, []),
-        (APART, {"dropout": 0.5}, ["more text, or a smaller `rnn_size` than 128: the validation"]),
+        (APART, {"dropout": 0.5}, ["more text, or a smaller `rnn_size` than 128: the model"]),
         (
             [*RISING, *rows((0.9, 2.1), (0.8, 2.2))], {},
             ["more `dropout` than 0: the validation loss has risen by 22%",

@@ -22,9 +22,10 @@ from textgen.treebank import (
     is_spacing,
     last_cut,
     number_from,
+    spacing,
     tokenize,
 )
-from textgen.treebank.words import _PIECES, CONTRACTIONS
+from textgen.treebank.words import CONTRACTIONS, _pieces, plain_word, split_chunk
 
 # Made for this test. It has what prose has, and the rule should foresee all of its white space.
 STORY = """Mr. J. R. Alder wasn't home. “He's gone to Dover,” said his sister--she never
@@ -387,7 +388,7 @@ def remembered(memory: treebank._Memory) -> int:
 
 def test_what_is_long_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(treebank, "_memory", treebank._Memory())
-    short, long = "x" * treebank._MAX_LENGTH, "y" * (treebank._MAX_LENGTH + 1)
+    short, long = "1" * treebank._MAX_LENGTH, "2" * (treebank._MAX_LENGTH + 1)
     assert tokenize(f"{short}\n\n{long}") == [short, "\n", "\n", long]
     for table in (treebank._forms, treebank._memory.writer(PARAGRAPH).reader("")):
         assert short in table
@@ -460,5 +461,35 @@ def test_vocabulary_is_no_larger_than_nltks() -> None:
 
 def test_no_group_is_repeated_possessively() -> None:
     """Python before 3.11.5 matches that wrongly, and found empty tokens."""
-    for pattern in (_PIECES, treebank._GAP_AND_CHUNK):
+    for pattern in (_pieces(), treebank._GAP_AND_CHUNK):
         assert not re.search(r"\)(?:[+*?]|\{[\d,]+\})\+", pattern.pattern), pattern.pattern
+
+
+marks = st.text('“”"(),;:?!', max_size=3)
+plain_words = st.one_of(
+    st.text(st.characters(max_codepoint=0x7A, categories=("Ll", "Lu")), min_size=1, max_size=8),
+    st.sampled_from(["cannot", "gonna", "not", "Mr", "I", "us", "dogs", "www", "http", "etc"]),
+)
+
+
+@given(marks, plain_words, st.sampled_from(["", "."]), marks)
+def test_chunks_of_a_pattern_are_split_alike(head: str, word: str, stop: str, tail: str) -> None:
+    chunk = head + word + stop + tail
+    if found := plain_word(chunk):
+        (letters, pattern), typical = found, "dogs" if "dogs" in found[1] else "word"
+        expected = [letters if t == typical else t for t in split_chunk(pattern, quoting=False)]
+        assert list(split_chunk(chunk, quoting=False)) == expected
+        assert spacing.shape(letters) == spacing.shape(typical)
+
+
+@given(st.lists(st.tuples(marks, plain_words, st.sampled_from(["", "."]), marks), max_size=8))
+def test_what_is_remembered_of_patterns_does_not_change_tokens(
+    parts: list[tuple[str, ...]],
+) -> None:
+    chunks = ["".join(part) for part in parts]
+    once = tokenize(" ".join(chunks))
+    for chunk in chunks:
+        tokenize(f"{chunk} {chunk}")
+    assert tokenize(" ".join(chunks)) == once
+    treebank._memory = treebank._Memory()
+    assert tokenize(" ".join(chunks)) == once

@@ -54,6 +54,8 @@ class Model(Protocol):
     """A network or a mixture of networks: it makes steppers."""
 
     vocabulary_size: int
+    multiplications: int
+    """That its recurrent layers make per token."""
 
     def stepper(self, ids: Ids) -> Stepper:
         """Streams that have read the prompts `ids`, (B, T)."""

@@ -29,9 +29,11 @@ AT_ONCE = 256
 DRAWING = ("force", "temperature", "top_k", "top_p", "min_p", "sample_mode")
 """Settings that beam search has no use for."""
 
-SMALLEST_SHARE = 128
-"""Samples for which another thread may pay; with fewer, two were slower than one (64 samples of
-128 x 2 on two cores: 216,000 tokens/s with one thread, 166,000 with two)."""
+SMALLEST_WORK = 25_000_000
+"""Multiplications per step of a thread's samples for which another thread pays. With less, threads
+wait for Python's lock more than they compute. 64 samples on two cores, with two threads and with
+one: 128 x 2 166,000 and 216,000 tokens/s (AMD Zen 5), 256 x 2 53,000 and 32,000, 512 x 2 12,100 and
+8,900 (AMD Zen 3)."""
 
 
 @dataclass(frozen=True)
@@ -242,10 +244,9 @@ class Generator:
             if together[0].settings.beam_size is not None:
                 written = [self._search(text).text for text in together]
             else:
+                share = math.ceil(SMALLEST_WORK / self.network.multiplications)
                 with single_threaded_blas():
-                    written = map_in_threads(
-                        partial(self._write, progress), together, SMALLEST_SHARE
-                    )
+                    written = map_in_threads(partial(self._write, progress), together, share)
             yield from map(Sample.of, together, written)
 
     def _write(

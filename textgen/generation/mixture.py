@@ -65,6 +65,7 @@ class Mixture:
         self.models = models
         self.weights = weights
         self.vocabulary_size = len(tokenizer.vocabulary)
+        self.multiplications = sum(model.multiplications for model in models)
         ids = {token: i for i, token in enumerate(tokenizer.vocabulary)}
         self.common = [np.array([ids[token] for token in part.vocabulary]) for part in parts]
         """For each model: its token id -> the common one."""

@@ -200,7 +200,7 @@ def next_probabilities(logits: Logits, rules: Rules, recent: Ids) -> Reals:
 
 
 def restrict(logits: Logits, rules: Rules, recent: Ids) -> Logits:
-    """Applies the repetition penalty and the bans to a copy of `logits`, (B, V).
+    """Returns `logits`, (B, V), with the repetition penalty and the bans applied to a copy.
 
     Args:
         logits: (B, V).
@@ -210,6 +210,8 @@ def restrict(logits: Logits, rules: Rules, recent: Ids) -> Logits:
     Raises:
         NoTokenLeftError: if the bans leave a row no token.
     """
+    if rules.repetition_penalty == 1 and not rules.ban:
+        return logits
     if rules.repetition_penalty != 1:
         window = recent[:, -rules.repetition_window :]
         logits = penalize_repetition(logits, window, rules.repetition_penalty)
@@ -318,6 +320,9 @@ def draw(weights: Logits | Reals, uniforms: Reals) -> Ids:
         Indices, (B,).
     """
     cumulative = np.add.accumulate(weights, axis=-1, dtype=np.float64)  # (B, V)
+    if len(cumulative) == 1:  # the same in half the time; beyond the last is the first, as below
+        (row,) = cumulative
+        return np.array([row.searchsorted(uniforms[0] * row[-1], "right") % len(row)])
     thresholds = uniforms[:, np.newaxis] * cumulative[:, -1:]  # (B, 1)
     ids: Ids = (cumulative > thresholds).argmax(axis=-1)  # the first one that is above
     return ids

@@ -114,6 +114,9 @@ class Network:
     Args:
         settings: the sizes of the layers.
         weights: the arrays of `textgen.model.architecture.weight_shapes`, by path.
+
+    Attributes:
+        multiplications: that the recurrent layers make per token.
     """
 
     def __init__(self, settings: ModelSettings, weights: Mapping[str, Array]) -> None:
@@ -132,6 +135,7 @@ class Network:
         self._table = self._embeddings @ self._kernel + self._bias if small else None  # gates, V, H
         self.output_kernel = weights["logits/kernel"]  # (H, V)
         self.output_bias = weights["logits/bias"]  # (V,)
+        self.multiplications = sum(layer.kernel.size for layer in self.layers)
 
     def _layer(
         self, description: LayerDescription, weights: Mapping[str, Array], inputs: slice

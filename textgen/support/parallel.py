@@ -7,20 +7,21 @@ better than a matrix library that splits every small product: OpenBLAS, on a mac
 with other work, makes such a product up to 100 times slower.
 """
 
-import multiprocessing
+from __future__ import annotations
+
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
-from multiprocessing import connection
-from multiprocessing.context import SpawnProcess
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from threadpoolctl import threadpool_limits
+
+if TYPE_CHECKING:
+    from multiprocessing.context import SpawnProcess
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
@@ -71,6 +72,8 @@ def map_in_threads(
     given_up = threading.Event()
     if shares == 1:
         return work(parts, given_up)
+    from concurrent.futures import ThreadPoolExecutor  # here, for the start of `sample.py`
+
     bounds = [len(parts) * number // shares for number in range(shares + 1)]
     with ThreadPoolExecutor(shares) as pool:
         futures = [pool.submit(work, parts[start:end], given_up) for start, end in pairwise(bounds)]
@@ -85,6 +88,8 @@ def begin_child(work: Callable[..., object], *arguments: object) -> SpawnProcess
 
     It is a new Python, because TensorFlow's threads do not survive a fork.
     """
+    import multiprocessing  # here, for the start of `sample.py`
+
     child = multiprocessing.get_context("spawn").Process(target=_child, args=(work, *arguments))
     with _without_ctrl_c():  # until the child ignores it itself
         child.start()
@@ -111,6 +116,8 @@ def _child(work: Callable[..., object], *arguments: object) -> None:
 
 def follow_parent() -> None:
     """Leaves Ctrl-C to the parent of this process, and ends at once when that has ended."""
+    import multiprocessing
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -118,6 +125,8 @@ def follow_parent() -> None:
 
 
 def _end_after(parent: int) -> None:
+    from multiprocessing import connection
+
     connection.wait([parent])
     os._exit(1)
 
@@ -137,7 +146,7 @@ class StopSignals:
         self._message, self._stop = message, stop
         self._before: dict[signal.Signals, Any] = {}
 
-    def __enter__(self) -> "StopSignals":
+    def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():  # others cannot take signals
             self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
         return self

@@ -36,10 +36,17 @@ and its contractions; tests and benchmarks measure ours against nltk's) but for 
 import re
 import threading
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from textgen.treebank.spacing import PARAGRAPH, State, is_spacing, shape, step, written
-from textgen.treebank.words import GLUE, SPACED_DOTS, split_chunk
+from textgen.treebank.words import (
+    GLUE,
+    PLAIN,
+    PLAIN_OWNER,
+    SPACED_DOTS,
+    plain_word,
+    split_chunk,
+)
 
 __all__ = [
     "GLUE",
@@ -207,6 +214,10 @@ class _Writer(dict[str, tuple[str, "_Writer"]]):
         return self.memory.keep(self.readers, gap, _Reader(self, gap)) if reader is None else reader
 
 
+_Pattern: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], "_Reader"]
+"""Tokens before and after a word, and the reader of what follows."""
+
+
 class _UnevenError(Exception):
     """A chunk cannot be read by itself: what follows it matters, or much white space before it."""
 
@@ -223,8 +234,14 @@ class _Reader(dict[str, tuple[tuple[int, ...], "_Reader"]]):
         super().__init__()
         self.writer = writer
         self.gap = gap
+        self._patterns: dict[str, _Pattern] = {}
 
     def __missing__(self, chunk: str) -> tuple[tuple[int, ...], "_Reader"]:
+        if found := plain_word(chunk):
+            word, pattern = found
+            before, after, reader = self._patterns.get(pattern) or self._pattern(pattern)
+            memory = self.writer.memory
+            return memory.keep(self, chunk, ((*before, memory.number(word), *after), reader))
         words = chunk.split()
         if words == [chunk] != ["."]:
             return self._keep(chunk, *self.read(chunk))
@@ -234,6 +251,14 @@ class _Reader(dict[str, tuple[tuple[int, ...], "_Reader"]]):
             raise _UnevenError
         numbers: list[int] = []
         return self._keep(chunk, numbers, _read_uneven(chunk, self, numbers))
+
+    def _pattern(self, pattern: str) -> "_Pattern":
+        """Returns what chunks of a pattern of `plain_word` have in common."""
+        memory = self.writer.memory
+        numbers, reader = self.read(pattern)
+        at = numbers.index(memory.number(PLAIN_OWNER if PLAIN_OWNER in pattern else PLAIN))
+        value = tuple(numbers[:at]), tuple(numbers[at + 1 :]), reader
+        return memory.keep(self._patterns, pattern, value)
 
     def _keep(
         self, chunk: str, numbers: list[int], reader: "_Reader"

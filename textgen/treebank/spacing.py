@@ -5,6 +5,7 @@ and the tokenizer runs the very same rule to find the places where its text depa
 A token enters the rule as its shape: a typical token that stands for all that it treats alike.
 """
 
+import functools
 import re
 from enum import Enum, auto
 from typing import NamedTuple
@@ -105,14 +106,6 @@ _PARTNERS = {
     first: {second for other, second in CONTRACTIONS.values() if other == first}
     for first, _ in CONTRACTIONS.values()
 } | {"]": {"(", "["}}
-_SHAPES = {
-    "...": re.compile(r"\.\.+|…+"),
-    "--": re.compile(r"--+|[—―⸺]+"),
-    "–": re.compile("[–‒]+"),
-    "一": re.compile(f"[{UNSPACED}]"),
-    "<b>": re.compile(r"<[a-z]+>"),
-    "</b>": re.compile(r"</[a-z]+>"),
-}
 _EDGES = {
     Kind.OPEN: Edge.OPENED,
     Kind.PERIOD: Edge.STOP,
@@ -163,7 +156,20 @@ def shape(token: str) -> str:
     if folded in CLITICS or folded in _HALVES:
         return folded
     plain = _OWNER if may_own(token) else _WORD
-    return next((name for name, form in _SHAPES.items() if form.fullmatch(token)), plain)
+    return next((name for name, form in _shapes().items() if form.fullmatch(token)), plain)
+
+
+@functools.cache  # compiled when first used, as `words._pieces`
+def _shapes() -> dict[str, re.Pattern[str]]:
+    patterns = {
+        "...": r"\.\.+|…+",
+        "--": r"--+|[—―⸺]+",
+        "–": "[–‒]+",
+        "一": f"[{UNSPACED}]",
+        "<b>": r"<[a-z]+>",
+        "</b>": r"</[a-z]+>",
+    }
+    return {name: re.compile(pattern) for name, pattern in patterns.items()}
 
 
 def _shape_of_space(token: str) -> str:
