@@ -1,11 +1,12 @@
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from textgen.model.architecture import weight_shapes
-from textgen.model.backend import keras
+from textgen.model.backend import keras, tf
 from textgen.model.keras_model import (
     build_model,
     build_model_to_save,
@@ -122,3 +123,30 @@ def test_mixed_precision_rounds_products_and_nothing_that_is_kept(
     assert not np.array_equal(logits, expected), "nothing was rounded"
     np.testing.assert_allclose(logits, expected, atol=0.05)
     assert keras.config.dtype_policy().name == "float32"
+
+
+@pytest.mark.parametrize("cell", CELL_NAMES)
+@pytest.mark.parametrize("embedding_size", [0, 3])
+@pytest.mark.parametrize("length", [1, 9], ids=["few tokens", "more than the vocabulary"])
+def test_tokens_that_a_layer_looks_up_itself_are_the_same(
+    cell: str, embedding_size: int, length: int
+) -> None:
+    settings = ModelSettings(
+        cell=cell, rnn_size=5, num_layers=2, embedding_size=embedding_size, residual=True
+    )
+    ids = tf.constant(np.random.default_rng(0).integers(0, 7, (2, length)), tf.int32)
+    plain = build_model(settings, 7, 2, own_layers=False)
+    looking_up = build_model(settings, 7, 2, carries_state=False)
+    set_weights(looking_up, get_weights(plain))
+    states = [tf.zeros((2, 5)) for _ in looking_up.inputs[2:]]
+
+    def gradients(model: keras.Model, inputs: Any) -> list[Any]:
+        with tf.GradientTape() as tape:
+            logits = model(inputs)
+            loss = tf.reduce_sum(tf.square(logits[0] if isinstance(logits, list) else logits))
+        found = tape.gradient(loss, [w.value for w in model.trainable_weights])
+        return [loss, *map(tf.convert_to_tensor, found)]
+
+    theirs = gradients(plain, ids)
+    for ours, other in zip(gradients(looking_up, [ids, tf.range(2), *states]), theirs, strict=True):
+        np.testing.assert_allclose(ours, other, rtol=2e-4, atol=1e-5)

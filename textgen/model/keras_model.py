@@ -64,16 +64,20 @@ def build_model(
     kind = kinds.trained if own_layers else kinds.saved
 
     def dropout(rate: float, name: str, hidden: Any) -> Any:
+        seed = seeds()
+        if not rate:
+            return hidden
         if carries_state:
-            return keras.layers.Dropout(rate, (None, 1, None), seeds(), name=name)(hidden)
-        return RowDropout(rate, batch_size, seed=seeds(), name=name)(hidden, numbers)
+            return keras.layers.Dropout(rate, (None, 1, None), seed, name=name)(hidden)
+        return RowDropout(rate, batch_size, seed=seed, name=name)(hidden, numbers)
 
     with precision(dtype):
-        embedding = _embedding(settings, vocabulary_size, seeds)
+        looked_up = own_layers and not (carries_state or settings.embedding_dropout)
+        embedding = _embedding(settings, vocabulary_size, seeds, looked_up)
         hidden = dropout(settings.embedding_dropout, "embedding_dropout", embedding(tokens))
         for layer in describe_layers(settings):
             inputs = hidden
-            recurrent = _recurrent_layer(settings, layer, kind, carries_state, seeds)
+            recurrent = _recurrent_layer(settings, layer, kind, carries_state, seeds, embedding)
             if carries_state:
                 hidden = recurrent(inputs)
             else:
@@ -130,11 +134,12 @@ class Seeds:
 
 
 def _embedding(
-    settings: ModelSettings, vocabulary_size: int, seeds: Seeds
+    settings: ModelSettings, vocabulary_size: int, seeds: Seeds, looked_up: bool
 ) -> keras.layers.Embedding:
     """Returns token vectors to be learned, or one-hot ones: the rows of the identity matrix."""
     initial = keras.initializers.RandomUniform(seed=seeds())
-    return keras.layers.Embedding(
+    kind = TokenVectors if looked_up else keras.layers.Embedding
+    return kind(
         vocabulary_size, settings.embedding_size or vocabulary_size, name="embedding",
         embeddings_initializer=initial if settings.embedding_size else "identity",
         trainable=settings.embedding_size > 0,
@@ -142,10 +147,18 @@ def _embedding(
 
 
 def _recurrent_layer(
-    settings: ModelSettings, layer: LayerDescription, kind: Any, carries_state: bool, seeds: Seeds
+    settings: ModelSettings,
+    layer: LayerDescription,
+    kind: Any,
+    carries_state: bool,
+    seeds: Seeds,
+    embedding: keras.layers.Embedding,
 ) -> keras.layers.RNN:
-    """Returns a recurrent layer of class `kind`: (B, T, D) -> (B, T, H)."""
-    return kind(
+    """Returns a recurrent layer of class `kind`: (B, T, D) -> (B, T, H).
+
+    The first one looks tokens up itself where `embedding` has them do so.
+    """
+    recurrent = kind(
         settings.rnn_size, return_sequences=True, name=layer.name,
         stateful=carries_state, return_state=not carries_state,
         kernel_initializer=keras.initializers.GlorotUniform(seed=seeds()),
@@ -153,11 +166,27 @@ def _recurrent_layer(
         recurrent_dropout=settings.recurrent_dropout,
         seed=seeds.recurrent_dropout[layer.number - 1],
     )  # fmt: skip
+    if layer.number == 1 and isinstance(embedding, TokenVectors):
+        recurrent.read_tokens(embedding)
+    return recurrent
 
 
 def state_sizes(layer: keras.layers.RNN) -> list[int]:
     """Returns the size of each of a layer's states."""
     return list(keras.tree.flatten(layer.cell.state_size))
+
+
+class TokenVectors(keras.layers.Embedding):
+    """Holds the vectors of tokens, which the layer after it looks up.
+
+    It maps ids (B, T) to ids (B, T, 1), int32.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        return keras.ops.expand_dims(inputs, -1)
+
+    def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
+        return keras.KerasTensor((*inputs.shape, 1), "int32")
 
 
 class RowDropout(keras.layers.Dropout):

@@ -20,6 +20,7 @@ Formulas: LSTM, Hochreiter and Schmidhuber 1997 with the forget gate of Gers et 
 et al. 2014 (https://arxiv.org/abs/1406.1078). Gates in Keras' order: LSTM i f c o, GRU z r h.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -233,13 +234,66 @@ def simple_rnn(z: tf.Tensor, h0: tf.Tensor, u: tf.Tensor) -> Any:
     return (hs, h), gradient
 
 
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def look_up(table: tf.Tensor, ids: tf.Tensor) -> Any:
+    """Returns rows of a table: (V, G), (N,) -> (N, G).
+
+    The table's gradient is a product, which XLA makes faster than it adds up rows.
+    """
+
+    def gradient(rows: tf.Tensor) -> tuple[tf.Tensor, None]:
+        chosen = tf.one_hot(ids, table.shape[0], dtype=rows.dtype)  # (N, V)
+        return tf.matmul(chosen, apart(rows), transpose_a=True)[:, : rows.shape[1]], None
+
+    return tf.gather(table, ids), gradient
+
+
 class _FastLayer:
-    """A mixin for a Keras layer: runs its own loop over time where options and machine allow."""
+    """A mixin for a Keras layer: runs its own loop over time where options and machine allow.
+
+    The first layer may read token ids, (B, T, 1), int32, instead of token vectors: see
+    `read_tokens`.
+    """
+
+    vectors: Callable[[], tf.Tensor] | None = None
+    """Returns the token vectors, (V, D), of a layer that reads token ids."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.is_fast():
             self.supports_jit = True  # Keras forbids XLA where it hopes for cuDNN
+
+    def read_tokens(self, embedding: keras.layers.Embedding) -> None:
+        """Has this layer look tokens up itself, in the vectors of a layer that is built.
+
+        Where tokens are fewer than what is read at once, all of them are projected and then
+        looked up, and not the other way about: that saves two tall products, of which there are
+        six in a layer of the usual sizes.
+        """
+        self.vectors = lambda: embedding.embeddings  # a layer held here would be saved here too
+
+    def build(self, sequences_shape: Any, *shapes: Any) -> None:
+        """Makes the weights for inputs (B, T, D), or for token ids (B, T, 1)."""
+        layer: Any = super()
+        if self.vectors is not None:
+            sequences_shape = (*sequences_shape[:-1], self.vectors().shape[1])
+        layer.build(sequences_shape, *shapes)
+
+    def project(self, x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+        """Returns what the gates receive from the inputs of all steps, as one product, float32.
+
+        Args:
+            x: (T, B, D), or token ids (T, B, 1).
+            kernel: (D, G).
+            bias: (G,).
+        """
+        if self.vectors is None:
+            return project(x, kernel, bias)
+        ids, vectors = x[..., 0], tf.cast(self.vectors(), kernel.dtype)
+        if vectors.shape[0] > math.prod(filter(None, ids.shape)):
+            return project(tf.gather(vectors, ids), kernel, bias)
+        rows = look_up(project(vectors, kernel, bias), tf.reshape(ids, [-1]))
+        return tf.reshape(rows, [*tf.unstack(tf.shape(ids)), bias.shape[0]])
 
     def is_fast(self) -> bool:
         """Tells whether options and machine allow the fast path."""
@@ -298,7 +352,7 @@ class LSTM(_FastLayer, keras.layers.LSTM):
         kernel, u, bias = weights_of(self.cell)
         half_but_g = tf.repeat(tf.constant([0.5, 0.5, 1.0, 0.5]), self.units)
         kernel, u = (w * tf.cast(half_but_g, w.dtype) for w in (kernel, u))
-        return list(lstm(project(x, kernel, bias * half_but_g), *state, u))
+        return list(lstm(self.project(x, kernel, bias * half_but_g), *state, u))
 
 
 class GRU(_FastLayer, keras.layers.GRU):
@@ -310,7 +364,7 @@ class GRU(_FastLayer, keras.layers.GRU):
     def run(self, x: tf.Tensor, state: Tensors) -> Tensors:
         kernel, u, bias = weights_of(self.cell)
         input_bias, bias = tf.unstack(bias)
-        return list(gru(project(x, kernel, input_bias), *state, u, bias))
+        return list(gru(self.project(x, kernel, input_bias), *state, u, bias))
 
 
 class SimpleRNN(_FastLayer, keras.layers.SimpleRNN):
@@ -318,7 +372,7 @@ class SimpleRNN(_FastLayer, keras.layers.SimpleRNN):
 
     def run(self, x: tf.Tensor, state: Tensors) -> Tensors:
         kernel, u, bias = weights_of(self.cell)
-        return list(simple_rnn(project(x, kernel, bias), *state, u))
+        return list(simple_rnn(self.project(x, kernel, bias), *state, u))
 
 
 def weights_of(cell: keras.layers.Layer) -> Tensors:
