@@ -29,7 +29,7 @@ class Measured(NamedTuple):
 
 SHAKESPEARE = "FOLDER/tinyshakespeare.txt"
 BENCHMARKS = {
-    "training": Measured("Training speed", "training", "--repeats 5"),
+    "training": Measured("Training speed", "training", "--repeats 3"),
     "memory": Measured("Memory of training", "training", "--memory"),
     "learning": Measured("70 seconds of learning", "learning", f"{SHAKESPEARE} --minutes 1.17"),
     "longer": Measured(

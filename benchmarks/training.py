@@ -267,10 +267,10 @@ def cost(cells: list[Cell], repeats: int, seconds: float) -> None:
 
 
 def peak_memory(kind: str, cell: Cell) -> int:
-    """Returns the peak memory in MB of a process that trains for 10 steps, libraries included."""
+    """Returns the peak memory in MB of a process that trains for 16 steps, libraries included."""
     code = (
         "import resource; from benchmarks.training import *; "
-        f"trainer({kind!r}, Cell{tuple(cell)})(10); "
+        f"trainer({kind!r}, Cell{tuple(cell)})(2 * STEPS_PER_CALL); "
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

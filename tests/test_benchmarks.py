@@ -7,7 +7,7 @@ import pytest
 from benchmarks.__main__ import BENCHMARKS, PAGE, Measured, as_markdown, run, with_section
 from benchmarks.calibration import characters, words
 from benchmarks.machine import describe, spread
-from benchmarks.training import Cell, process_of, step_times
+from benchmarks.training import Cell, peak_memory, process_of, step_times
 
 
 def test_machine_is_described_by_what_figures_depend_on() -> None:
@@ -54,3 +54,9 @@ def test_a_cell_is_trained_as_train_py_trains_it_in_a_process_of_its_own() -> No
         times = step_times({"ours": train}, repeats=2, seconds=0.01)
     assert len(times["ours"]) == 2
     assert min(times["ours"]) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["ours", "stock"])
+def test_peak_memory_is_that_of_a_process_with_tensorflow(kind: str) -> None:
+    assert 100 < peak_memory(kind, Cell(16, 1, 4, 8)) < 5_000
