@@ -103,6 +103,7 @@ def test_a_clock_of_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert clock.fraction == 0.5
     assert clock.tokens_per_second == 10 / 14, "one step of 10 tokens since compiling ended"
     now = 120.0
+    clock.end_epoch()
     clock.begin_epoch()
     assert clock.reserved == 3, "the work between the last step and the next epoch"
     now = 200.0
@@ -164,3 +165,17 @@ def test_snapshots_are_due_by_steps_and_by_time() -> None:
             saved.append(moment)
             timer.restart()
     assert saved == [(10, 1.0), (19, 51.0), (29, 100.5)]
+
+
+def test_no_epoch_begins_that_has_no_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("textgen.training.schedule.time.perf_counter", lambda: now)
+    clock = RunClock(total_steps=None, total_seconds=60, tokens_per_step=10)
+    clock.restart()
+    clock.count_steps(1)
+    now = 56.0
+    clock.count_steps(1)
+    assert clock.fraction < 1, "a second is kept for the work after the last step"
+    now = 58.5
+    clock.end_epoch()
+    assert clock.fraction >= 1, "that of another epoch would take 2.5 seconds"

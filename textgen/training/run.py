@@ -247,7 +247,7 @@ class Run:
                 is_over = is_over or self.model.stop_training
                 if is_over or clock.step % per_epoch == 0:
                     self._end_epoch(loss, progress)
-                    if is_over or self._is_to_end():
+                    if is_over or clock.fraction >= 1 or self._is_to_end():
                         break
                     self._begin_epoch()
         self.callbacks.on_train_end()
@@ -283,6 +283,7 @@ class Run:
         if self.live:
             self.live.show(row, get_weights(self.model))
         self.callbacks.on_epoch_end(self.epoch - 1, row)
+        self.state.clock.end_epoch()
 
     def _row(self, loss: float) -> Row:
         """Returns the row of `history.csv` of the epoch that ends."""

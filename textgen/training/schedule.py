@@ -116,10 +116,13 @@ class RunClock:
 
     def begin_epoch(self) -> None:
         self.tick()
-        if self._running:
-            work = self.seconds - self.step_ended
-            self.epoch_work = min(work, self.epoch_work or work)
         self._epoch_start = (self.step, self.seconds)
+
+    def end_epoch(self) -> None:
+        """Notes how long the work since the last step took; then there may be time for no more."""
+        self.tick()
+        work = self.seconds - self.step_ended
+        self.epoch_work = min(work, self.epoch_work or work)
 
     def count_steps(self, count: int) -> None:
         self.tick()
