@@ -3,7 +3,6 @@
 import os
 import platform
 import statistics
-import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -61,4 +60,3 @@ def announce(doc: str | None) -> None:
     """Prints the benchmark's first line and the machine."""
     print((doc or "").split("\n", 1)[0] + "\n")
     print(describe(), flush=True)
-    sys.stdout.flush()

@@ -17,6 +17,7 @@ of each at 512 x 3.
 
 import argparse
 import contextlib
+import functools
 import multiprocessing
 import os
 import statistics
@@ -200,7 +201,7 @@ def process_of(*jobs: tuple[str, Cell]) -> Iterator[list[Callable[[int], float]]
 
     try:
         ours.recv()
-        yield [lambda steps, n=n: ask(n, steps) for n in range(len(jobs))]  # type: ignore[misc]
+        yield [functools.partial(ask, number) for number in range(len(jobs))]
     finally:
         process.kill()
         process.join()

@@ -200,7 +200,9 @@ def next_probabilities(logits: Logits, rules: Rules, recent: Ids) -> Reals:
 
 
 def restrict(logits: Logits, rules: Rules, recent: Ids) -> Logits:
-    """Returns `logits`, (B, V), with the repetition penalty and the bans applied to a copy.
+    """Returns a copy of `logits`, (B, V), with the repetition penalty and the bans applied.
+
+    Where there are none, it is no copy, and must not be changed.
 
     Args:
         logits: (B, V).

@@ -27,6 +27,9 @@ def build_model(
 ) -> keras.Model:
     """Builds `Embedding -> Dropout -> (cell -> Dropout) x num_layers -> Dense`.
 
+    There is no dropout layer for a share of 0. Where nothing is dropped of the token vectors, a
+    model for training has the first cell look them up: see `TokenVectors`.
+
     Dropout leaves out the same units at all steps of a sequence (Gal & Ghahramani 2016). A cell's
     output is normalized if `settings.layer_norm` (Ba et al. 2016, here between the layers, so that
     the cells stay what they are), and its input is added if `settings.residual` (He et al. 2016),

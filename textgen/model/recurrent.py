@@ -76,7 +76,7 @@ def apart(matrix: tf.Tensor) -> tf.Tensor:
 
 
 def summed_product(left: tf.Tensor, right: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-    """Returns sum over t of left[t]^T right[t] as one product: (T, B, H), (T, B, G) -> (H, G)."""
+    """Returns sum over t of left[t]^T right[t] as one product: (..., H), (..., G) -> (H, G)."""
     rows = [tf.cast(tf.reshape(x, (-1, x.shape[-1])), dtype) for x in (left, right)]
     return tf.matmul(rows[0], apart(rows[1]), transpose_a=True)[:, : right.shape[-1]]
 
@@ -243,7 +243,7 @@ def look_up(table: tf.Tensor, ids: tf.Tensor) -> Any:
 
     def gradient(rows: tf.Tensor) -> tuple[tf.Tensor, None]:
         chosen = tf.one_hot(ids, table.shape[0], dtype=rows.dtype)  # (N, V)
-        return tf.matmul(chosen, apart(rows), transpose_a=True)[:, : rows.shape[1]], None
+        return summed_product(chosen, rows, rows.dtype), None
 
     return tf.gather(table, ids), gradient
 

@@ -90,15 +90,14 @@ def measure_speed(
         step.set_learning_rate(settings.learning_rate)
         ids = np.random.default_rng(0).integers(0, vocabulary_size, (rows, length), np.int32)
         batches = iter(tf.data.Dataset.from_tensors((ids, ids)).repeat())
-        times = list[float]()
-        end = math.inf
-        while len(times) < 2 * WARM_UP or time.perf_counter() < end:
+        for _ in range(WARM_UP):
+            step(batches)
+        times, end = list[float](), time.perf_counter() + seconds
+        while not times or time.perf_counter() < end:
             start = time.perf_counter()
             step(batches)
             times.append(time.perf_counter() - start)
-            if len(times) == WARM_UP:
-                end = time.perf_counter() + seconds
-        return MOST_AT_ONCE * rows * length / statistics.median(times[WARM_UP:])
+        return MOST_AT_ONCE * rows * length / statistics.median(times)
 
 
 def fitting_batch(settings: TrainingSettings, num_tokens: int) -> int:
@@ -247,7 +246,8 @@ def layer_gradient(cell: str, size: int) -> Any:
     def gradient(x: tf.Tensor) -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
             total = tf.reduce_sum(layer(x))
-        return tape.gradient(total, [w.value for w in layer.trainable_weights])  # type: ignore[no-any-return]
+        found: list[tf.Tensor] = tape.gradient(total, [w.value for w in layer.trainable_weights])
+        return found
 
     return gradient
 

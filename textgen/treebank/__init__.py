@@ -170,7 +170,7 @@ class _Memory:
 
     @property
     def full(self) -> bool:
-        return max(self._entries, len(self.kinds)) >= _MAX_ENTRIES
+        return self._entries >= _MAX_ENTRIES or len(self.kinds) >= _MAX_ENTRIES
 
     def writer(self, state: State) -> "_Writer":
         writer = self._writers.get(state)
@@ -187,8 +187,7 @@ class _Memory:
         return number
 
     def keep(self, table: dict[str, _T], key: str, value: _T) -> _T:
-        has_room = self._entries < _MAX_ENTRIES and len(self.kinds) < _MAX_ENTRIES
-        if has_room and len(key) <= _MAX_LENGTH:
+        if not self.full and len(key) <= _MAX_LENGTH:
             self._entries += 1
             table[key] = value
         return value

@@ -147,7 +147,7 @@ def shape(token: str) -> str:
         folded = token.lower()
         if folded in _HALVES:
             return folded
-        return _OWNER if folded[-1] == "s" and may_own(token) else _WORD
+        return _OWNER if may_own(token) else _WORD
     if token.isspace() or token == GLUE:
         return _shape_of_space(token)
     if token in _KINDS:

@@ -140,7 +140,7 @@ def plain_word(chunk: str) -> tuple[str, str] | None:
     folded = letters.lower()
     if folded in _NOT_PLAIN or (stop and (len(letters) == 1 or letters in _ABBREVIATIONS)):
         return None
-    typical = PLAIN_OWNER if folded[-1] == "s" and folded not in _NO_OWNERS else PLAIN
+    typical = PLAIN_OWNER if may_own(letters) else PLAIN
     if letters is chunk:
         return chunk, typical
     head, tail = chunk[: len(body) - len(word)], chunk[len(body) :]
