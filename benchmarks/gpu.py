@@ -50,6 +50,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.machine import announce
 from textgen.model.devices import COMMAND_BUFFERS, GPU_SWITCH
 
 ROOT = Path(__file__).parents[1]
@@ -718,6 +719,7 @@ def main() -> int:
         work(arguments)
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
+    announce(__doc__)
     session = Session(arguments)
     try:
         with tempfile.TemporaryDirectory() as place:
