@@ -85,7 +85,6 @@ class Batch:
         self.texts: list[Text] = []
         self._stepper: Stepper | None = None
         self._generators: list[np.random.Generator] = []
-        self._counts = np.zeros(0, np.intp)  # (B,), tokens made
         self._recent = np.zeros((0, 0), np.intp)  # (B, M), the last ids that rules look back at
         self._uniforms = np.zeros((0, BLOCK))  # (B, BLOCK)
         self._column = 0  # of the next uniform numbers
@@ -111,7 +110,6 @@ class Batch:
         else:
             self._stepper.join(stepper)
         self.texts += new
-        self._counts = np.append(self._counts, np.zeros(len(new), np.intp))
         memory = max(text.rules.memory for text in self.texts)
         recent = np.repeat(last_ids(prompt, memory), len(new), axis=0)
         self._recent = np.concatenate([last_ids(self._recent, memory), recent])
@@ -129,8 +127,7 @@ class Batch:
         kept = np.array([row for row, text in enumerate(self.texts) if text not in gone], np.intp)
         self.texts = [self.texts[row] for row in kept]
         self._generators = [self._generators[row] for row in kept]
-        self._counts, self._recent = self._counts[kept], self._recent[kept]
-        self._uniforms = self._uniforms[kept]
+        self._recent, self._uniforms = self._recent[kept], self._uniforms[kept]
         if self._stepper is not None:
             self._stepper.select(kept)
         self._regroup()
@@ -157,7 +154,7 @@ class Batch:
         others: list[list[list[tuple[int, float]]]] = [[] for _ in self.texts]  # by row and step
         for step in range(steps):
             logits = self._stepper.logits  # (B, V)
-            next_ids = self._sample(logits, forced)  # (B,)
+            next_ids = self._sample(logits, step, forced)  # (B,)
             if scores is not None:
                 self._score(logits, next_ids, scores[:, step], others)
             ids[:, step] = next_ids
@@ -170,33 +167,38 @@ class Batch:
             self.remove(finished)
         return pieces
 
-    def _sample(self, logits: Array, forced: Sequence[int | None]) -> Ids:
-        """The next id of each text, (B,), by its rules where none is forced."""
+    def _sample(self, logits: Array, step: int, forced: Sequence[int | None]) -> Ids:
+        """The next id of each text, (B,), by its rules where none is forced.
+
+        So many steps were made since the texts last took their tokens.
+        """
         if self._column == BLOCK:
             self._column = 0
             for numbers, generator in zip(self._uniforms, self._generators, strict=True):
                 generator.random(out=numbers)
         if len(self._groups) == 1:
-            ids = self._sample_group(logits, self._groups[0])
+            ids = self._sample_group(logits, step, self._groups[0])
         else:
             ids = np.empty(len(self.texts), np.intp)
             for group in self._groups:
-                ids[group.rows] = self._sample_group(logits[group.rows], group)
+                ids[group.rows] = self._sample_group(logits[group.rows], step, group)
         for row, forced_id in enumerate(forced):
             if forced_id is not None:
                 ids[row] = forced_id
         self._column += 1
-        self._counts += 1
         if self._recent.shape[1]:
             self._recent[:, :-1] = self._recent[:, 1:]
             self._recent[:, -1] = ids
         return ids
 
-    def _sample_group(self, logits: Array, group: Group) -> Ids:
+    def _sample_group(self, logits: Array, step: int, group: Group) -> Ids:
         rules, rows, temperatures = group
-        uniforms, counts = self._uniforms[rows, self._column], self._counts[rows]
+        uniforms = self._uniforms[rows, self._column]
+        count: int | Ids = 0
+        if rules.takes_turns:
+            count = np.array([len(text.ids) + step for text in self.texts])[rows]  # (B,)
         try:
-            return sample_next(logits, uniforms, rules, self._recent[rows], counts, temperatures)
+            return sample_next(logits, uniforms, rules, self._recent[rows], count, temperatures)
         except NoTokenLeftError as error:
             raise NoTokenLeftError(np.arange(len(self.texts))[rows][error.rows]) from error
 

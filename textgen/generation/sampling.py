@@ -129,9 +129,15 @@ class Rules:
         return tuple(values)
 
     @cached_property
-    def single_bans(self) -> Ids:
-        """The ids that must not appear at all, (N,)."""
-        return np.array([ids[0] for ids in self.ban if len(ids) == 1], np.intp)
+    def single_bans(self) -> Ids | int:
+        """The ids that must not appear at all, (N,); one by itself, which is faster to index by."""
+        ids = [ids[0] for ids in self.ban if len(ids) == 1]
+        return ids[0] if len(ids) == 1 else np.array(ids, np.intp)
+
+    @property
+    def takes_turns(self) -> bool:
+        """Whether it depends on the number of tokens before how the next one is drawn."""
+        return len(self.temperature) > 1
 
     @property
     def memory(self) -> int:

@@ -155,6 +155,22 @@ class _Forms(dict[str, tuple[str, str]]):
         return form
 
 
+class _Numbers(dict[str, int]):
+    """Maps a token to where it is in `kinds`; a new one goes to the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kinds: list[str] = []
+        self._lock = threading.Lock()
+
+    def __missing__(self, token: str) -> int:
+        with self._lock:
+            number = self.setdefault(token, len(self.kinds))
+            if number == len(self.kinds):
+                self.kinds.append(token)
+        return number
+
+
 class _Memory:
     """The states and tokens that have been met, in which walks go on for as long as they last.
 
@@ -162,11 +178,10 @@ class _Memory:
     """
 
     def __init__(self) -> None:
-        self.kinds: list[str] = []
-        self._numbers: dict[str, int] = {}
+        self.numbers = _Numbers()
+        self.kinds = self.numbers.kinds
         self._writers: dict[State, _Writer] = {}
         self._entries = 0
-        self._lock = threading.Lock()
 
     @property
     def full(self) -> bool:
@@ -175,16 +190,6 @@ class _Memory:
     def writer(self, state: State) -> "_Writer":
         writer = self._writers.get(state)
         return self._writers.setdefault(state, _Writer(self, state)) if writer is None else writer
-
-    def number(self, token: str) -> int:
-        """Returns where a token is in `kinds`."""
-        number = self._numbers.get(token)
-        if number is None:
-            with self._lock:
-                number = self._numbers.setdefault(token, len(self.kinds))
-                if number == len(self.kinds):
-                    self.kinds.append(token)
-        return number
 
     def keep(self, table: dict[str, _T], key: str, value: _T) -> _T:
         if not self.full and len(key) <= _MAX_LENGTH:
@@ -240,7 +245,7 @@ class _Reader(dict[str, tuple[tuple[int, ...], "_Reader"]]):
             word, pattern = found
             before, after, reader = self._patterns.get(pattern) or self._pattern(pattern)
             memory = self.writer.memory
-            return memory.keep(self, chunk, ((*before, memory.number(word), *after), reader))
+            return memory.keep(self, chunk, ((*before, memory.numbers[word], *after), reader))
         words = chunk.split()
         if words == [chunk] != ["."]:
             return self._keep(chunk, *self.read(chunk))
@@ -255,7 +260,7 @@ class _Reader(dict[str, tuple[tuple[int, ...], "_Reader"]]):
         """Returns what chunks of a pattern of `plain_word` have in common."""
         memory = self.writer.memory
         numbers, reader = self.read(pattern)
-        at = numbers.index(memory.number(PLAIN_OWNER if PLAIN_OWNER in pattern else PLAIN))
+        at = numbers.index(memory.numbers[PLAIN_OWNER if PLAIN_OWNER in pattern else PLAIN])
         value = tuple(numbers[:at]), tuple(numbers[at + 1 :]), reader
         return memory.keep(self._patterns, pattern, value)
 
@@ -271,21 +276,21 @@ class _Reader(dict[str, tuple[tuple[int, ...], "_Reader"]]):
         """
         numbers: list[int] = []
         writer, gap = self.writer, self.gap
-        number = writer.memory.number
+        places = writer.memory.numbers
         for token in split_chunk(chunk, writer.quoting):
             form = _forms[token][0]
             predicted, after = writer[form]
             if predicted != gap:
                 mark = gap or GLUE
-                numbers.append(number(mark))
+                numbers.append(places[mark])
                 after = writer[_forms[mark][0]][1][form][1]
-            numbers.append(number(token))
+            numbers.append(places[token])
             writer, gap = after, ""
         return numbers, writer.reader(" ")
 
     def _newline(self) -> tuple[list[int], "_Reader"]:
         numbers, reader = self.end()
-        number = self.writer.memory.number("\n")
+        number = self.writer.memory.numbers["\n"]
         return [*numbers, number], reader.writer["\n"][1].reader("")
 
     def end(self) -> tuple[list[int], "_Reader"]:
@@ -293,7 +298,7 @@ class _Reader(dict[str, tuple[tuple[int, ...], "_Reader"]]):
         trailing = self.gap[:-1]
         if not trailing:
             return [], self
-        number = self.writer.memory.number(trailing)
+        number = self.writer.memory.numbers[trailing]
         return [number], self.writer[_forms[trailing][0]][1].reader("")
 
 
