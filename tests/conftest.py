@@ -17,6 +17,7 @@ from hypothesis import settings
 
 from textgen.commands import Main, run
 from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
+from textgen.support import console
 
 ROOT = Path(__file__).parent.parent
 
@@ -118,10 +119,23 @@ def without_xla() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def as_in_a_command() -> Iterator[None]:
+    """Notes are printed, and what to do next is a command."""
+    with console.verbosity(console.Verbosity.USUAL), console.flags_for_settings():
+        yield
+
+
+@pytest.fixture
+def as_in_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What to do next is a call."""
+    monkeypatch.setattr(console, "_flags", None)
+
+
 @contextlib.contextmanager
 def light_training() -> Iterator[None]:
     """`without_xla`, and without drawing, for tests of what happens between the steps."""
-    from textgen.training.results import has_matplotlib
+    from textgen.model.history import has_matplotlib
 
     with without_xla(), pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "matplotlib", None)
@@ -154,9 +168,8 @@ def ancestor() -> Iterator[Any]:
 def run_python(*arguments: object, **options: object) -> "subprocess.CompletedProcess[str]":
     """Run Python from the project's root, as a user would, and return what it printed."""
     command = [sys.executable, *map(str, arguments)]
-    return subprocess.run(  # type: ignore[call-overload, no-any-return]
-        command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=240, **options
-    )
+    settings: Any = {"cwd": ROOT} | options
+    return subprocess.run(command, capture_output=True, encoding="utf-8", timeout=240, **settings)
 
 
 def run_here(main: Main, *arguments: object) -> "subprocess.CompletedProcess[str]":

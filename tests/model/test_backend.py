@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from textgen.model import backend
+from textgen.model.devices import XLA_SWITCH
 
 
 @pytest.mark.parametrize(
@@ -30,9 +31,12 @@ def test_what_an_import_writes_is_shown_where_it_fails(
     assert capfd.readouterr().err == shown
 
 
+IMPORT = "from textgen.model import backend"
+TRAIN = (
+    "import textgen; textgen.train(text='The river. ' * 200, num_epochs=2, rnn_size=8, verbose=0)"
+)
 FAULTS = """
 import resource
-from textgen.model import backend
 import numpy as np
 
 def faults():
@@ -45,12 +49,17 @@ print(faults(), faults())
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no mallopt")
-def test_freed_memory_is_kept_for_the_next_step() -> None:
-    output = subprocess.check_output([sys.executable, "-c", FAULTS], text=True)
+@pytest.mark.parametrize("before", [IMPORT, TRAIN], ids=["import", "training"])
+def test_freed_memory_is_kept_for_the_next_step(before: str) -> None:
+    """Also in a run, where TensorFlow would end that."""
+    environment = os.environ | {XLA_SWITCH: "0"}
+    output = subprocess.check_output(
+        [sys.executable, "-c", f"{before}\n{FAULTS}"], text=True, env=environment
+    )
     first, second = map(int, output.split()[-2:])
     assert second < first / 10, "the second time the system zeroed the pages again"
 
 
 def test_a_c_library_without_mallopt_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backend.ctypes, "CDLL", lambda name: object())
-    backend._keep_freed_memory()
+    backend.keep_freed_memory()

@@ -19,6 +19,7 @@ from tests.conftest import TINY_MODEL, TINY_TRAINING, VERSES
 from tests.processes import beside
 from textgen.search.trial import ChildError, Children, StoppedError, Tell, carry_out, needs
 from textgen.settings.definitions import ModelSettings, TrainingSettings
+from textgen.support import console
 from textgen.support.errors import TextgenError
 
 SETTINGS = (
@@ -31,7 +32,7 @@ def order(folder: Path) -> dict[str, Any]:
     given = {name: value for name, value in SETTINGS.items() if value not in (None, False)}
     return {
         "data_dir": str(folder), "given": given, "folder": None, "log": None, "threads": 1,
-        "verbosity": 0,
+        "verbosity": console.Verbosity.QUIET,
     }  # fmt: skip
 
 

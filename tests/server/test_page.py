@@ -12,9 +12,9 @@ from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 import textgen
 from tests.services import Running, serving
+from textgen.model.history import csv_text
 from textgen.support.files import write_atomic
 from textgen.training.live import Sample, SampleFile
-from textgen.training.results import csv_text
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [

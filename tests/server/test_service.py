@@ -10,13 +10,13 @@ from tests.server.test_app import events
 from tests.services import serving
 from textgen.generation.generator import Generator
 from textgen.model import checkpoint
+from textgen.model.history import csv_text
 from textgen.server import ServerSettings
 from textgen.server.app import build_app
 from textgen.server.service import Service, names_of, rows
 from textgen.support.errors import TextgenError
 from textgen.support.files import write_atomic
 from textgen.training.live import KEPT, Sample, SampleFile, read_samples
-from textgen.training.results import csv_text
 
 
 def copied(source: Path, target: Path) -> Path:

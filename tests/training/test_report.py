@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 from textgen.model.checkpoint import Metadata
+from textgen.model.history import Row
 from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
 from textgen.tokens import build_tokenizer
 from textgen.training import report
-from textgen.training.results import Row
 from textgen.training.schedule import RunClock
 
 

@@ -72,7 +72,8 @@ def run(argv: Sequence[str], main: Main = main) -> int:
         (printed as one red line) or where a library is missing (which commands import within
         `main` for that), 1 after a `WorkerLostError`, 130 after Ctrl-C. A bug keeps its traceback.
     """
-    with console.flags_for_settings():
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # this process is ours, and those that it begins
+    with console.flags_for_settings(), console.verbosity(console.Verbosity.USUAL):
         try:
             main(argv)
             sys.stdout.flush()

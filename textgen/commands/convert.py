@@ -137,8 +137,9 @@ def _tokenizer(vectorizer: dict[str, Any], path: Path) -> dict[str, Any]:
 
 def _read_layers(file: WeightsFile) -> list[Layer]:
     """Returns the layers of the Keras model, from its description in JSON."""
+    described = file.text("model_config") or ""
     try:
-        layers = json.loads(file.text("model_config") or "")["config"]
+        layers = json.loads(described)["config"]
         if not isinstance(layers, list):  # since Keras 2.2.3
             layers = layers["layers"]
         return [_layer(layer) for layer in layers]

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator
 
 from textgen.model.devices import COMMAND_BUFFERS, candidates, has_driver
+from textgen.support.errors import TextgenError
 
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
 
@@ -35,11 +36,13 @@ def _quiet_stderr() -> Iterator[None]:
             os.close(kept)
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Has the C library keep what is freed, for the next step, which needs as much again.
 
     By itself glibc hands pieces of over 32 MB back to the system, which zeroes them anew page by
-    page: an eighth to a third of the time of large steps. One pool for all threads, because those
+    page: an eighth to a third of the time of large steps. TensorFlow has it hand back what is free
+    at the end of its memory, where that is over 128 KB, as soon as a dataset of Python's begins:
+    as much, in runs where nothing else stands at that end. One pool for all threads, because those
     that run parts of a batch would each keep one. Other C libraries have no such call.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
@@ -50,19 +53,34 @@ def _keep_freed_memory() -> None:
 
 if "command-buffers" in candidates() and has_driver():  # XLA takes its flags as it starts
     os.environ["XLA_FLAGS"] = f"{COMMAND_BUFFERS} {os.environ.get('XLA_FLAGS', '')}"
-os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 warnings.filterwarnings("ignore", message=".*HDF5 file.*legacy.*")
-_keep_freed_memory()  # before TensorFlow makes threads
+keep_freed_memory()  # before TensorFlow makes threads
+
+
+def _other_backend(name: str) -> TextgenError:
+    return TextgenError(
+        f"Keras is to work with {name} here, and training needs TensorFlow. Set"
+        " KERAS_BACKEND=tensorflow in the environment before Keras is imported"
+    )
+
 
 with _quiet_stderr():
-    import keras
+    try:
+        import keras
+    except (ImportError, ValueError) as error:  # what another backend needs may be missing
+        if os.environ["KERAS_BACKEND"] == "tensorflow":
+            raise
+        raise _other_backend(os.environ["KERAS_BACKEND"]) from error
+    if keras.backend.backend() != "tensorflow":
+        raise _other_backend(keras.backend.backend())
     import tensorflow as tf
 
 for _name in ("absl", "tensorflow"):  # which warn of what Keras and the snapshots call
     logging.getLogger(_name).setLevel(logging.ERROR)
 
-__all__ = ["gpu_names", "keras", "on_device", "prepare_gpus", "tf"]
+__all__ = ["gpu_names", "keep_freed_memory", "keras", "on_device", "prepare_gpus", "tf"]
 
 
 def prepare_gpus() -> None:

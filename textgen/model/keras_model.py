@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
+import reprlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from textgen.model.architecture import NORM_EPSILON, LayerDescription, describe_layers
+from textgen.model.architecture import (
+    NORM_EPSILON,
+    LayerDescription,
+    describe_layers,
+    weight_shapes,
+)
 from textgen.model.backend import keras
+from textgen.model.network import Network
 from textgen.model.recurrent import LAYERS
 from textgen.settings.definitions import ModelSettings
+from textgen.support.errors import TextgenError
 
 
 def build_model(
@@ -241,6 +251,117 @@ def build_model_to_save(settings: ModelSettings, vocabulary_size: int) -> keras.
     """
     untied = dataclasses.replace(settings, tie_weights=False)
     return build_model(untied, vocabulary_size, batch_size=1, own_layers=False)
+
+
+def read_model(
+    model: keras.Model, vocabulary_size: int
+) -> tuple[ModelSettings, dict[str, npt.NDArray[Any]]]:
+    """Returns the settings that `build_model` makes such a model of, and its weights, by path.
+
+    Args:
+        model: a model of `build_model`, or of a `model.h5`.
+        vocabulary_size: V of the tokenizer that goes with it.
+
+    Raises:
+        TextgenError: if no settings make a model of these layers, that computes what this one does.
+    """
+    if not isinstance(model, keras.Model):
+        raise TextgenError(
+            "`model` is a Keras model, as `textgen.build_model` returns it. Received:"
+            f" {reprlib.repr(model)}"
+        )
+    settings = _settings_of(model)
+    shapes, weights = weight_shapes(settings, vocabulary_size), get_weights(model)
+    for path, shape in shapes.items():
+        if path not in weights or weights[path].shape != shape:
+            found = weights[path].shape if path in weights else "no such weights"
+            raise TextgenError(
+                f"this Keras model does not go with a vocabulary of {vocabulary_size:,} tokens:"
+                f" {path} is to be {shape}. Received: {found}. Build it by `textgen.build_model`"
+            )
+    weights = {path: weights[path] for path in shapes}
+    if not _computes(model, settings, weights):
+        raise TextgenError(
+            "this Keras model has layers of other options than `textgen.build_model` gives them,"
+            " so that it writes other texts. Build it by that, and train it as you like"
+        )
+    return settings, weights
+
+
+def _settings_of(model: keras.Model) -> ModelSettings:
+    """Returns what the layers of a model say of its settings. Raises TextgenError."""
+    layers = keras.layers
+    cells = {kind: cell for cell, kinds in LAYERS.items() for kind in kinds}
+    found: dict[Any, list[Any]] = {}
+    kinds = (
+        layers.Embedding, layers.Dropout, layers.LayerNormalization, layers.Add, layers.Dense,
+        TiedDense, *cells,
+    )  # fmt: skip
+    for layer in model.layers:
+        kind = next((kind for kind in kinds if isinstance(layer, kind)), None)
+        if kind:
+            found.setdefault(cells.get(kind, kind), []).append(layer)
+        elif not isinstance(layer, layers.InputLayer):
+            raise _not_ours(f"the layer {layer.name} is a {type(layer).__name__}")
+    recurrent = [(cell, found[cell]) for cell in LAYERS if cell in found]
+    if len(recurrent) != 1 or len(found.get(layers.Embedding, [])) != 1:
+        raise _not_ours("it has not one embedding and recurrent layers of one kind")
+    [(cell, stack)], [embedding] = recurrent, found[layers.Embedding]
+    is_one_hot = not embedding.trainable and embedding.output_dim == embedding.input_dim
+    rates = {layer.name: layer.rate for layer in found.get(layers.Dropout, [])}
+    return ModelSettings(
+        embedding_size=0 if is_one_hot else embedding.output_dim,
+        rnn_size=stack[0].units,
+        num_layers=len(stack),
+        dropout=rates.get("dropout_1", 0.0),
+        embedding_dropout=rates.get("embedding_dropout", 0.0),
+        tie_weights=TiedDense in found,
+        cell=cell,
+        recurrent_dropout=stack[0].recurrent_dropout,
+        residual=layers.Add in found,
+        layer_norm=layers.LayerNormalization in found,
+    )
+
+
+def _not_ours(reason: str) -> TextgenError:
+    return TextgenError(
+        f"this Keras model is none of `textgen.build_model`: {reason}. Build it by that, and train"
+        " it as you like"
+    )
+
+
+def _computes(
+    model: keras.Model, settings: ModelSettings, weights: dict[str, npt.NDArray[Any]]
+) -> bool:
+    """Tells whether a model returns the logits that the NumPy network does; its state is kept."""
+    rows = model.input_shape[0] or 1
+    ids = np.random.default_rng(0).integers(0, len(weights["logits/bias"]), (rows, 5), np.int32)
+    stateful = [layer for layer in model.layers if getattr(layer, "stateful", False)]
+    states = [(state, state.numpy()) for layer in stateful for state in layer.states]
+    reset_state(model)
+    received = model(ids, training=False).numpy()[:, -1]
+    for state, value in states:
+        state.assign(value)
+    network = Network(settings, weights)
+    expected, _ = network.read(ids, network.initial_state(rows))
+    tolerance = 1e-3 if model.compute_dtype == "float32" else 0.1
+    return received.shape == expected.shape and np.allclose(
+        received, expected, rtol=tolerance, atol=tolerance * max(1.0, np.abs(expected).max())
+    )
+
+
+def write_h5(model: keras.Model, path: Path) -> None:
+    """Writes a Keras model as an HDF5 file.
+
+    Keras warns of that format each time. Unless the root logger has a handler, that would give it
+    one, which then prints what a program's own loggers note.
+    """
+    root, handler = logging.getLogger(), logging.NullHandler()
+    root.addHandler(handler)
+    try:
+        model.save(path)
+    finally:
+        root.removeHandler(handler)
 
 
 def reset_state(model: keras.Model) -> None:

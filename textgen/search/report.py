@@ -16,12 +16,12 @@ import yaml
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from textgen.model.history import Row
 from textgen.search import BEST
 from textgen.search.study import DEFAULTS, LOSS, SPEED, STATES, TITLES, new_study, state_of
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.support.files import write_atomic
-from textgen.training.results import Row
 
 MOST_IN_A_ROW = {"failed": 5, "left out": 30}
 """Then something else than the settings is wrong, or hardly any in the space can be trained."""

@@ -18,6 +18,7 @@ from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from textgen.model.history import Row
 from textgen.search import BEST, KEPT, SearchRequest, SearchSettings, space, study
 from textgen.search.report import Reporter, Results, described
 from textgen.search.trial import ChildError, Children, StoppedError, needs
@@ -29,7 +30,6 @@ from textgen.support.files import explained, locked, make_folder, work_folder
 from textgen.support.parallel import StopSignals, cores
 from textgen.text import known
 from textgen.training import sizing
-from textgen.training.results import Row
 
 
 def run(request: SearchRequest, apply: int | None = None) -> None:

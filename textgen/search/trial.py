@@ -14,6 +14,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
+from textgen.model.history import Row
 from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.settings.request import TrainRequest
 from textgen.support import console
@@ -22,7 +23,6 @@ from textgen.support.parallel import begin_child
 from textgen.text import known
 from textgen.training import sizing
 from textgen.training.batches import tokens_needed
-from textgen.training.results import Row
 
 HELD_OUT = 0.1
 """The share that is held out where there is neither held-out text nor a `validation_split`."""

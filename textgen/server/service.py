@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import csv
 import logging
 import math
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -14,7 +13,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from textgen.generation.generator import Generator
-from textgen.model import checkpoint
+from textgen.model import checkpoint, history
 from textgen.server import ServerSettings
 from textgen.server.limits import Connections
 from textgen.server.scheduler import Chunk, Job, Scheduler
@@ -213,12 +212,8 @@ def names_of(folders: Sequence[Path]) -> dict[str, Path]:
 
 def rows(data_dir: Path) -> list[dict[str, float]]:
     """Returns the epochs in history.csv; what is no number is left out."""
-    try:
-        with (data_dir / "history.csv").open(encoding="utf-8", newline="") as file:
-            table = [{n: float(v) for n, v in row.items() if v} for row in csv.DictReader(file)]
-    except (OSError, ValueError, TypeError, csv.Error):  # not written by a training, or not yet
-        return []
-    return [{n: v for n, v in row.items() if math.isfinite(v)} for row in table[-MOST_ROWS:]]
+    table = history.read(data_dir)[-MOST_ROWS:]
+    return [{n: v for n, v in row.items() if math.isfinite(v)} for row in table]
 
 
 async def training_updates(data_dir: Path, closing: asyncio.Event) -> AsyncIterator[dict[str, Any]]:

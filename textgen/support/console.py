@@ -1,15 +1,20 @@
-"""Prints for people: colours, headings, warnings, progress bars, and commands to run next.
+"""Tells people what goes on: notes, headings, warnings, progress bars, and what to do next.
 
-Everything here goes to standard error; standard output belongs to generated text alone.
+Notes go to the logger `textgen`, where any program can take them up. They are printed within
+`verbosity` only, as commands and `textgen.train` do: to standard error, because standard output
+belongs to generated text alone.
 """
 
 import enum
+import importlib
+import logging
 import math
 import os
 import re
 import shlex
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +25,8 @@ if TYPE_CHECKING:
 
 CLONE = Path(__file__).parents[2]
 """The folder of the package; in a clone it has the scripts too."""
+CALLS = {"train": "textgen.train({})", "sample": "textgen.load({}).generate()"}
+"""What does in Python what a command does."""
 SETTING = re.compile(r"`([a-z][a-z0-9_]*)(?:=([^`]*))?`")
 """A setting in a message, alone or with its value."""
 
@@ -40,38 +47,79 @@ def paint(text: str, color: str, stream: TextIO | None = None) -> str:
     return f"{getattr(kind, color.upper())}{text}{colorama.Style.RESET_ALL}"
 
 
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook, which shows what is no terminal."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+
+
 class Verbosity(enum.IntEnum):
-    """How much is said."""
+    """How much is printed: notes of this level of `logging` and above."""
 
-    SILENT = -1
-    """Errors only."""
-    QUIET = 0
+    SILENT = logging.ERROR
+    QUIET = logging.WARNING
     """Warnings and errors only."""
-    USUAL = 1
-    VERBOSE = 2
+    USUAL = logging.INFO
+    VERBOSE = logging.DEBUG
 
 
+_log = logging.getLogger("textgen")
 _BAR_LOCK = threading.RLock()
 """Instead of tqdm's own, which is a semaphore that a process leaves behind when it is killed."""
-_verbosity = Verbosity.USUAL
 _flags: dict[str, str] | None = None
 """The flag of each setting, by its name, within a command."""
 
 
+class _Printer(logging.Handler):
+    """Prints notes to standard error, above the progress bar if there is one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: dict[object, Verbosity] = {}
+        """By those who have notes printed now, the latest one last."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        prefix = "warning: " if record.levelno == logging.WARNING else ""
+        _print(prefix + record.getMessage(), getattr(record, "color", None))
+
+
+_printer = _Printer()
+_lock = threading.Lock()
+
+
 def current() -> Verbosity:
-    """How much is said now."""
-    return _verbosity
+    """How much is printed now."""
+    return list(_printer.asked.values())[-1] if _printer.asked else Verbosity.SILENT
 
 
 @contextmanager
 def verbosity(level: Verbosity) -> Iterator[None]:
-    """Say as much as `level` asks for meanwhile."""
-    global _verbosity
-    before, _verbosity = _verbosity, level
+    """Prints notes meanwhile, as many as `level` asks for.
+
+    They then go nowhere else but to handlers of the logger `textgen` itself: in notebooks those
+    of the root logger print too. Blocks of several threads may overlap in any order.
+    """
+    block = object()
+    with _lock:
+        _printer.asked[block] = level
+        _print_as_asked()
     try:
         yield
     finally:
-        _verbosity = before
+        with _lock:
+            del _printer.asked[block]
+            _print_as_asked()
+
+
+def _print_as_asked() -> None:
+    if _printer.asked:
+        _log.addHandler(_printer)  # once
+        _log.setLevel(current())
+        _log.propagate = False
+    else:
+        _log.removeHandler(_printer)
+        _log.setLevel(logging.NOTSET)
+        _log.propagate = True
 
 
 @contextmanager
@@ -131,28 +179,44 @@ def command_line(command: str, *arguments: object, **flags: Any) -> str:
         command: its name, such as `train`.
         arguments: what stands before the flags.
         flags: values by the names of flags; True is a flag alone, None and False none.
+
+    Returns:
+        The command; outside of commands what does the same in Python.
     """
+    flags = {
+        name: value for name, value in flags.items() if value is not None and value is not False
+    }
+    if _flags is None and command in CALLS and "data_dir" in flags:
+        folder, more = str(flags.pop("data_dir")), [f"{n}={v!r}" for n, v in flags.items()]
+        return CALLS[command].format(", ".join([repr(folder), *more]))
     words = [program(command), *(shlex.quote(str(argument)) for argument in arguments)]
     for name, value in flags.items():
-        if value is not None and value is not False:
-            shown = f"{value:g}" if isinstance(value, float) else str(value)
-            words += [
-                "--" + name.replace("_", "-"),
-                *([] if value is True else [shlex.quote(shown)]),
-            ]
+        shown = f"{value:g}" if isinstance(value, float) else str(value)
+        words += [
+            "--" + name.replace("_", "-"),
+            *([] if value is True else [shlex.quote(shown)]),
+        ]
     return " ".join(words)
 
 
 def say(message: str, color: str | None = None) -> None:
-    """Print a line to standard error, above the progress bar if there is one."""
-    if _verbosity >= Verbosity.USUAL:
-        _print(message, color)
+    """Notes what goes on, as a line, which may be printed in a colour."""
+    _log.info("%s", message, extra={"color": color})
 
 
 def detail(message: str) -> None:
-    """Print a line to standard error that only those want who asked for more."""
-    if _verbosity >= Verbosity.VERBOSE:
-        _print(message, "dim")
+    """Notes what only those want to know who asked for more."""
+    _log.debug("%s", message, extra={"color": "dim"})
+
+
+def heading(title: str) -> None:
+    """Notes that a new part of the work begins."""
+    say(f"\n{title}", "bright")
+
+
+def warn(message: str) -> None:
+    """Notes something that the user did not ask for, and work goes on."""
+    _log.warning("%s", message, extra={"color": "yellow"})
 
 
 def error(message: str) -> None:
@@ -184,26 +248,20 @@ def _write(line: str, stream: TextIO) -> None:
     stream.flush()
 
 
-def heading(title: str) -> None:
-    """Print a line that opens a new part of the output."""
-    say(f"\n{title}", "bright")
-
-
-def warn(message: str) -> None:
-    """Print a yellow line: something the user did not ask for, and work goes on."""
-    if _verbosity >= Verbosity.QUIET:
-        _print(f"warning: {message}", "yellow")
-
-
 def bar(layout: str, total: float = 1.0, unit: str = "it") -> "tqdm[NoReturn]":
-    """A progress bar in tqdm's `bar_format`; it shows only on a terminal."""
-    from tqdm import tqdm  # here, so that printing a heading costs no import
-
-    tqdm.set_lock(_BAR_LOCK)
-    hidden = True if _verbosity < Verbosity.USUAL else None  # None: unless on a terminal
-    return tqdm(
+    """A progress bar in tqdm's `bar_format`; it shows on a terminal and in a notebook."""
+    # Only here: printing a heading costs no import, and the notebook's half takes asyncio along.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of widgets that are not installed: a bar of text will do
+        kind = importlib.import_module("tqdm.auto" if in_notebook() else "tqdm").tqdm
+    kind.set_lock(_BAR_LOCK)
+    hidden: bool | None = current() > Verbosity.USUAL
+    if not hidden and not in_notebook():
+        hidden = None  # unless on a terminal
+    shown: tqdm[NoReturn] = kind(
         total=total, bar_format=layout, unit=unit, disable=hidden, leave=False, file=sys.stderr
     )
+    return shown
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """The exceptions whose message is all that the user needs to see."""
 
 
-class TextgenError(Exception):
-    """A mistake the user can mend.
+class TextgenError(ValueError):
+    """A mistake the user can mend: a value, a file or a folder that will not do.
 
     The message is one line that names the value received and says what to do about it.
     Library code raises it; only the entry points print it and exit with code 2.

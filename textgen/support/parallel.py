@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from threadpoolctl import threadpool_limits
 
+from textgen.support import console
+
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
@@ -159,8 +161,9 @@ class StopSignals:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
-        # Not by `console`: a signal may come in the middle of its printing.
-        os.write(2, f"\n{self._message}; once more stops at once\n".encode())
+        if console.current() <= console.Verbosity.QUIET and not console.in_notebook():
+            # Not by a note: a signal may come in the middle of printing one.
+            os.write(2, f"\n{self._message}; once more stops at once\n".encode())
         self._stop()
 
 

@@ -16,11 +16,11 @@ import numpy as np
 
 from textgen.generation.generator import Generator
 from textgen.model.architecture import Array
+from textgen.model.history import RATIO, Row
 from textgen.model.network import Network
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.support.files import work_folder, write_atomic
-from textgen.training.results import RATIO, Row
 
 if TYPE_CHECKING:
     from textgen.model.checkpoint import Metadata
@@ -155,7 +155,7 @@ class LiveView:
         self, data_dir: Path, metadata: Metadata, resumed: bool, keep_samples: bool
     ) -> None:
         settings = metadata.training
-        is_quiet = console.current() < console.Verbosity.USUAL
+        is_quiet = console.current() > console.Verbosity.USUAL
         self.metadata, self._prints = metadata, settings.live_sample and not is_quiet
         self._log = TensorBoardLog.open(data_dir, resumed) if settings.tensorboard else None
         self._samples = bool(keep_samples or settings.live_sample or self._log)

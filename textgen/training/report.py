@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from textgen.model.checkpoint import Metadata
+from textgen.model.history import RATIO, Row, best_of, epochs_since_best, selection_loss
 from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.support import console
 from textgen.tokens.tokenizer import Tokenizer
 from textgen.training import sizing
 from textgen.training.batches import pass_offsets
-from textgen.training.results import RATIO, Row, best_of, epochs_since_best, selection_loss
 from textgen.training.schedule import RunClock
 
 RISE = 1.01

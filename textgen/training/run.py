@@ -14,22 +14,22 @@ import numpy as np
 from textgen.model.backend import keras, on_device, tf
 from textgen.model.checkpoint import Metadata
 from textgen.model.devices import candidates, computation
-from textgen.model.keras_model import build_model, get_weights, is_finite, set_weights
+from textgen.model.history import RATIO, Row, best_of, epochs_since_best, selection_loss
+from textgen.model.keras_model import get_weights, is_finite, set_weights
 from textgen.settings.definitions import LENGTHS
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.support.files import exclusive, explained
 from textgen.support.parallel import StopSignals
-from textgen.training import results, sizing
+from textgen.training import programs, results, sizing
 from textgen.training.batches import tf_dataset, training_batches
 from textgen.training.live import LiveView
 from textgen.training.plan import Plan, with_random_seed
 from textgen.training.report import Progress, closing_report, print_summary
-from textgen.training.results import BestCheckpoint, Row, selection_loss
+from textgen.training.results import BestCheckpoint
 from textgen.training.schedule import RunClock, SaveTimer, clock_for, learning_rate
 from textgen.training.snapshots import Progress as Stored
 from textgen.training.snapshots import Snapshots
-from textgen.training.step import TrainStep, Validation
 from textgen.training.workers import SingleProcess
 
 LINE_STARTS = 100
@@ -37,7 +37,7 @@ LINE_STARTS = 100
 LIMITS = (*LENGTHS, "patience")
 """The settings that say when a run is complete."""
 
-OnEpoch = Callable[[Row, float], None]
+OnEpoch = Callable[[Row, float], object]
 """Is told an epoch's row of `history.csv`, and the share of the run that is done."""
 
 
@@ -66,7 +66,7 @@ def fit(
     Raises:
         TextgenError: if the text or the memory is too small, another process is training in
             `data_dir`, or the loss is no longer a number.
-        KeyboardInterrupt: after Ctrl-C; what was learned is kept.
+        RunInterruptedError: after Ctrl-C; what was learned is kept.
     """
     workers = workers or SingleProcess()
     plan = plan._replace(training=with_random_seed(plan.training))
@@ -87,6 +87,8 @@ def fit(
     with explained(data_dir), alone, on_device(on_gpu), explained_memory(on_gpu):
         run = Run(data_dir, plan, workers, on_gpu, on_epoch, keep_samples, callbacks)
         run.train()
+    if workers.count == 1 and not callbacks:  # which may have changed the model
+        programs.give_back(run.programs)
     console.heading("The run is complete")
     for line in closing_report(data_dir, run.state.history, run.metadata):
         console.say(line, "green")
@@ -127,7 +129,11 @@ class RunState:
     @property
     def best(self) -> Row:
         """The row of the best epoch; empty before there is one."""
-        return results.best_of(self.history)
+        return best_of(self.history)
+
+
+class RunInterruptedError(KeyboardInterrupt):
+    """The run was asked to stop, and has saved what was learned."""
 
 
 class DivergenceError(Exception):
@@ -165,17 +171,12 @@ class Run:
             self.batches = self.batches.with_more_at_once()
         how = computation(plan.model, on_gpu)
         parts = sizing.choose_parts(plan.model, settings, how)
-        self.model = build_model(
-            plan.model, len(tokenizer.vocabulary), settings.batch_size, settings.random_seed,
-            how.own_layers, settings.dtype, carries_state=False,
-        )  # fmt: skip
-        self.step = TrainStep(self.model, settings, self.batches.steps_at_once, workers, how, parts)
-        held_out = plan.corpus.validation and plan.corpus.validation.ids
-        self.validation = (
-            None
-            if held_out is None
-            else Validation(self.model, held_out, settings, workers, how, parts)
+        self.programs = programs.take(
+            plan.model, settings, len(tokenizer.vocabulary), how, on_gpu, parts, workers
         )
+        self.model, self.step = self.programs.model, self.programs.step
+        held_out = plan.corpus.validation and plan.corpus.validation.ids
+        self.validation = None if held_out is None else self.programs.validation(held_out)
         self.state = RunState(
             clock_for(
                 settings,
@@ -199,7 +200,7 @@ class Run:
 
         Raises:
             TextgenError: if training diverges again and again, or a file cannot be written.
-            KeyboardInterrupt: after Ctrl-C; what was learned is kept.
+            RunInterruptedError: after Ctrl-C; what was learned is kept.
         """
         with self.signals:
             if self.plan.resume:
@@ -291,9 +292,7 @@ class Run:
         losses = {"loss": loss}
         if self.validation:
             losses["val_loss"] = self.validation.loss()
-        ratios = {
-            results.RATIO + layer: ratio for layer, ratio in self.step.update_ratios().items()
-        }
+        ratios = {RATIO + layer: ratio for layer, ratio in self.step.update_ratios().items()}
         tokenizer = self.metadata.tokenizer
         clock.tick()
         return {
@@ -311,7 +310,7 @@ class Run:
     def _is_to_end(self) -> bool:
         """Whether a callback or the limit of patience ends the run after this epoch."""
         patience = self.plan.training.patience
-        if patience and results.epochs_since_best(self.state.history) >= patience:
+        if patience and epochs_since_best(self.state.history) >= patience:
             console.say(f"no better model in {patience} epochs (`patience`): stopping")
             return True
         return bool(self.model.stop_training)
@@ -382,11 +381,11 @@ class Run:
         )
 
     def _stop(self) -> None:
-        """Save and raise KeyboardInterrupt: the run was asked to stop."""
+        """Save and raise RunInterruptedError."""
         self._save_on_the_way()
         command = console.command_line("train", data_dir=self.data_dir, resume=True)
         console.say(f"saved at step {self.state.clock.step:,}. To go on: {command}")
-        raise KeyboardInterrupt
+        raise RunInterruptedError
 
     def _save_on_the_way(self) -> None:
         self.save()  # first, because it refuses weights that are not worth keeping

@@ -76,28 +76,25 @@ def measure_speed(
     """
     # Only here: the rest is for processes without TensorFlow too.
     from textgen.model.backend import on_device, tf
-    from textgen.model.keras_model import build_model
-    from textgen.training.step import TrainStep
+    from textgen.training import programs
 
     rows, length = settings.batch_size, settings.seq_length
     how = devices.computation(model, on_gpu)
     parts = choose_parts(model, settings, how)
     with on_device(on_gpu):
-        network = build_model(
-            model, vocabulary_size, rows, 0, how.own_layers, settings.dtype, carries_state=False
-        )
-        step = TrainStep(network, settings, MOST_AT_ONCE, how=how, parts=parts)
-        step.set_learning_rate(settings.learning_rate)
+        made = programs.take(model, settings, vocabulary_size, how, on_gpu, parts)
+        made.step.set_learning_rate(settings.learning_rate)
         ids = np.random.default_rng(0).integers(0, vocabulary_size, (rows, length), np.int32)
         batches = iter(tf.data.Dataset.from_tensors((ids, ids)).repeat())
         for _ in range(WARM_UP):
-            step(batches)
+            made.step(batches, MOST_AT_ONCE)
         times, end = list[float](), time.perf_counter() + seconds
         while not times or time.perf_counter() < end:
             start = time.perf_counter()
-            step(batches)
+            made.step(batches, MOST_AT_ONCE)
             times.append(time.perf_counter() - start)
-        return MOST_AT_ONCE * rows * length / statistics.median(times)
+    programs.give_back(made)
+    return MOST_AT_ONCE * rows * length / statistics.median(times)
 
 
 def fitting_batch(settings: TrainingSettings, num_tokens: int) -> int:

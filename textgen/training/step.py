@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from textgen.model.backend import keras, tf
+from textgen.model.backend import keep_freed_memory, keras, tf
 from textgen.model.devices import Computation, computation
 from textgen.model.keras_model import state_sizes
 from textgen.settings.definitions import TrainingSettings
@@ -186,10 +186,28 @@ class TrainStep:
             The cross-entropy, nats per token, the mean since `begin_epoch`.
         """
         self._steps_of_call = steps or self.steps_at_once
+        keep_freed_memory()  # again, for the dataset may have ended it
         # Holding the weights is no copy: TensorFlow keeps the numbers of a tensor that is held, and
         # gives the variable new ones. Any call may turn out to be the epoch's last.
         self._weights_before = self._weights()
         return float(self._steps(batches, tf.constant(self._steps_of_call))[-1])
+
+    def restart(self, model: keras.Model, settings: TrainingSettings) -> None:
+        """Takes the weights of a model like its own, and goes back to before the first step.
+
+        Args:
+            model: has the new weights and random seeds.
+            settings: those of the new training; they compile to the same program.
+        """
+        self.settings = settings
+        names = [layer.name for layer in self.model.layers]
+        for name, variable in self.variables().items():
+            if name.split("/")[0] not in names:
+                variable.assign(tf.zeros_like(variable))
+        self.reset_state()
+        for old, new in zip(self.model.layers, model.layers, strict=True):
+            for variable, value in zip(old.variables, new.variables, strict=True):
+                variable.assign(value)
 
     def reset_state(self) -> None:
         """Set the recurrent state of all rows to zero."""
@@ -352,13 +370,18 @@ class Validation:
         how: Computation | None = None,
         parts: int = 1,
     ) -> None:
-        self.model, self.ids, self.workers = model, ids, workers or SingleProcess()
+        self.model, self.workers = model, workers or SingleProcess()
         self.size = settings.batch_size, settings.seq_length
         self.rows = RowParts(self.workers.rows(settings.batch_size), parts)
-        next(self._batches())  # refuses a text that is too short
+        self.read(ids)
         compiles = (how or computation()).compiles_model
         self._score = tf.function(self._summed_loss, jit_compile=compiles)
         self._score_all = tf.function(self._summed_losses)
+
+    def read(self, ids: StoredIds) -> None:
+        """Takes a text, (N,). Raises TextgenError if it is too short."""
+        self.ids = ids
+        next(self._batches())
 
     def loss(self) -> float:
         """Returns nats per token, read from zero state."""

@@ -1,0 +1,152 @@
+"""`history.csv` and `history.png`: a run's losses, epoch by epoch, as a table and a picture."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from textgen.support import console
+from textgen.support.errors import TextgenError
+from textgen.support.files import replacing
+from textgen.tokens.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLUMNS = ("epoch", "step", "seconds", "loss", "val_loss", "learning_rate", "tokens_per_second")
+"""In every history; more columns follow in the order in which rows have them."""
+RATIO = "update_ratio_"
+"""The beginning of the columns of update ratios; the layer's name follows."""
+SMALLEST_RATIO = 1e-4
+"""Of the largest update ratio in the picture: smaller ones fall out of it."""
+INSTALL_MATPLOTLIB = "pip install matplotlib"
+
+Row = dict[str, float]
+
+
+def selection_loss(row: Row) -> float:
+    """Returns the loss a model is chosen by: the validation loss, or else the training loss.
+
+    It is infinity for a model whose first epoch was not finished.
+    """
+    return row.get("val_loss", row.get("loss", math.inf))
+
+
+def best_of(rows: Sequence[Row]) -> Row:
+    """Returns the row of the best epoch; the first of equals; empty before there is one."""
+    return min(rows, key=selection_loss, default={})
+
+
+def epochs_since_best(rows: Sequence[Row]) -> int:
+    """Returns how many epochs came after the best one."""
+    return len(rows) - 1 - rows.index(best_of(rows))
+
+
+def csv_text(rows: list[Row]) -> str:
+    """Returns the text of `history.csv`."""
+    columns = dict.fromkeys([*COLUMNS, *(name for row in rows for name in row)])
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(columns), restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def read(directory: Path) -> list[Row]:
+    """Returns the rows of the `history.csv` in `directory`; none where there is none, or no such.
+
+    What an epoch has not is left out of its row.
+    """
+    try:
+        with (directory / "history.csv").open(encoding="utf-8", newline="") as file:
+            return [
+                {name: _number(text) for name, text in row.items() if text}
+                for row in csv.DictReader(file)
+            ]
+    except (OSError, ValueError, TypeError, csv.Error):  # not written by a training, or not yet
+        return []
+
+
+def _number(text: str) -> float:
+    return int(text) if text.isdecimal() else float(text)
+
+
+@functools.cache
+def has_matplotlib() -> bool:
+    """Whether matplotlib is installed; says once how to get it."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        console.say(f"without matplotlib there is no history.png. To get it: {INSTALL_MATPLOTLIB}")
+        return False
+    return True
+
+
+def draw(directory: Path, rows: list[Row], tokenizer: Tokenizer) -> None:
+    """Draw `rows` into `history.png` of `directory`, if matplotlib is there and rows are."""
+    if rows and has_matplotlib():
+        with replacing(directory / "history.png") as path:
+            picture(rows, tokenizer).savefig(path, format="png", dpi=110)
+
+
+def picture(rows: list[Row], tokenizer: Tokenizer) -> Figure:
+    """Returns a figure of matplotlib's: losses, learning rate and update ratios by epoch.
+
+    Raises:
+        TextgenError: if there are no rows, or no matplotlib.
+    """
+    if not rows:
+        raise TextgenError("there is no history to draw: no epoch of the training has ended")
+    try:
+        from matplotlib.figure import Figure  # here, because it takes half a second
+        from matplotlib.ticker import MaxNLocator
+    except ImportError as error:
+        raise TextgenError(
+            f"a picture needs matplotlib. Install it: {INSTALL_MATPLOTLIB}"
+        ) from error
+
+    figure = Figure(figsize=(9, 9), layout="constrained")
+    losses, rate, ratios = figure.subplots(3, 1, sharex=True, height_ratios=(3, 1, 2))
+    _draw_losses(losses, rows, tokenizer)
+    _lines(rate, rows, {"learning_rate": "learning rate"})
+    rate.set_ylabel("learning rate")
+    rate.set_ylim(bottom=0)
+    layers = [name for name in rows[-1] if name.startswith(RATIO)]
+    _lines(ratios, rows, {name: name.removeprefix(RATIO) for name in layers})
+    ratios.set_ylabel("size of an update /\nsize of the weights")
+    ratios.set_yscale("log")
+    lowest, highest = ratios.get_ylim()
+    # Room for what counts: where the learning rate ends at 0, so do the updates.
+    ratios.set_ylim(bottom=max(lowest, highest * SMALLEST_RATIO))
+    ratios.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    ratios.set_xlabel("epoch")
+    ratios.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    ratios.set_xlim(rows[0]["epoch"] - 0.5, rows[-1]["epoch"] + 0.5)
+    return figure
+
+
+def _draw_losses(axes: Any, rows: list[Row], tokenizer: Tokenizer) -> None:
+    _lines(axes, rows, {"loss": "training", "val_loss": "validation"})
+    best = best_of(rows)
+    loss = selection_loss(best)
+    axes.plot(
+        best["epoch"], loss, "*", color="black", markerfacecolor="none", markersize=16, zorder=3,
+        label=f"best: epoch {best['epoch']:.0f},\n{loss:.3f} nats,\n{tokenizer.loss_text(loss)}",
+    )  # fmt: skip
+    axes.set_ylabel(f"loss, nats per {tokenizer.unit}")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+
+
+def _lines(axes: Any, rows: list[Row], labels: dict[str, str]) -> None:
+    """One line per column of `labels`; with few epochs, their points are marked."""
+    marker = "o" if len(rows) < 20 else ""
+    for column, label in labels.items():
+        values = [row.get(column, math.nan) for row in rows]
+        if not all(map(math.isnan, values)):
+            axes.plot([row["epoch"] for row in rows], values, label=label, marker=marker)
+    axes.grid(alpha=0.3)
