@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 
 import textgen
 from tests.conftest import ROOT
+
+pytestmark = pytest.mark.usefixtures("as_in_python")
 
 
 def with_examples() -> list[str]:
@@ -35,4 +38,16 @@ def test_examples(name: str, trained_dir: Path) -> None:
     names = vars(module) | {"textgen": textgen, "np": np, "folder": trained_dir}
     failed, tried = doctest.testmod(module, globs=names)
     assert tried > 0
+    assert failed == 0
+
+
+def test_the_page_about_python(trained_dir: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "verses"
+    shutil.copytree(trained_dir, folder)
+    names = {"textgen": textgen, "folder": folder}
+    failed, tried = doctest.testfile(
+        str(ROOT / "docs" / "python.md"), module_relative=False, globs=names,
+        optionflags=doctest.ELLIPSIS,
+    )  # fmt: skip
+    assert tried > 20
     assert failed == 0

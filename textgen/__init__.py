@@ -1,11 +1,12 @@
 """Train recurrent text generators on your own text, and sample them.
 
     import textgen
-    model = textgen.load("data/twain")
+    model = textgen.train("data/mine", minutes=2)
+    model = textgen.load("data/mine")
     print(model.generate(seed="The ", length=200, temperature=0.8))
 
-Names are imported when first used: `import textgen` costs nothing, and only `build_model` and
-training import TensorFlow.
+Names are imported when first used: `import textgen` costs nothing, and only training and what
+deals with Keras' models import TensorFlow.
 """
 
 import importlib
@@ -23,17 +24,25 @@ if TYPE_CHECKING:
         TrainingSettings,
     )
     from textgen.support.errors import TextgenError
+    from textgen.tokens import build_tokenizer
+    from textgen.training.custom import ResetState, save, training_batches
+    from textgen.training.train import train
 
 __version__ = "1.0.0"
 
 _HOMES = {
     "Generator": "generation.generator",
     "ModelSettings": "settings.definitions",
+    "ResetState": "training.custom",
     "SamplingSettings": "settings.definitions",
     "TextgenError": "support.errors",
     "TokenizerSettings": "settings.definitions",
     "TrainingSettings": "settings.definitions",
     "build_model": "model.keras_model",
+    "build_tokenizer": "tokens",
+    "save": "training.custom",
+    "train": "training.train",
+    "training_batches": "training.custom",
 }
 
 _FORMER_NAMES = {
@@ -44,12 +53,17 @@ _FORMER_NAMES = {
 __all__ = [
     "Generator",
     "ModelSettings",
+    "ResetState",
     "SamplingSettings",
     "TextgenError",
     "TokenizerSettings",
     "TrainingSettings",
     "build_model",
+    "build_tokenizer",
     "load",
+    "save",
+    "train",
+    "training_batches",
     "treebank",
 ]
 
@@ -62,7 +76,7 @@ def load(directory: "str | Path") -> "Generator":
         'character'
         >>> textgen.load("x")
         Traceback (most recent call last):
-        textgen.support.errors.TextgenError: no model in x. Train one: python train.py --data-dir x
+        textgen.support.errors.TextgenError: no model in x. Train one: textgen.train('x')
     """
     from textgen.generation.generator import Generator
 

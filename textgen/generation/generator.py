@@ -1,27 +1,34 @@
 """Seed -> text: one as it is made, many at once, or the next tokens to choose from."""
 
 import math
+import reprlib
 import secrets
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from textgen.generation import notebook
 from textgen.generation.batch import BLOCK, Batch, Model, beam_search, last_ids
 from textgen.generation.mixture import Mixture, common_tokenizer
 from textgen.generation.sampling import next_probabilities
 from textgen.generation.texts import Piece, Text
-from textgen.model import checkpoint
+from textgen.model import checkpoint, history
+from textgen.model.architecture import weight_shapes
 from textgen.model.network import Network
 from textgen.settings.definitions import SamplingSettings
 from textgen.support.errors import TextgenError
 from textgen.support.parallel import map_in_threads, single_threaded_blas
 from textgen.tokens.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 AT_ONCE = 256
 """Texts that are made at the same time; more would not be faster, but need more memory."""
@@ -49,11 +56,22 @@ class Sample:
     mean_log_probability: float | None
     """In nats per token, of the model before all filters; None unless scored."""
     settings: SamplingSettings
+    pieces: tuple[tuple[str, float], ...] = field(default=(), repr=False)
+    """Each token's share of the text and its log-probability, as `mean_log_probability`, where
+    `Generator.sample` has written it."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns built-in values only, for JSON."""
         values = asdict(self)
+        del values["pieces"]
         return values | {"config": values.pop("settings")}
+
+    def __str__(self) -> str:
+        return self.seed + self.text
+
+    def _repr_html_(self) -> str:
+        """The text as a notebook shows it: shaded by probability, where that is known."""
+        return notebook.shaded(self.seed, self.pieces or [(self.text, math.nan)])
 
     @classmethod
     def of(cls, text: Text, written: str) -> "Sample":
@@ -72,14 +90,20 @@ class Generator:
         network: the trained network, or a mixture of several.
         tokenizer: the tokenizer it was trained with.
         line_starts: beginnings of lines to choose a seed from.
+        data_dir: the folder of the model; None where it is of no single one.
     """
 
     def __init__(
-        self, network: Model, tokenizer: Tokenizer, line_starts: tuple[str, ...] = ()
+        self,
+        network: Model,
+        tokenizer: Tokenizer,
+        line_starts: tuple[str, ...] = (),
+        data_dir: Path | None = None,
     ) -> None:
         self.network = network
         self.tokenizer = tokenizer
         self.line_starts = line_starts
+        self.data_dir = data_dir
 
     @classmethod
     def load(cls, directory: str | Path) -> "Generator":
@@ -88,14 +112,38 @@ class Generator:
         Raises:
             TextgenError: if there is no intact model.
         """
-        return cls.of(checkpoint.load(Path(directory)))
+        folder = folder_of(directory)
+        return cls.of(checkpoint.load(folder), folder)
 
     @classmethod
-    def of(cls, saved: checkpoint.Checkpoint) -> "Generator":
+    def of(cls, saved: checkpoint.Checkpoint, data_dir: Path | None = None) -> "Generator":
         """Builds the model that was read. Raises TextgenError if its weights are unfit."""
         metadata = saved.metadata
         network = Network(metadata.model, saved.weights)
-        return cls(network, metadata.tokenizer, tuple(metadata.line_starts))
+        return cls(network, metadata.tokenizer, tuple(metadata.line_starts), data_dir)
+
+    @classmethod
+    def from_keras(cls, model: Any, tokenizer: Tokenizer) -> "Generator":
+        """Takes the weights that a Keras model has now; later training does not change them.
+
+        Args:
+            model: what `textgen.build_model` returns, or `keras.models.load_model` of a
+                `model.h5`.
+            tokenizer: the tokenizer of the ids that it was trained on.
+
+        Raises:
+            TextgenError: if the model has other layers, or another vocabulary.
+
+        Example:
+            >>> tokenizer = textgen.load(folder).tokenizer
+            >>> settings = textgen.ModelSettings(rnn_size=8)
+            >>> model = textgen.build_model(settings, len(tokenizer.vocabulary), batch_size=4)
+            >>> len(textgen.Generator.from_keras(model, tokenizer).generate("The ", length=9))
+            9
+        """
+        from textgen.model.keras_model import read_model  # only here: it imports TensorFlow
+
+        return cls(Network(*read_model(model, len(tokenizer.vocabulary))), tokenizer)
 
     @classmethod
     def mix(
@@ -120,6 +168,78 @@ class Generator:
         networks = [generator.network for generator in generators]
         starts = [start for generator in generators for start in generator.line_starts]
         return cls(Mixture(networks, parts, tokenizer, weights), tokenizer, tuple(starts))
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """What `history.csv` in the model's folder holds: a dict per epoch.
+
+        Example:
+            >>> rows = textgen.load(folder).history
+            >>> rows[0]["epoch"], rows[-1]["loss"] < rows[0]["loss"]
+            (1, True)
+        """
+        return history.read(self.data_dir) if self.data_dir else []
+
+    def plot_history(self) -> "Figure":
+        """Returns a figure of matplotlib's: losses, learning rate and update ratios by epoch.
+
+        Raises:
+            TextgenError: if the folder has no history, or matplotlib is not installed.
+        """
+        figure = history.picture(self.history, self.tokenizer)
+        notebook.show_figures()
+        return figure
+
+    def save(self, directory: str | Path) -> None:
+        """Copies the model, with its history, to another folder, which is made if missing.
+
+        Raises:
+            TextgenError: if there is a model already, or the disk does not take this one.
+
+        Example:
+            >>> textgen.load(folder).save(folder / "copy")
+            >>> textgen.load(folder / "copy").history == textgen.load(folder).history
+            True
+        """
+        if self.data_dir is None:
+            raise TextgenError(
+                "this model is in no folder that could be copied: it is a mixture, or one of Keras,"
+                " which `textgen.save` saves"
+            )
+        folder = folder_of(directory)
+        if any((folder / name).exists() for name in ("model.h5", "model.pkl")):
+            raise TextgenError(f"{folder} has a model already. Give another folder")
+        metadata = checkpoint.load(self.data_dir).metadata
+        checkpoint.save(folder, metadata, partial(shutil.copyfile, self.data_dir / "model.h5"))
+        for name in ("history.csv", "history.png"):
+            if (self.data_dir / name).exists():
+                shutil.copyfile(self.data_dir / name, folder / name)
+
+    def __repr__(self) -> str:
+        facts = "; ".join(f"{name} {fact}" for name, fact in self._facts().items())
+        return f"<textgen.Generator: {facts}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of the model."""
+        return notebook.table("textgen.Generator", self._facts())
+
+    def _facts(self) -> dict[str, str]:
+        """Returns what people want to know of a model, by name."""
+        vocabulary = f"{len(self.tokenizer.vocabulary):,} {self.tokenizer.unit}s"
+        facts = {"vocabulary": vocabulary}
+        if isinstance(self.network, Network):
+            settings = self.network.settings
+            weights = sum(
+                map(math.prod, weight_shapes(settings, len(self.tokenizer.vocabulary)).values())
+            )
+            layers = f"{settings.num_layers} x {settings.cell} of {settings.rnn_size}"
+            facts = {"layers": layers, **facts, "weights": f"{weights:,}"}
+        if self.data_dir is not None:
+            facts["folder"] = str(self.data_dir)
+        if best := history.best_of(self.history):
+            loss = history.selection_loss(best)
+            facts["loss"] = f"{loss:.3f} nats per {self.tokenizer.unit}, epoch {best['epoch']:.0f}"
+        return facts
 
     def generate(
         self,
@@ -174,6 +294,32 @@ class Generator:
         pieces = self.pieces(seed, _sampling(settings, length, temperature, random_seed))
         return (piece.text for piece in pieces if piece.text)
 
+    def sample(
+        self,
+        seed: str = "",
+        length: int = SamplingSettings.length,
+        temperature: float | tuple[float, ...] = SamplingSettings.temperature,
+        random_seed: int | None = None,
+        **settings: Any,
+    ) -> Sample:
+        """Writes the text of `generate` and tells the probability of each token.
+
+        A notebook shows it shaded from red, improbable, to green.
+
+        Example:
+            >>> sample = textgen.load(folder).sample("The ", length=20, random_seed=1)
+            >>> sample.text == textgen.load(folder).generate("The ", length=20, random_seed=1)
+            True
+            >>> len(sample.pieces), sample.mean_log_probability < 0
+            (20, True)
+        """
+        sampling = _with_random_seed(_sampling(settings, length, temperature, random_seed))
+        _refuse_endless(sampling)
+        text = Text(seed, sampling, self.tokenizer, scored=True)
+        written = [(piece.text, piece.log_probability) for piece in self._written(text)]
+        sample = Sample.of(text, "".join(part for part, _ in written))
+        return replace(sample, pieces=tuple(written))
+
     def pieces(
         self, seed: str, settings: SamplingSettings, scored: bool = False
     ) -> Iterator[Piece]:
@@ -187,8 +333,10 @@ class Generator:
         Raises:
             TextgenError: on settings that do not go together.
         """
-        text = Text(seed, settings, self.tokenizer, scored)
-        if settings.beam_size is not None:
+        return self._written(Text(seed, settings, self.tokenizer, scored))
+
+    def _written(self, text: Text) -> Iterator[Piece]:
+        if text.settings.beam_size is not None:
             return iter([self._search(text)])
         batch = Batch(self.network)
         batch.add([text])
@@ -231,7 +379,7 @@ class Generator:
         _refuse_endless(settings)
         if settings.beam_size is not None and count > 1:
             raise TextgenError("`beam_size` finds one text. Leave `num_samples` away")
-        first = secrets.randbits(32) if settings.random_seed is None else settings.random_seed
+        first = _with_random_seed(settings).random_seed or 0
         each = (replace(settings, random_seed=first + number) for number in range(count))
         texts = (Text(seed, own, self.tokenizer, scored) for own in each)
         return self._samples(texts, progress)
@@ -321,6 +469,19 @@ def _sampling(
 ) -> SamplingSettings:
     named = {"length": length, "temperature": temperature, "random_seed": random_seed}
     return SamplingSettings.from_dict(named | settings)
+
+
+def _with_random_seed(settings: SamplingSettings) -> SamplingSettings:
+    if settings.random_seed is not None:
+        return settings
+    return replace(settings, random_seed=secrets.randbits(32))
+
+
+def folder_of(directory: str | Path) -> Path:
+    """Returns the path of a folder. Raises TextgenError on what is no path."""
+    if not isinstance(directory, str | Path) or not str(directory):
+        raise TextgenError(f"a folder is given by its path. Received: {reprlib.repr(directory)}")
+    return Path(directory).expanduser()
 
 
 def _refuse_endless(settings: SamplingSettings) -> None:

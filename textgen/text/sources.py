@@ -384,3 +384,10 @@ def write_text(path: Path, chunks: Iterable[str]) -> None:
         file.write("\n")
         if blank:
             file.truncate(0)
+
+
+def is_text_of(path: Path, text: str) -> bool:
+    """Tells whether a file is what `write_text` would write. Raises TextgenError."""
+    with explained(path):
+        written = "".join(trim_newlines([text])) + "\n"
+        return path.read_bytes() == written.encode("utf-8", "surrogatepass")

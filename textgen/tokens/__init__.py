@@ -36,6 +36,11 @@ def build_tokenizer(text: str, settings: TokenizerSettings) -> Tokenizer:
 
     Raises:
         TextgenError: if there is nothing to learn in the text.
+
+    Example:
+        >>> tokenizer = build_tokenizer("a rose is a rose", TokenizerSettings("word"))
+        >>> tokenizer.vocabulary, tokenizer.encode("a rose is red").tolist()
+        (['<unk>', 'a', 'rose', 'is'], [1, 2, 3, 0])
     """
     kind = tokenizer_class(settings)
     parts, _ = kind.split(text, settings, kind.start)
