@@ -25,6 +25,7 @@ model.fit(
     textgen.training_batches(tokenizer.encode(training), 32, 50),
     validation_data=textgen.training_batches(tokenizer.encode(held_out), 32, 50),
     epochs=20,
+    shuffle=False,  # batches go on where the one before stopped
     callbacks=[
         textgen.ResetState(),
         keras.callbacks.EarlyStopping(patience=2, restore_best_weights=True),

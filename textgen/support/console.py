@@ -2,7 +2,7 @@
 
 Notes go to the logger `textgen`, where any program can take them up. They are printed within
 `verbosity` only, as commands and `textgen.train` do: to standard error, because standard output
-belongs to generated text alone.
+belongs to generated text alone; but in a notebook, which has no such order, to standard output.
 """
 
 import enum
@@ -231,8 +231,13 @@ def interrupted() -> None:
 
 def _print(message: str, color: str | None = None) -> None:
     """Print a line to standard error, however little is to be said."""
-    message = spelled(message)
-    _write(paint(message, color) if color else message, sys.stderr)
+    message, stream = spelled(message), _stream_of_notes()
+    _write(paint(message, color, stream) if color else message, stream)
+
+
+def _stream_of_notes() -> TextIO:
+    """Returns standard error; in a notebook, which shows that in red, standard output."""
+    return sys.stdout if in_notebook() else sys.stderr
 
 
 def show(text: str) -> None:
@@ -259,7 +264,12 @@ def bar(layout: str, total: float = 1.0, unit: str = "it") -> "tqdm[NoReturn]":
     if not hidden and not in_notebook():
         hidden = None  # unless on a terminal
     shown: tqdm[NoReturn] = kind(
-        total=total, bar_format=layout, unit=unit, disable=hidden, leave=False, file=sys.stderr
+        total=total,
+        bar_format=layout,
+        unit=unit,
+        disable=hidden,
+        leave=False,
+        file=_stream_of_notes(),
     )
     return shown
 

@@ -86,7 +86,7 @@ class ResetState(keras.callbacks.Callback):
         >>> data = textgen.training_batches(np.arange(20), batch_size=2, seq_length=3)
         >>> history = model.fit(
         ...     data.map(lambda ids, targets: (ids, tf.one_hot(targets, 20))),
-        ...     verbose=0, callbacks=[textgen.ResetState()],
+        ...     shuffle=False, verbose=0, callbacks=[textgen.ResetState()],
         ... )
     """
 
