@@ -146,3 +146,45 @@ def test_the_model_that_was_in_a_folder_is_kept(tmp_path: Path) -> None:
     old, new = checkpoint.load(tmp_path / "previous"), checkpoint.load(tmp_path)
     name = "embedding/embeddings"
     assert not np.array_equal(old.weights[name], new.weights[name])
+
+
+@pytest.mark.parametrize("name", ["own.keras", "own.h5"])
+def test_files_of_keras_own_come_back(tmp_path: Path, name: str) -> None:
+    model = textgen.build_model(SMALL, V, batch_size=2, random_seed=1)
+    model.save(tmp_path / name)
+    again = keras.models.load_model(tmp_path / name, compile=False)
+    texts = [
+        textgen.Generator.from_keras(each, TOKENIZER).generate("The ", 20, random_seed=1)
+        for each in (model, again)
+    ]
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: textgen.build_model({"rnn_size": 3}, 5, 1), "`settings` are textgen.ModelSett"),
+        (lambda: textgen.build_model(SMALL, 0, 1), "`vocabulary_size` must be at least 1. Rec"),
+        (lambda: textgen.build_model(SMALL, 5, -1), "`batch_size` must be at least 1. Received"),
+        (lambda: textgen.build_tokenizer(b"x"), "`text` is the text itself"),
+        (lambda: textgen.Generator.mix([]), "a list of at least one"),
+        (lambda: textgen.Generator.mix(["x"]), "a list of at least one"),
+    ],
+)
+def test_wrong_calls_are_refused(call: Any, message: str) -> None:
+    with pytest.raises(textgen.TextgenError, match=message):
+        call()
+
+
+def test_samples_take_settings_by_name_as_well(trained_dir: Path) -> None:
+    model = textgen.load(trained_dir)
+    settings = textgen.SamplingSettings(length=9, random_seed=4)
+    [one] = model.samples(1, "The ", settings)
+    [other] = model.samples(1, "The ", length=9, random_seed=4)
+    [both] = model.samples(1, "The ", settings, length=5)
+    assert one.text == other.text
+    assert both.text == one.text[:5]
+    with pytest.raises(textgen.TextgenError, match="`settings` are textgen"):
+        next(model.samples(1, "The ", {"length": 9}))
+    with pytest.raises(textgen.TextgenError, match="Nearest: length"):
+        next(model.samples(1, "The ", lenght=9))

@@ -103,6 +103,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"text": ["one", "two"]}, "`text` is the text itself, a str. Received: ['one', 'two']"),
     ({"text": " \n"}, "`text` has nothing to learn. Received: ' \\n'"),
     ({"text": "too short"}, "needs at least"),
+    ({"text": "a\ud800"}, "`text` has '\\ud800' at character 1, which is no text"),
+    ({"text": "ab\0"}, "`text` has '\\x00' at character 2, which is no text"),
+    ({"data_dir": VERSES}, "A text is given as `text`"),
+    ({"data_dir": None}, "there is nothing to train on"),
     ({"data_dir": ""}, "a folder is given by its path. Received: ''"),
     ({"data_dir": 3}, "a folder is given by its path. Received: 3"),
     ({}, "does not exist: put the text to learn from in"),
@@ -131,7 +135,7 @@ class Order(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         written = (self.folder / "history.csv").read_text().count("\n") - 1
-        self.told.append(f"{self.name} {epoch} {logs['epoch']:g} {written}")
+        self.told.append(f"{self.name} {epoch} {logs['step']:g} {written}")
 
 
 def test_callbacks_come_in_their_order_after_our_work(data_dir: Path) -> None:
@@ -142,13 +146,51 @@ def test_callbacks_come_in_their_order_after_our_work(data_dir: Path) -> None:
         on_epoch=lambda row, share: told.append(f"row {row['epoch']} {share:g}"),
         **TINY,
     )
-    assert told == ["row 1 0.5", "a 0 1 1", "b 0 1 1", "row 2 1", "a 1 2 2", "b 1 2 2"]
+    assert told == ["row 1 0.5", "a 0 6 1", "b 0 6 1", "row 2 1", "a 1 12 2", "b 1 12 2"]
 
 
 def test_stock_callbacks_of_keras_work(data_dir: Path) -> None:
     stop = keras.callbacks.EarlyStopping(monitor="loss", min_delta=100.0, patience=1)
     model = textgen.train(data_dir, callbacks=[stop], **TINY | {"num_epochs": 9})
     assert len(model.history) == 2
+
+
+def test_a_checkpoint_of_keras_can_be_opened(data_dir: Path) -> None:
+    """Its file is named by the epoch, which Keras adds to the logs itself."""
+    kept = keras.callbacks.ModelCheckpoint(str(data_dir / "{epoch}-{loss:.1f}.h5"))
+    textgen.train(data_dir, callbacks=[kept], **TINY)
+    assert sorted(path.name[:2] for path in data_dir.glob("?-*.h5")) == ["1-", "2-"]
+
+
+def test_a_path_is_taken_where_a_setting_is_one(data_dir: Path) -> None:
+    textgen.train(data_dir, **TINY)
+    sizes = ("embedding_size", "rnn_size", "num_layers")
+    more = {name: value for name, value in TINY.items() if name not in sizes}
+    model = textgen.train(data_dir / "other", text=VERSES, init_from=data_dir, **more)
+    assert len(model.history) == 2
+
+
+def test_two_calls_in_one_new_folder_do_each_other_no_harm(tmp_path: Path) -> None:
+    done: list[object] = []
+    started = threading.Barrier(2)
+
+    def call() -> None:
+        started.wait()
+        try:
+            done.append(textgen.train(tmp_path / "new", text=VERSES, **TINY | {"num_epochs": 20}))
+        except textgen.TextgenError as error:
+            done.append(str(error))
+
+    threads = [threading.Thread(target=call) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    refused = [text for text in done if isinstance(text, str)]
+    assert len(refused) <= 1, refused
+    assert all("training in" in text for text in refused)
+    assert (tmp_path / "new" / "input.txt").read_text() == VERSES
+    assert textgen.load(tmp_path / "new").history[-1]["epoch"] == 20
 
 
 class Interrupts(keras.callbacks.Callback):
@@ -167,6 +209,17 @@ def test_an_interrupt_returns_what_was_learned_and_the_run_goes_on(
     assert model.history == []
     model = textgen.train(data_dir, resume=True)
     assert [row["epoch"] for row in model.history] == [1, 2]
+
+
+class InterruptsAtOnce(keras.callbacks.Callback):
+    def on_train_begin(self, logs: Any = None) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_an_interrupt_before_the_first_step_goes_through(data_dir: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        textgen.train(data_dir, callbacks=[InterruptsAtOnce()], **TINY)
+    assert len(textgen.train(data_dir, resume=True).history) == 2
 
 
 def test_an_interrupt_before_anything_was_learned_goes_through(
@@ -215,6 +268,7 @@ import textgen
 model = textgen.train(text=sys.argv[1], verbose=0, live_sample=True, num_epochs=1, rnn_size=8,
                       batch_size=4, seq_length=20)
 assert any(record.startswith("epoch 1") for record in records), records
+assert "The run is complete" in records and not any("\\n" in record for record in records), records
 """
 
 

@@ -30,6 +30,9 @@ from textgen.tokens.tokenizer import Tokenizer
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+LONGEST_PATH = 1000
+"""Characters; a longer one is a text that somebody meant to train on."""
+
 AT_ONCE = 256
 """Texts that are made at the same time; more would not be faster, but need more memory."""
 
@@ -163,6 +166,11 @@ class Generator:
             >>> len(textgen.Generator.mix([one, other], [0.7, 0.3]).generate("The ", length=9))
             9
         """
+        if not generators or not all(isinstance(one, Generator) for one in generators):
+            raise TextgenError(
+                "models are mixed from a list of at least one. Received:"
+                f" {reprlib.repr(generators)}"
+            )
         parts = [generator.tokenizer for generator in generators]
         tokenizer = common_tokenizer(parts)
         networks = [generator.network for generator in generators]
@@ -350,10 +358,11 @@ class Generator:
     def samples(
         self,
         count: int,
-        seed: str,
-        settings: SamplingSettings,
+        seed: str = "",
+        settings: SamplingSettings | None = None,
         scored: bool = False,
         progress: Callable[[int], object] = lambda tokens: None,
+        **more: Any,
     ) -> Iterator[Sample]:
         """Yields `count` texts that go on from one seed; many are made at once.
 
@@ -366,16 +375,21 @@ class Generator:
             settings: how they are written.
             scored: whether to compute the mean log-probabilities.
             progress: called with the number of tokens made since the last call, from any thread.
+            more: settings by name, instead of or besides `settings`.
 
         Raises:
             TextgenError: if a text would never end, or on settings that do not go together.
 
         Example:
-            >>> settings = textgen.SamplingSettings(length=20, random_seed=7)
-            >>> one, other = textgen.load(folder).samples(2, "The ", settings)
+            >>> one, other = textgen.load(folder).samples(2, "The ", length=20, random_seed=7)
             >>> one.random_seed, other.random_seed, len(one.text)
             (7, 8, 20)
         """
+        if not (settings is None or isinstance(settings, SamplingSettings)):
+            raise TextgenError(
+                f"`settings` are textgen.SamplingSettings. Received: {reprlib.repr(settings)}"
+            )
+        settings = SamplingSettings.from_dict((settings.to_dict() if settings else {}) | more)
         _refuse_endless(settings)
         if settings.beam_size is not None and count > 1:
             raise TextgenError("`beam_size` finds one text. Leave `num_samples` away")
@@ -440,7 +454,7 @@ class Generator:
         return text.take(found.ids, [found.score] * len(found.ids))
 
     def next_tokens(
-        self, seed: str, count: int, settings: SamplingSettings | None = None
+        self, seed: str, count: int = 10, settings: SamplingSettings | None = None
     ) -> list[tuple[str, float]]:
         """Returns the `count` likeliest tokens to follow `seed`, with their probabilities.
 
@@ -481,6 +495,11 @@ def folder_of(directory: str | Path) -> Path:
     """Returns the path of a folder. Raises TextgenError on what is no path."""
     if not isinstance(directory, str | Path) or not str(directory):
         raise TextgenError(f"a folder is given by its path. Received: {reprlib.repr(directory)}")
+    if "\n" in str(directory) or len(str(directory)) > LONGEST_PATH:
+        raise TextgenError(
+            f"a folder is given by its path. Received: {reprlib.repr(directory)}. A text is given"
+            " as `text`: textgen.train(text=...)"
+        )
     return Path(directory).expanduser()
 
 

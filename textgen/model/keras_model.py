@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import numbers
 import reprlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,15 +64,19 @@ def build_model(
             and logits are float32 in any case.
         carries_state: whether the model keeps the recurrent state, which fixes its batch to B.
 
+    Raises:
+        TextgenError: on settings of another kind, or a number below 1.
+
     Example:
         >>> model = build_model(ModelSettings(rnn_size=8), vocabulary_size=5, batch_size=2)
         >>> model(np.array([[1, 2, 3], [3, 2, 1]], np.int32)).shape  # (B, T, V)
         TensorShape([2, 3, 5])
     """
+    _check(settings, vocabulary_size, batch_size)
     seeds = Seeds(random_seed, settings.num_layers)
     rows = batch_size if carries_state else None
     tokens = keras.Input(batch_shape=(rows, None), dtype="int32", name="tokens")
-    numbers = keras.Input(batch_shape=(rows,), dtype="int32", name="rows")
+    row_numbers = keras.Input(batch_shape=(rows,), dtype="int32", name="rows")
     states: list[tuple[Any, Any]] = []  # of each layer the one before and the one after
     kinds = LAYERS[settings.cell]
     kind = kinds.trained if own_layers else kinds.saved
@@ -82,7 +87,7 @@ def build_model(
             return hidden
         if carries_state:
             return keras.layers.Dropout(rate, (None, 1, None), seed, name=name)(hidden)
-        return RowDropout(rate, batch_size, seed=seed, name=name)(hidden, numbers)
+        return RowDropout(rate, batch_size, seed=seed, name=name)(hidden, row_numbers)
 
     with precision(dtype):
         looked_up = own_layers and not (carries_state or settings.embedding_dropout)
@@ -115,7 +120,17 @@ def build_model(
     if carries_state:
         return keras.Model(tokens, logits, name="textgen")
     first, last = zip(*states, strict=True)
-    return keras.Model([tokens, numbers, *first], [logits, *last], name="textgen")
+    return keras.Model([tokens, row_numbers, *first], [logits, *last], name="textgen")
+
+
+def _check(settings: Any, vocabulary_size: Any, batch_size: Any) -> None:
+    if not isinstance(settings, ModelSettings):
+        raise TextgenError(
+            f"`settings` are textgen.ModelSettings. Received: {reprlib.repr(settings)}"
+        )
+    for name, value in (("vocabulary_size", vocabulary_size), ("batch_size", batch_size)):
+        if not isinstance(value, numbers.Integral) or value < 1:
+            raise TextgenError(f"`{name}` must be at least 1. Received: {reprlib.repr(value)}")
 
 
 @contextlib.contextmanager

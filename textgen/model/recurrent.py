@@ -342,6 +342,7 @@ def project(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.tensordot(x, kernel, axes=1), tf.float32) + bias
 
 
+@keras.saving.register_keras_serializable("textgen")
 class LSTM(_FastLayer, keras.layers.LSTM):
     """`keras.layers.LSTM`, faster under XLA; see the module's head.
 
@@ -355,6 +356,7 @@ class LSTM(_FastLayer, keras.layers.LSTM):
         return list(lstm(self.project(x, kernel, bias * half_but_g), *state, u))
 
 
+@keras.saving.register_keras_serializable("textgen")
 class GRU(_FastLayer, keras.layers.GRU):
     """`keras.layers.GRU`, faster under XLA with `reset_after`; see the module's head."""
 
@@ -367,6 +369,7 @@ class GRU(_FastLayer, keras.layers.GRU):
         return list(gru(self.project(x, kernel, input_bias), *state, u, bias))
 
 
+@keras.saving.register_keras_serializable("textgen")
 class SimpleRNN(_FastLayer, keras.layers.SimpleRNN):
     """`keras.layers.SimpleRNN`, faster under XLA; see the module's head."""
 

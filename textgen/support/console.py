@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 CLONE = Path(__file__).parents[2]
 """The folder of the package; in a clone it has the scripts too."""
+HEADING = "bright"
+"""The colour of headings, before which a line is left empty."""
 CALLS = {"train": "textgen.train({})", "sample": "textgen.load({}).generate()"}
 """What does in Python what a command does."""
 SETTING = re.compile(r"`([a-z][a-z0-9_]*)(?:=([^`]*))?`")
@@ -79,8 +81,9 @@ class _Printer(logging.Handler):
         """By those who have notes printed now, the latest one last."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        color = getattr(record, "color", None)
         prefix = "warning: " if record.levelno == logging.WARNING else ""
-        _print(prefix + record.getMessage(), getattr(record, "color", None))
+        _print(("\n" if color == HEADING else prefix) + record.getMessage(), color)
 
 
 _printer = _Printer()
@@ -211,7 +214,7 @@ def detail(message: str) -> None:
 
 def heading(title: str) -> None:
     """Notes that a new part of the work begins."""
-    say(f"\n{title}", "bright")
+    say(title, HEADING)
 
 
 def warn(message: str) -> None:

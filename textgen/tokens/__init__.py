@@ -1,5 +1,6 @@
 """Clean text <-> token ids: the tokenizers, by name."""
 
+import reprlib
 from typing import Any
 
 from textgen.settings.definitions import TokenizerSettings
@@ -31,7 +32,7 @@ def tokenizer_class(settings: TokenizerSettings) -> type[Tokenizer]:
     return TOKENIZERS[settings.tokens]
 
 
-def build_tokenizer(text: str, settings: TokenizerSettings) -> Tokenizer:
+def build_tokenizer(text: str, settings: TokenizerSettings | None = None) -> Tokenizer:
     """Returns the tokenizer that `settings` asks for, its vocabulary learned from `text`.
 
     Raises:
@@ -42,6 +43,9 @@ def build_tokenizer(text: str, settings: TokenizerSettings) -> Tokenizer:
         >>> tokenizer.vocabulary, tokenizer.encode("a rose is red").tolist()
         (['<unk>', 'a', 'rose', 'is'], [1, 2, 3, 0])
     """
+    if not isinstance(text, str):
+        raise TextgenError(f"`text` is the text itself, a str. Received: {reprlib.repr(text)}")
+    settings = settings or TokenizerSettings()
     kind = tokenizer_class(settings)
     parts, _ = kind.split(text, settings, kind.start)
     return kind.learn(dict(zip(parts.kinds, parts.counts, strict=True)), settings)

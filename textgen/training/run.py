@@ -192,7 +192,10 @@ class Run:
             if workers.is_chief
             else None
         )
-        self.callbacks = keras.callbacks.CallbackList(list(callbacks), model=self.model)
+        self.callbacks = keras.callbacks.CallbackList(
+            list(callbacks), model=self.model, epochs=settings.most_epochs,
+            steps=self.batches.steps_per_epoch, verbose=0,
+        )  # fmt: skip
         self.signals = StopSignals("finishing the step and saving")
 
     def train(self) -> None:
@@ -283,7 +286,8 @@ class Run:
         self.on_epoch(row, self.state.clock.fraction)
         if self.live:
             self.live.show(row, get_weights(self.model))
-        self.callbacks.on_epoch_end(self.epoch - 1, row)
+        logs = {name: value for name, value in row.items() if name != "epoch"}  # as Keras' have it
+        self.callbacks.on_epoch_end(self.epoch - 1, logs)
         self.state.clock.end_epoch()
 
     def _row(self, loss: float) -> Row:
@@ -385,7 +389,7 @@ class Run:
         self._save_on_the_way()
         command = console.command_line("train", data_dir=self.data_dir, resume=True)
         console.say(f"saved at step {self.state.clock.step:,}. To go on: {command}")
-        raise RunInterruptedError
+        raise RunInterruptedError if self.state.clock.step else KeyboardInterrupt
 
     def _save_on_the_way(self) -> None:
         self.save()  # first, because it refuses weights that are not worth keeping

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import reprlib
 import shutil
 import tempfile
+import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textgen.generation.generator import Generator, folder_of
-from textgen.settings.definitions import DEFAULT_FOLDER
 from textgen.settings.request import TrainRequest
 from textgen.support import console
 from textgen.support.console import Verbosity
 from textgen.support.errors import TextgenError
+from textgen.support.files import exclusive
 from textgen.text import sources
 
 if TYPE_CHECKING:
@@ -24,6 +26,11 @@ if TYPE_CHECKING:
 
 PRINTED = {1: Verbosity.USUAL, 2: Verbosity.VERBOSE}
 """By `verbose`."""
+
+
+NO_TEXT = re.compile("[\0\ud800-\udfff]")
+"""A zero byte, which no text has, and halves of characters, which UTF-8 does not write."""
+_checking = threading.Lock()
 
 
 def train(
@@ -42,7 +49,7 @@ def train(
     returned, with a warning, and `resume=True` goes on.
 
     Args:
-        data_dir: the folder of the text; without `text` too, the one that `train.py` has.
+        data_dir: the folder of the text.
         text: the text itself. It is written to `input.txt` of `data_dir`; without one, to a
             temporary folder, which goes when the model that is returned does (`save` copies it).
         resume: go on with the run that was interrupted in `data_dir`, with its settings.
@@ -70,16 +77,25 @@ def train(
         (9, 1)
     """
     _check(text, resume, callbacks, on_epoch, verbose)
-    folder = DEFAULT_FOLDER if data_dir is None else folder_of(data_dir)
     temporary = None
-    if data_dir is None and text is not None:
+    if data_dir is not None:
+        folder = folder_of(data_dir)
+    elif text is not None:
         temporary = tempfile.TemporaryDirectory(prefix="textgen-", ignore_cleanup_errors=True)
         folder = Path(temporary.name)
-    request = TrainRequest(folder, settings, resume)
+    else:
+        raise TextgenError(
+            "there is nothing to train on: give a folder that has an input.txt, `data_dir`, or a"
+            " `text`"
+        )
+    given = {n: str(v) if isinstance(v, Path) else v for n, v in settings.items()}
+    request = TrainRequest(folder, given, resume)
     printed = console.verbosity(PRINTED[verbose]) if verbose else contextlib.nullcontext()
     try:
         with printed:
             _train(request, text, callbacks, on_epoch)
+            if temporary is not None:
+                console.say(f'{folder} goes with the model. To keep it: model.save("FOLDER")')
         model = Generator.load(folder)
     except BaseException:
         if temporary is not None:
@@ -127,6 +143,11 @@ def _check(text: Any, resume: Any, callbacks: Any, on_epoch: Any, verbose: Any) 
         )
     if text is not None and not text.strip():
         raise TextgenError(f"`text` has nothing to learn. Received: {reprlib.repr(text)}")
+    if text is not None and (found := NO_TEXT.search(text)):
+        raise TextgenError(
+            f"`text` has {found[0]!r} at character {found.start():,}, which is no text. Take such"
+            " characters out"
+        )
     if not isinstance(resume, bool):
         raise TextgenError(f"`resume` is True or False. Received: {reprlib.repr(resume)}")
     if not isinstance(callbacks, Sequence) or isinstance(callbacks, str):
@@ -153,22 +174,27 @@ def _written(data_dir: Path, text: str | None) -> Iterator[None]:
         yield
         return
     path = data_dir / "input.txt"
-    found = sources.find_source(data_dir, "input")
-    if found is not None:
-        if path.is_file() and sources.is_text_of(path, text):
-            yield
-            return
-        raise TextgenError(
-            f"{data_dir} has another text than `text`. Leave `text` out to train on that, or give"
-            " another `data_dir`"
-        )
-    is_new = not data_dir.exists()
-    sources.write_texts(data_dir, [text], None)
+    with _checking:  # of two calls in one folder, one writes the text
+        is_new, is_there = not data_dir.exists(), sources.find_source(data_dir, "input") is not None
+        if is_there and not (path.is_file() and sources.is_text_of(path, text)):
+            raise TextgenError(
+                f"{data_dir} has another text than `text`. Leave `text` out to train on that, or"
+                " give another `data_dir`"
+            )
+        if not is_there:
+            sources.write_texts(data_dir, [text], None)
     try:
         yield
     except BaseException:
-        if not (data_dir / "model.h5").exists():  # nothing was learned of it
-            path.unlink(missing_ok=True)
+        if not is_there:
+            _take_back(data_dir, is_new)
+        raise
+
+
+def _take_back(data_dir: Path, is_new: bool) -> None:
+    """Removes a text that was written, unless something was learned of it, or is being learned."""
+    with contextlib.suppress(TextgenError), exclusive(data_dir):
+        if not (data_dir / "model.h5").exists():
+            (data_dir / "input.txt").unlink(missing_ok=True)
             if is_new:
                 shutil.rmtree(data_dir, ignore_errors=True)
-        raise
