@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 CLONE = Path(__file__).parents[2]
 """The folder of the package; in a clone it has the scripts too."""
-HEADING = "bright"
-"""The colour of headings, before which a line is left empty."""
 CALLS = {"train": "textgen.train({})", "sample": "textgen.load({}).generate()"}
 """What does in Python what a command does."""
 SETTING = re.compile(r"`([a-z][a-z0-9_]*)(?:=([^`]*))?`")
@@ -81,9 +79,8 @@ class _Printer(logging.Handler):
         """By those who have notes printed now, the latest one last."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        color = getattr(record, "color", None)
-        prefix = "warning: " if record.levelno == logging.WARNING else ""
-        _print(("\n" if color == HEADING else prefix) + record.getMessage(), color)
+        before = "warning: " if record.levelno == logging.WARNING else getattr(record, "before", "")
+        _print(before + record.getMessage(), getattr(record, "color", None))
 
 
 _printer = _Printer()
@@ -214,7 +211,7 @@ def detail(message: str) -> None:
 
 def heading(title: str) -> None:
     """Notes that a new part of the work begins."""
-    say(title, HEADING)
+    _log.info("%s", title, extra={"color": "bright", "before": "\n"})
 
 
 def warn(message: str) -> None:
