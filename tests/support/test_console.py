@@ -1,4 +1,6 @@
 import io
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -70,3 +72,17 @@ def test_details_are_said_to_those_who_ask(capsys: pytest.CaptureFixture[str]) -
         console.detail("asked")
     console.detail("unasked again")
     assert capsys.readouterr().err == "asked\n"
+
+
+def test_the_logger_of_a_program_is_afterwards_as_it_was() -> None:
+    program = """
+import logging
+from textgen.support import console
+log = logging.getLogger("textgen")
+log.setLevel(logging.INFO)
+for _ in range(2):
+    with console.verbosity(console.Verbosity.VERBOSE), console.verbosity(console.Verbosity.QUIET):
+        pass
+    assert (log.level, log.propagate, log.handlers) == (logging.INFO, True, []), log
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -77,6 +77,8 @@ class _Printer(logging.Handler):
         super().__init__()
         self.asked: dict[object, Verbosity] = {}
         """By those who have notes printed now, the latest one last."""
+        self.before = (logging.NOTSET, True)
+        """Level and propagation of the logger while nobody has."""
 
     def emit(self, record: logging.LogRecord) -> None:
         before = "warning: " if record.levelno == logging.WARNING else getattr(record, "before", "")
@@ -101,6 +103,8 @@ def verbosity(level: Verbosity) -> Iterator[None]:
     """
     block = object()
     with _lock:
+        if not _printer.asked:
+            _printer.before = (_log.level, _log.propagate)
         _printer.asked[block] = level
         _print_as_asked()
     try:
@@ -118,8 +122,8 @@ def _print_as_asked() -> None:
         _log.propagate = False
     else:
         _log.removeHandler(_printer)
-        _log.setLevel(logging.NOTSET)
-        _log.propagate = True
+        level, _log.propagate = _printer.before
+        _log.setLevel(level)
 
 
 @contextmanager
