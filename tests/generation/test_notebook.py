@@ -2,13 +2,16 @@
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import textgen
-from tests.networks import random_generator
+from tests.networks import random_generator, random_network
 from textgen.generation import notebook
+from textgen.generation.generator import Generator
+from textgen.settings.definitions import ModelSettings
 from textgen.support.errors import TextgenError
 
 
@@ -80,3 +83,14 @@ def test_a_copy_is_the_same_model_and_nothing_is_written_over(
     assert copy.history == model.history != []
     with pytest.raises(TextgenError, match="has a model already"):
         model.save(tmp_path / "new" / "copy")
+
+
+def test_tied_weights_are_counted_once() -> None:
+    vocabulary = len(random_generator().tokenizer.vocabulary)
+    tied = ModelSettings(embedding_size=6, rnn_size=6, num_layers=1, tie_weights=True)
+    for settings in (tied, replace(tied, tie_weights=False)):
+        model = Generator(random_network(settings, vocabulary), random_generator().tokenizer)
+        # Token vectors, an LSTM of 6 that reads 6, and the output's bias; else its kernel too.
+        learned = 6 * vocabulary + 4 * 6 * (6 + 6 + 1) + vocabulary
+        learned += 0 if settings.is_tied else 6 * vocabulary
+        assert f"weights {learned:,}" in repr(model)

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from tests.networks import LETTERS
+from textgen.model.architecture import weights_per_layer
 from textgen.model.devices import XLA_SWITCH
 from textgen.model.keras_model import build_model
 from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
@@ -121,7 +122,7 @@ STRUCTURES = [
 @pytest.mark.parametrize("settings", STRUCTURES, ids=["norm", "tied", "one-hot"])
 def test_weights_are_counted_as_keras_does(settings: ModelSettings) -> None:
     model = build_model(settings, 7, batch_size=2)
-    for name, count in sizing.weights_per_layer(settings, 7).items():
+    for name, count in weights_per_layer(settings, 7).items():
         expected = sum(w.numpy().size for w in model.get_layer(name).trainable_weights)
         if name == "logits" and settings.is_tied:
             expected = 7  # its kernel is the embedding's

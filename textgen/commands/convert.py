@@ -213,7 +213,7 @@ def _keep_original(directory: Path) -> None:
     kept = directory / "original"
     try:
         kept.mkdir()
-        for name in ("model.h5", "model.pkl"):
+        for name in checkpoint.PAIR:
             shutil.copy2(directory / name, kept)
     except OSError as error:
         raise TextgenError(

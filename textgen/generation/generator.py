@@ -20,7 +20,7 @@ from textgen.generation.mixture import Mixture, common_tokenizer
 from textgen.generation.sampling import next_probabilities
 from textgen.generation.texts import Piece, Text
 from textgen.model import checkpoint, history
-from textgen.model.architecture import weight_shapes
+from textgen.model.architecture import weights_per_layer
 from textgen.model.network import Network
 from textgen.settings.definitions import SamplingSettings
 from textgen.support.errors import TextgenError
@@ -215,7 +215,7 @@ class Generator:
                 " which `textgen.save` saves"
             )
         folder = folder_of(directory)
-        if any((folder / name).exists() for name in ("model.h5", "model.pkl")):
+        if any((folder / name).exists() for name in checkpoint.PAIR):
             raise TextgenError(f"{folder} has a model already. Give another folder")
         metadata = checkpoint.load(self.data_dir).metadata
         checkpoint.save(folder, metadata, partial(shutil.copyfile, self.data_dir / "model.h5"))
@@ -237,9 +237,7 @@ class Generator:
         facts = {"vocabulary": vocabulary}
         if isinstance(self.network, Network):
             settings = self.network.settings
-            weights = sum(
-                map(math.prod, weight_shapes(settings, len(self.tokenizer.vocabulary)).values())
-            )
+            weights = sum(weights_per_layer(settings, len(self.tokenizer.vocabulary)).values())
             layers = f"{settings.num_layers} x {settings.cell} of {settings.rnn_size}"
             facts = {"layers": layers, **facts, "weights": f"{weights:,}"}
         if self.data_dir is not None:

@@ -18,6 +18,7 @@ exact in floating point.
 Shapes: B batch, T time, V vocabulary, D input size, N rows of a kernel, H hidden size.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
@@ -256,3 +257,15 @@ def weight_shapes(settings: ModelSettings, vocabulary_size: int) -> dict[str, tu
     shapes["logits/kernel"] = (size, vocabulary_size)
     shapes["logits/bias"] = (vocabulary_size,)
     return shapes
+
+
+def weights_per_layer(settings: ModelSettings, vocabulary_size: int) -> dict[str, int]:
+    """Returns how many weights each layer learns, by Keras' name."""
+    counts: dict[str, int] = {}
+    for path, shape in weight_shapes(settings, vocabulary_size).items():
+        name = path.split("/")[0]
+        is_fixed = name == "embedding" and not settings.embedding_size
+        is_shared = path == "logits/kernel" and settings.is_tied
+        count = 0 if is_fixed or is_shared else math.prod(shape)
+        counts[name] = counts.get(name, 0) + count
+    return counts

@@ -26,6 +26,8 @@ from textgen.support.files import make_folder, replacing, write_atomic
 from textgen.tokens import tokenizer_from_dict
 from textgen.tokens.tokenizer import Tokenizer
 
+PAIR = ("model.h5", "model.pkl")
+"""The files of a model, which belong together."""
 FORMAT_VERSION = 2
 """Raise it when a textgen of before the change could not read, or would misread, what is written
 after it; add a pair that the last version made to `tests/data/`."""
@@ -150,7 +152,7 @@ def load(directory: Path) -> Checkpoint:
     """
     if directory.is_file():
         raise TextgenError(f"{directory} is a file: give its folder, {directory.parent}")
-    missing = [name for name in ("model.h5", "model.pkl") if not (directory / name).is_file()]
+    missing = [name for name in PAIR if not (directory / name).is_file()]
     if len(missing) == 2:
         raise TextgenError(
             f"no model in {directory}. Train one:"

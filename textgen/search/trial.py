@@ -14,6 +14,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
+from textgen.model.architecture import weights_per_layer
 from textgen.model.history import Row
 from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.settings.request import TrainRequest
@@ -47,7 +48,7 @@ def needs(settings: Mapping[str, Any], vocabulary_size: int) -> dict[str, float]
     """
     model, training = ModelSettings.from_given(settings), TrainingSettings.from_given(settings)
     return {
-        "weights": sum(sizing.weights_per_layer(model, vocabulary_size).values()),
+        "weights": sum(weights_per_layer(model, vocabulary_size).values()),
         "GiB of memory": sizing.memory_needed(model, training, vocabulary_size) / 2**30,
         "tokens of text": tokens_needed(
             training.batch_size, training.seq_length, training.seq_step

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from textgen.model.architecture import weights_per_layer
 from textgen.model.checkpoint import Metadata
 from textgen.model.history import RATIO, Row, best_of, epochs_since_best, selection_loss
 from textgen.settings.definitions import ModelSettings, TrainingSettings
@@ -58,7 +59,7 @@ def summary(
         tokens: in an epoch.
         unit: what a token is called.
     """
-    counts = sizing.weights_per_layer(model, vocabulary_size)
+    counts = weights_per_layer(model, vocabulary_size)
     layers = ", ".join(f"{name} {count:,}" for name, count in counts.items())
     memory = sizing.memory_needed(model, settings, vocabulary_size) / 2**20
     return [

@@ -17,7 +17,6 @@ from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.support.files import write_atomic
 
-PAIR = ("model.h5", "model.pkl")
 SECONDS_BETWEEN_PICTURES = 60.0
 """Drawing one takes half a second."""
 
@@ -84,7 +83,7 @@ def keep_previous(data_dir: Path) -> None:
     A better model of the same tokens that is there already stays, so that a bad run in between
     does no harm. Files that are no model are moved, but not over a model.
     """
-    if not any((data_dir / name).exists() for name in PAIR):
+    if not any((data_dir / name).exists() for name in checkpoint.PAIR):
         return
     previous = data_dir / "previous"
     kept = _model_in(previous)
@@ -118,7 +117,7 @@ def _model_in(folder: Path) -> Metadata | None:
 
 def _move_pair(data_dir: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for name in PAIR:
+    for name in checkpoint.PAIR:
         if (data_dir / name).exists():
             (data_dir / name).replace(folder / name)
 

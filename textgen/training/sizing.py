@@ -282,18 +282,6 @@ def measure_gflops(seconds: float = 1.5) -> float:
     return 2e-9 * rows * size * 4 * size * products / best
 
 
-def weights_per_layer(model: ModelSettings, vocabulary_size: int) -> dict[str, int]:
-    """Returns how many weights each layer learns, by Keras' name."""
-    counts: dict[str, int] = {}
-    for path, shape in weight_shapes(model, vocabulary_size).items():
-        name = path.split("/")[0]
-        is_fixed = name == "embedding" and not model.embedding_size
-        is_shared = path == "logits/kernel" and model.is_tied
-        count = 0 if is_fixed or is_shared else math.prod(shape)
-        counts[name] = counts.get(name, 0) + count
-    return counts
-
-
 def memory_needed(model: ModelSettings, settings: TrainingSettings, vocabulary_size: int) -> int:
     """Bytes that training takes at its peak, roughly, in float32.
 
