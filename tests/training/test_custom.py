@@ -11,6 +11,7 @@ import textgen
 from tests.conftest import VERSES
 from textgen.model import checkpoint
 from textgen.model.backend import keras, tf
+from textgen.model.network import Network
 from textgen.settings.definitions import ModelSettings, TokenizerSettings
 
 TOKENIZER = textgen.build_tokenizer(VERSES, TokenizerSettings(pristine_input=True))
@@ -82,7 +83,8 @@ def test_the_settings_are_read_off_the_layers(cell: str, options: dict[str, Any]
     settings = replace(SMALL, cell=cell, **options)
     model = textgen.build_model(settings, V, batch_size=3, random_seed=1)
     network = textgen.Generator.from_keras(model, TOKENIZER).network
-    assert network.settings == settings  # type: ignore[attr-defined]
+    assert isinstance(network, Network)
+    assert network.settings == settings
 
 
 def test_the_state_of_a_model_is_as_before_and_later_training_changes_nothing() -> None:

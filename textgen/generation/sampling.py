@@ -124,7 +124,7 @@ class Rules:
         They are equal, or draw every token with one temperature each and differ in that alone.
         """
         values = [getattr(self, part.name) for part in fields(self)]
-        if len(self.temperature) == 1 and self.temperature[0] > 0 and self.boundaries is None:
+        if not self.takes_turns and self.temperature[0] > 0 and self.boundaries is None:
             values = values[1:]  # temperature comes first
         return tuple(values)
 
@@ -175,7 +175,7 @@ def sample_next(
     if temperatures is not None:
         weights = np.exp(scale_and_filter(logits, temperatures[:, np.newaxis], rules))  # (B, V)
         return draw(weights, uniforms)
-    if len(rules.temperature) > 1 or rules.boundaries is not None:
+    if rules.takes_turns or rules.boundaries is not None:
         return _sample_by_row(logits, uniforms, rules, recent, count)
     temperature = float(rules.temperature[0])
     if temperature == 0:

@@ -30,29 +30,26 @@ class Programs:
     """A model, the step that trains it, and its validation.
 
     Args:
-        model: settings of the model.
+        key: what programs of the same key have in common.
+        model: of `build_model`, a function of rows and state.
         training: how to train it.
-        vocabulary_size: V.
         how: what of it is compiled.
-        on_gpu: where it is computed.
         parts: programs that compute the gradients side by side.
         workers: the processes that train together.
     """
 
     def __init__(
         self,
-        model: ModelSettings,
+        key: Hashable,
+        model: keras.Model,
         training: TrainingSettings,
-        vocabulary_size: int,
         how: Computation,
-        on_gpu: bool,
         parts: int,
         workers: SingleProcess,
     ) -> None:
-        self.key = _key(model, training, vocabulary_size, how, on_gpu, parts)
+        self.key, self.model = key, model
         self._training, self._how, self._parts, self._workers = training, how, parts, workers
-        self.model = _build(model, training, vocabulary_size, how)
-        self.step = TrainStep(self.model, training, workers=workers, how=how, parts=parts)
+        self.step = TrainStep(model, training, workers=workers, how=how, parts=parts)
         self._validation: Validation | None = None
 
     def validation(self, ids: StoredIds) -> Validation:
@@ -61,7 +58,8 @@ class Programs:
             self._validation = Validation(
                 self.model, ids, self._training, self._workers, self._how, self._parts
             )
-        self._validation.read(ids)
+        else:
+            self._validation.read(ids)
         return self._validation
 
 
@@ -79,16 +77,32 @@ def take(
     parts: int,
     workers: SingleProcess | None = None,
 ) -> Programs:
-    """Returns programs as they are before training, for the caller alone; see `Programs`."""
+    """Returns programs as they are before training, for the caller alone.
+
+    Args:
+        model: settings of the model.
+        training: how to train it.
+        vocabulary_size: V.
+        how: what of it is compiled.
+        on_gpu: where it is computed.
+        parts: programs that compute the gradients side by side.
+        workers: the processes that train together; None for this one alone.
+    """
     workers = workers or SingleProcess()
-    key = _key(model, training, vocabulary_size, how, on_gpu, parts)
+    compiled = sorted(training.names() - NOT_COMPILED)
+    settings = tuple(getattr(training, name) for name in compiled)
+    key = (model, settings, vocabulary_size, how, on_gpu, parts)
     with _lock:
         kept = _kept.pop(key, None) if workers.count == 1 else None
         _kept.clear()  # so that two models are never held at once
     with on_device(on_gpu):
+        fresh = build_model(
+            model, vocabulary_size, training.batch_size, training.random_seed, how.own_layers,
+            training.dtype, carries_state=False,
+        )  # fmt: skip
         if kept is None:
-            return Programs(model, training, vocabulary_size, how, on_gpu, parts, workers)
-        kept.step.restart(_build(model, training, vocabulary_size, how), training)
+            return Programs(key, fresh, training, how, parts, workers)
+        kept.step.restart(fresh, training)
     return kept
 
 
@@ -97,19 +111,3 @@ def give_back(programs: Programs) -> None:
     with _lock:
         _kept.clear()
         _kept[programs.key] = programs
-
-
-def _key(
-    model: ModelSettings, training: TrainingSettings, vocabulary_size: int, *more: Hashable
-) -> Hashable:
-    compiled = sorted(training.names() - NOT_COMPILED)
-    return (model, vocabulary_size, *(getattr(training, name) for name in compiled), *more)
-
-
-def _build(
-    model: ModelSettings, training: TrainingSettings, vocabulary_size: int, how: Computation
-) -> keras.Model:
-    return build_model(
-        model, vocabulary_size, training.batch_size, training.random_seed, how.own_layers,
-        training.dtype, carries_state=False,
-    )  # fmt: skip

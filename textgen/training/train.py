@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 PRINTED = {1: Verbosity.USUAL, 2: Verbosity.VERBOSE}
 """By `verbose`."""
-
-
 NO_TEXT = re.compile("[\0\ud800-\udfff]")
 """A zero byte, which no text has, and halves of characters, which UTF-8 does not write."""
 _checking = threading.Lock()
@@ -77,33 +75,29 @@ def train(
         (9, 1)
     """
     _check(text, resume, callbacks, on_epoch, verbose)
-    temporary = None
-    if data_dir is not None:
-        folder = folder_of(data_dir)
-    elif text is not None:
-        temporary = tempfile.TemporaryDirectory(prefix="textgen-", ignore_cleanup_errors=True)
-        folder = Path(temporary.name)
-    else:
+    if data_dir is None and text is None:
         raise TextgenError(
             "there is nothing to train on: give a folder that has an input.txt, `data_dir`, or a"
             " `text`"
         )
     given = {n: str(v) if isinstance(v, Path) else v for n, v in settings.items()}
-    request = TrainRequest(folder, given, resume)
-    printed = console.verbosity(PRINTED[verbose]) if verbose else contextlib.nullcontext()
-    try:
-        with printed:
+    with contextlib.ExitStack() as kept:
+        if data_dir is None:
+            folder = Path(kept.enter_context(_temporary_folder()))
+        else:
+            folder = folder_of(data_dir)
+        request = TrainRequest(folder, given, resume)
+        with console.verbosity(PRINTED[verbose]) if verbose else contextlib.nullcontext():
             _train(request, text, callbacks, on_epoch)
-            if temporary is not None:
+            if data_dir is None:
                 console.say(f'{folder} goes with the model. To keep it: model.save("FOLDER")')
         model = Generator.load(folder)
-    except BaseException:
-        if temporary is not None:
-            temporary.cleanup()
-        raise
-    if temporary is not None:
-        weakref.finalize(model, temporary.cleanup)
+        weakref.finalize(model, kept.pop_all().close)
     return model
+
+
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="textgen-", ignore_cleanup_errors=True)
 
 
 def _train(
