@@ -3,13 +3,15 @@
     python -m benchmarks.treebank [--corpora DIR]
 
 The reference is what the ancestor did: nltk's TreebankWordTokenizer line by line, with a newline
-token after each line. Speeds are MB of UTF-8 a second of processor time, medians of rounds that
-take turns in this run. "First pass" is with nothing remembered, as when a process starts.
+token after each line. Speeds are MB of UTF-8 a second of processor time: the median of rounds that
+take turns in this run, the lowest and the highest. "First pass" is with nothing remembered, as when
+a process starts. Titles are four words each.
 """
 
 import argparse
 import re
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,11 +22,13 @@ from nltk.tokenize.treebank import (
     TreebankWordTokenizer,
 )
 
-from benchmarks.machine import announce
+from benchmarks.machine import announce, spread
 from textgen import treebank
+from textgen.settings.definitions import TokenizerSettings
+from textgen.tokens.reading import read
 
 CORPORA = Path(__file__).parents[2] / "shared" / "corpora"
-ROUNDS = 3
+ROUNDS = 5
 Lines = list[list[str]]
 
 
@@ -74,10 +78,10 @@ def seconds(run: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-def interleaved(runs: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Median processor seconds of each run; each round does all of them."""
+def interleaved(runs: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
+    """Processor seconds of each run, round by round; each round does all of them."""
     rounds = [{name: seconds(run) for name, run in runs.items()} for _ in range(ROUNDS)]
-    return {name: statistics.median(times[name] for times in rounds) for name in runs}
+    return {name: [times[name] for times in rounds] for name in runs}
 
 
 def report_exactness(name: str, text: str) -> None:
@@ -103,47 +107,68 @@ def nltk_vocabulary(rule: TreebankWordTokenizer | NLTKWordTokenizer, text: str) 
     return {"\n"}.union(*(rule.tokenize(line.lower()) for line in text.split("\n")))
 
 
+def forget() -> None:
+    """Forgets the words met so far, as when a process starts."""
+    treebank._memory = treebank._Memory()
+
+
+def titles_of(text: str) -> list[str]:
+    """A text's words, four a title."""
+    words = text.split()
+    return [" ".join(words[start : start + 4]) for start in range(0, len(words), 4)]
+
+
 def report_speed(name: str, text: str) -> None:
     size = len(text.encode()) / 1e6
     lines = text.split("\n")
     classic, improved = nltk_tokenizers()
     tokens = treebank.tokenize(text)
     nltk_lines: Lines = [classic.tokenize(line) for line in lines]
+    titles = titles_of(text)
     writer = TreebankWordDetokenizer()
 
     def first_pass() -> None:
-        treebank._memory = treebank._Memory()
+        forget()
         treebank.tokenize(text)
+
+    def reading() -> None:
+        forget()
+        for _ in read([text], TokenizerSettings("word"), cores=1):
+            pass
+
+    def each_title() -> None:
+        forget()
+        for title in titles:
+            treebank.tokenize(title)
 
     took = interleaved(
         {
-            "first": first_pass,
-            "ours": lambda: treebank.tokenize(text),
-            "classic": lambda: [classic.tokenize(line) for line in lines],
-            "improved": lambda: [improved.tokenize(line) for line in lines],
-            "write": lambda: treebank.detokenize(tokens),
-            "nltk write": lambda: [writer.detokenize(line) for line in nltk_lines],
+            "tokenize": lambda: treebank.tokenize(text),
+            "tokenize, first pass": first_pass,
+            "as a training reads it, first pass": reading,
+            "title by title, first pass": each_title,
+            "nltk's TreebankWordTokenizer": lambda: [classic.tokenize(line) for line in lines],
+            "nltk's NLTKWordTokenizer": lambda: [improved.tokenize(line) for line in lines],
+            "detokenize": lambda: treebank.detokenize(tokens),
+            "nltk's detokenizer": lambda: [writer.detokenize(line) for line in nltk_lines],
         }
     )
-    speed = {run: size / spent for run, spent in took.items()}
-    print(
-        f"{name:20} tokenize {speed['ours']:.1f} MB/s (first pass {speed['first']:.1f}), "
-        f"nltk's {speed['classic']:.2f} (x{speed['ours'] / speed['classic']:.1f}) and "
-        f"{speed['improved']:.2f} (x{speed['ours'] / speed['improved']:.1f}); "
-        f"detokenize {speed['write']:.1f}, nltk's "
-        f"{speed['nltk write']:.2f} (x{speed['write'] / speed['nltk write']:.1f})"
-    )
+    print(f"\n| {name} | MB/s |\n| --- | --- |")
+    for run, times in took.items():
+        print(f"| {run} | {spread([size / spent for spent in times], '.2f')} |")
+    sys.stdout.flush()
 
 
 def report_scaling(name: str, short: str, long: str) -> None:
     def round_trip(text: str) -> None:
-        treebank._memory = treebank._Memory()  # what is remembered would flatter one of the two
+        forget()  # what is remembered would flatter one of the two
         if treebank.detokenize(treebank.tokenize(text)) != text:
             print(f"{name} NOT EXACT")
 
     took = interleaved({"short": lambda: round_trip(short), "long": lambda: round_trip(long)})
-    ratio = took["long"] / took["short"]
-    print(f"{name:20} 10x the input takes {ratio:4.1f}x the time, {took['long'] * 1e3:.0f} ms")
+    short_time, long_time = (statistics.median(took[length]) for length in ("short", "long"))
+    ratio = long_time / short_time
+    print(f"{name:20} 10x the input takes {ratio:4.1f}x the time, {long_time * 1e3:.0f} ms")
 
 
 def main() -> None:

@@ -1,3 +1,5 @@
+import contextlib
+import gc
 import signal
 import threading
 
@@ -5,7 +7,12 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from textgen.support import parallel
-from textgen.support.parallel import StopSignals, map_in_threads, single_threaded_blas
+from textgen.support.parallel import (
+    StopSignals,
+    map_in_threads,
+    single_threaded_blas,
+    without_garbage_collection,
+)
 
 
 def blas_threads() -> set[int]:
@@ -25,6 +32,16 @@ def test_the_matrix_library_has_one_thread_until_the_last_block_ends() -> None:
     assert blas_threads() == {1}, "the second block has not ended"
     second.__exit__(None, None, None)
     assert blas_threads() == before
+
+
+def test_garbage_collection_is_held_back_and_left_as_it_was() -> None:
+    assert gc.isenabled()
+    with contextlib.suppress(ValueError), without_garbage_collection():
+        with without_garbage_collection():
+            pass
+        assert not gc.isenabled(), "the outer block has not ended"
+        raise ValueError
+    assert gc.isenabled()
 
 
 @pytest.mark.parametrize("cores", [1, 2, 3])

@@ -17,7 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 from textgen.settings.definitions import TokenizerSettings
 from textgen.support.errors import TextgenError
-from textgen.support.parallel import follow_parent
+from textgen.support.parallel import follow_parent, without_garbage_collection
 from textgen.tokens import tokenizer_class
 from textgen.tokens.tokenizer import Parts, State, Tokenizer
 
@@ -72,7 +72,7 @@ def _cut(
 def _read_alone(texts: Iterable[str], kind: type[Tokenizer], settings: TokenizerSettings) -> Pieces:
     state = kind.start
     for text in texts:
-        parts, state = kind.split(text, settings, state)
+        parts, state = _split(text, kind, settings, state)
         yield text, parts
 
 
@@ -90,7 +90,7 @@ def _read_in_processes(
             for text, future in _submitted(pool, texts, kind, settings, 2 * cores):
                 parts, begun, ended = future.result()
                 if begun != state:
-                    parts, ended = kind.split(text, settings, state)
+                    parts, ended = _split(text, kind, settings, state)
                 state = ended
                 yield text, parts
         except BrokenProcessPool as error:
@@ -140,6 +140,13 @@ def _recent(text: str) -> str:
 def _split_guessing(
     before: str, text: str, kind: type[Tokenizer], settings: TokenizerSettings
 ) -> _Guess:
-    _, begun = kind.split(before, settings, kind.start)
-    parts, ended = kind.split(text, settings, begun)
+    _, begun = _split(before, kind, settings, kind.start)
+    parts, ended = _split(text, kind, settings, begun)
     return parts, begun, ended
+
+
+def _split(
+    text: str, kind: type[Tokenizer], settings: TokenizerSettings, state: State
+) -> tuple[Parts, State]:
+    with without_garbage_collection():  # all new words are kept: an eighth of the time
+        return kind.split(text, settings, state)
