@@ -35,9 +35,13 @@ def word_tokenizer() -> Tokenizer:
     return build_tokenizer(WORDS, TokenizerSettings("word"))
 
 
-def biased_generator(probabilities: dict[str, float]) -> Generator:
-    """A model of characters that gives each the same probability at every step."""
-    tokenizer = build_tokenizer("".join(probabilities), TokenizerSettings(pristine_input=True))
+def biased_generator(
+    probabilities: dict[str, float], tokenizer: Tokenizer | None = None
+) -> Generator:
+    """A model, of characters unless told otherwise, that gives each token the same probability at
+    every step."""
+    settings = TokenizerSettings(pristine_input=True)
+    tokenizer = tokenizer or build_tokenizer("".join(probabilities), settings)
     vocabulary_size = len(tokenizer.vocabulary)
     weights = {p: np.zeros(s, np.float32) for p, s in weight_shapes(SMALL, vocabulary_size).items()}
     shares = [probabilities.get(token, 1e-9) for token in tokenizer.vocabulary]

@@ -228,3 +228,73 @@ def test_samples_do_not_depend_on_the_threads_that_make_them(
     alone = [sample.text for sample in generator.samples(9, "a", settings)]
     monkeypatch.setattr("textgen.generation.generator.SMALLEST_WORK", 1)
     assert [sample.text for sample in generator.samples(9, "a", settings)] == alone
+
+
+# --- documents ---
+
+
+def document_generator(end: float = 0.2) -> Generator:
+    """A model of documents of a, b and c, of which each token may be the last."""
+    text = "<|dog|>abc\n<|cat|>abc"
+    tokenizer = build_tokenizer(text, TokenizerSettings(documents="lines"))
+    shares = {"<|endoftext|>": end, "a": 0.4, "b": 0.2, "c": 0.2}
+    return biased_generator(shares, tokenizer)
+
+
+@pytest.mark.parametrize("scored", [False, True])
+def test_documents_end_where_the_model_ends_them(scored: bool) -> None:
+    samples = list(document_generator().samples(400, length=50, random_seed=1, scored=scored))
+    lengths = np.array([len(sample.text) for sample in samples])
+    assert set("".join(sample.text for sample in samples)) == set("abc")
+    assert abs(lengths.mean() - 4) < 0.7  # of a geometric distribution: 0.8 / 0.2
+    assert lengths.min() == 0
+    assert [sample.tokens for sample in samples] == lengths.tolist()
+    if scored:
+        means = [sample.mean_log_probability for sample in samples if sample.text]
+        assert all(np.log(0.19) < mean < np.log(0.41) for mean in means)
+
+
+def test_a_document_alone_is_the_one_among_many_and_in_pieces() -> None:
+    generator = document_generator()
+    many = [sample.text for sample in generator.samples(5, length=50, random_seed=7)]
+    alone = [generator.generate(length=50, random_seed=7 + number) for number in range(5)]
+    streamed = ["".join(generator.stream(length=50, random_seed=7 + n)) for n in range(5)]
+    assert many == alone == streamed
+    assert len(set(many)) > 1
+
+
+def test_the_length_and_stop_texts_end_documents_too() -> None:
+    generator = document_generator(end=0.001)
+    assert len(generator.generate(length=12, random_seed=1)) == 12
+    text = generator.generate(length=100, random_seed=1)
+    stopped = generator.generate(length=100, random_seed=1, stop="bc")
+    assert stopped == text[: text.index("bc")]
+    short = document_generator(end=0.3)
+    texts = [short.generate(length=100, random_seed=n, stop="zz") for n in range(20)]
+    assert texts == [short.generate(length=100, random_seed=n) for n in range(20)]
+
+
+def test_a_document_does_not_end_before_what_it_must_contain() -> None:
+    generator = document_generator(end=0.5)
+    for number in range(20):
+        text = generator.generate(length=60, random_seed=number, force=["cab", "bac"])
+        assert "bac" in text[text.index("cab") + 3 :]
+        assert len(text) < 60
+
+
+def test_a_label_is_drawn_or_given_and_is_no_part_of_the_text() -> None:
+    text = "<|dog|>abc\n<|cat|>abc"
+    tokenizer = build_tokenizer(text, TokenizerSettings(documents="lines"))
+    generator = biased_generator({"<|dog|>": 0.5, "<|endoftext|>": 0.1, "a": 0.4}, tokenizer)
+    assert generator.labels == ["cat", "dog"]
+    samples = list(generator.samples(50, length=30, random_seed=1))
+    assert {sample.label for sample in samples} == {"dog", None}
+    assert all(set(sample.text) <= {"a"} for sample in samples)
+    assert next(generator.samples(1, label="cat", random_seed=1)).label == "cat"
+    with pytest.raises(TextgenError, match="`label` must be one of cat, dog"):
+        generator.generate(label="cow")
+
+
+def test_beam_search_ends_a_document() -> None:
+    generator = document_generator(end=0.45)
+    assert generator.generate(length=20, beam_size=3) in ("", "a", "aa")

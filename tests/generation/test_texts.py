@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.networks import biased_generator, word_tokenizer
+from tests.networks import biased_generator, random_generator, word_tokenizer
 from textgen.generation.sampling import FILTERS, Rules
 from textgen.generation.texts import Ending, ForcedTokens, Text, boundaries, rules_of
 from textgen.settings.definitions import SamplingSettings, TokenizerSettings
 from textgen.support.errors import TextgenError
+from textgen.tokens import build_tokenizer
 from textgen.tokens.characters import CharacterTokenizer
 from textgen.tokens.words import WordTokenizer
 
@@ -230,6 +231,7 @@ def test_an_ending_knows_no_tokens() -> None:
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "length": {"length": 7},
+    "label": {"label": "long"},
     "stop": {"stop": (".",)},
     "until_paragraph": {"until_paragraph": True},
     "ban": {"ban": ("a",)},
@@ -251,6 +253,9 @@ def test_every_setting_changes_the_text(field: str) -> None:
     """A field of the settings that nothing reads would be a flag that silently does nothing."""
     assert field in EXAMPLES, f"`{field}` is new: is it read, or registered in FILTERS?"
     model = biased_generator({"a": 0.35, "b": 0.25, ".": 0.15, "\n": 0.25})
+    if field == "label":  # a network that looks at what was before
+        documents = TokenizerSettings(documents="paragraphs")
+        model = random_generator(build_tokenizer("<|long|>abab.\n\n<|short|>ab.", documents))
     settings = {"length": 60, "random_seed": 1} | EXAMPLES[field]
     before = {**settings, field: SamplingSettings(length=60, random_seed=1).to_dict()[field]}
     assert model.generate("b", **settings) != model.generate("b", **before)

@@ -69,7 +69,7 @@ def test_what_is_on_the_disk(pair: Path) -> None:
     """Neither the version, nor the protocol, nor the parts change without thought."""
     assert (pair / "model.pkl").read_bytes().startswith(b"\x80\x04"), "protocol 4: Python 3.4"
     values = unpickled(pair)
-    assert values.pop("format_version") == 2
+    assert values.pop("format_version") == 3
     with h5py.File(pair / "model.h5") as file:
         assert file.attrs["model_id"] == values.pop("model_id")
     assert values == {
@@ -191,9 +191,9 @@ def test_a_pickle_that_would_run_code_is_refused(pair: Path) -> None:
 
 
 def test_a_newer_format_is_refused_by_version(pair: Path) -> None:
-    change(pair, format_version=3)
+    change(pair, format_version=4)
     message = refused(pair)
-    assert "model.pkl has format 3, and this textgen reads up to 2. Use the newer" in message
+    assert "model.pkl has format 4, and this textgen reads up to 3. Use the newer" in message
 
 
 def test_metadata_with_a_missing_part_is_refused(pair: Path) -> None:
@@ -344,3 +344,16 @@ def test_files_of_format_1_are_read_for_ever() -> None:
     text = generator.generate("the ", length=60, temperature=0)
     assert text == "rmome rauand ever when walking it aws the was alke a sonl.\n\n"
     assert generator.line_starts[0] == "The evening falls, the other"
+
+
+FORMAT_2 = FORMAT_1.with_name("format-2")
+"""A pair of format 2, of words: `train.py --word-tokens --rnn-size 8 --embedding-size 8
+--num-epochs 2 --batch-size 2 --seq-length 10 --random-seed 1` on twice the VERSES. Likewise."""
+
+
+def test_files_of_format_2_are_read_for_ever() -> None:
+    generator = Generator.load(FORMAT_2)
+    text = generator.generate("the ", length=12, random_seed=1)
+    assert text == "comes water? water It bank rain away dim, no different"
+    assert generator.tokenizer.settings.documents is None
+    assert generator.labels == []

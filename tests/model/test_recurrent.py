@@ -1,5 +1,6 @@
 """The fast layers against Keras' own: same outputs, states and gradients, in every mode."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -245,3 +246,47 @@ def test_two_lstm_steps_worked_by_hand() -> None:
     layer.set_weights([np.zeros((1, 4)), np.zeros((1, 4)), bias])
     expected = [[np.tanh(1 / 4) / 2], [np.tanh(7 / 16) / 2]]
     np.testing.assert_allclose(layer(tf.zeros((1, 2, 1)))[0], expected, rtol=1e-6)
+
+
+@compiled_cells("graph", "xla")
+def test_the_state_is_empty_where_a_document_begins(cell: str, compile_with: Any) -> None:
+    fast, _ = pair(cell, return_sequences=True, return_state=True)
+    x, state = random(B, T, D), initial_state(fast)
+    starts = [{0, 3}, {6}, set(), {2, 3}]  # of each row
+    keep = np.array([[float(t not in row) for t in range(T)] for row in starts], "float32")
+
+    def weighted(outputs: list[Any]) -> tf.Tensor:
+        parts = [tf.reduce_sum(y * random(*y.shape, seed=20 + k)) for k, y in enumerate(outputs)]
+        return tf.add_n(parts)
+
+    @tf.function(jit_compile=compile_with)
+    def together() -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch([x, *state])
+            outputs = fast(x, initial_state=state, keep=tf.constant(keep)[..., tf.newaxis])
+            loss = weighted(outputs)
+        return outputs, tape.gradient(loss, [x, *state, *[w.value for w in fast.weights]])
+
+    def apart() -> Any:
+        """Each document of each row by itself, from an empty state."""
+        with tf.GradientTape() as tape:
+            tape.watch([x, *state])
+            rows = []
+            for row, begins in enumerate(starts):
+                now = [each[row : row + 1] for each in state]
+                cuts = sorted({0, *begins, T})
+                pieces = []
+                for start, end in itertools.pairwise(cuts):
+                    if start in begins:
+                        now = [tf.zeros_like(each) for each in now]
+                    piece, *now = fast(x[row : row + 1, start:end], initial_state=now)
+                    pieces.append(piece)
+                rows.append([tf.concat(pieces, 1), *now])
+            outputs = [tf.concat(parts, 0) for parts in zip(*rows, strict=True)]
+            loss = weighted(outputs)
+        return outputs, tape.gradient(loss, [x, *state, *[w.value for w in fast.weights]])
+
+    (outputs, gradients), (expected, expected_gradients) = together(), apart()
+    assert_same(outputs, expected)
+    for ours, theirs in zip(gradients, expected_gradients, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)

@@ -17,6 +17,7 @@ from tests.processes import beside
 from tests.text.conftest import PARAGRAPHS, read, run
 from textgen.support.errors import TextgenError
 from textgen.text import preparation, sources
+from textgen.text.documents import read_documents
 from textgen.text.preparation import measure
 
 
@@ -239,7 +240,7 @@ def test_each_unit_comes_once_and_blank_ones_always(tmp_path: Path, units: list[
 def test_paragraphs_of_chunks_are_those_of_the_text(text: str, size: int) -> None:
     chunks = [text[start : start + size] for start in range(0, len(text), size)]
     parts = [part.strip("\n") for part in text.split("\n\n")]
-    assert list(preparation.split_documents(chunks)) == [part for part in parts if part]
+    assert list(read_documents(chunks, "paragraphs")) == [part for part in parts if part]
 
 
 def test_a_shuffle_over_several_files_loses_nothing(

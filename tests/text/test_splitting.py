@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from textgen.support.errors import TextgenError
 from textgen.text import sources, splitting
 from textgen.text.sources import Source
-from textgen.text.splitting import Indexed, Split, Stream
+from textgen.text.splitting import Indexed, SlicedSplit, Stream
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"], include_characters="\n\r\t"))
 same_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -129,7 +129,7 @@ def test_a_streamed_split_is_that_of_the_whole_text(
     tmp_path: Path, parts: list[str], size: int, share: float
 ) -> None:
     source, text = written(tmp_path, "".join(["begin", *parts, "end"]))
-    split = Split(source, share)
+    split = SlicedSplit(source, share)
     with mock.patch.object(sources, "CHUNK", size):
         sides = ["".join(Stream(source, split, held_out).chunks()) for held_out in (False, True)]
     assert tuple(sides) == splitting.split(text, share)
@@ -162,7 +162,7 @@ def test_an_indexed_source_is_searched_like_a_text(
 def test_a_text_too_short_to_split_is_refused(tmp_path: Path) -> None:
     source, _ = written(tmp_path, "one")
     with pytest.raises(TextgenError, match="a text of 3 characters is too short to hold out"):
-        list(Stream(source, Split(source, 0.1)).chunks())
+        list(Stream(source, SlicedSplit(source, 0.1)).chunks())
 
 
 def test_a_few_control_characters_in_one_place_are_no_hindrance(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_a_few_control_characters_in_one_place_are_no_hindrance(tmp_path: Path) 
     source, _ = written(tmp_path, text)
     with mock.patch.object(sources, "CHUNK", 10):
         sides = [
-            "".join(Stream(source, Split(source, 0.5), held_out).chunks())
+            "".join(Stream(source, SlicedSplit(source, 0.5), held_out).chunks())
             for held_out in (False, True)
         ]
     assert tuple(sides) == splitting.split(text, 0.5)

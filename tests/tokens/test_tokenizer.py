@@ -214,3 +214,111 @@ def test_a_model_of_a_new_tokenizer_writes(chunks: TokenizerSettings) -> None:
     assert len(generator.generate("The river ", length=20, random_seed=1)) > 20
     twice = Generator.mix([generator, generator])
     assert len(twice.generate("The river ", length=20, random_seed=1)) > 20
+
+
+# --- documents ---
+
+LINES = {name: TokenizerSettings(name, documents="lines", min_count=1) for name in TOKENIZERS}
+each_kind = pytest.mark.parametrize("settings", LINES.values(), ids=LINES)
+POEMS = '<|dog|>The dog said, "No.\nIt can\'t.\n\n<|cat|>"Oh!" said it.\n<|dog|>No one  did.\n'
+
+
+@each_kind
+def test_documents_are_tokens_of_each_alone_with_an_end_and_a_label(
+    settings: TokenizerSettings,
+) -> None:
+    tokenizer = build_tokenizer(POEMS, settings)
+    assert tokenizer.vocabulary[1:4] == ["<|endoftext|>", "<|dog|>", "<|cat|>"]
+    assert tokenizer.labels == ["dog", "cat"]
+    expected = [1]
+    for line in filter(None, POEMS.split("\n")):
+        label, text = (line[:7], line[7:]) if line.startswith("<|") else ("", line)
+        expected += [tokenizer.vocabulary.index(label)] if label else []
+        expected += [*tokenizer.encode(text).tolist(), 1]
+    assert tokenizer.encode_documents(POEMS).tolist() == expected
+
+
+@each_kind
+def test_documents_are_decoded_as_a_file_has_them(settings: TokenizerSettings) -> None:
+    tokenizer = build_tokenizer(POEMS, settings)
+    text = POEMS.replace("\n\n", "\n").rstrip("\n")
+    text = tokenizer.folded(text, settings)
+    assert tokenizer.decode(tokenizer.encode_documents(POEMS)) == text
+    assert tokenizer.decode(tokenizer.encode(text[7:14])) == text[7:14]
+
+
+@each_kind
+def test_the_numbers_of_documents_are_those_of_the_base_class(settings: TokenizerSettings) -> None:
+    kind = TOKENIZERS[settings.tokens]
+    texts = ["The dog.", 'He said, "Żółw', "\x1e\ufffd", "No"]
+
+    def parts_of(number: Any) -> list[str]:
+        numbers, part = number(texts, settings)
+        return ["END" if n == -1 else part(n) for n in numbers.tolist()]
+
+    plain = Tokenizer.number_documents.__func__
+    got = parts_of(kind.number_documents)
+    want = parts_of(lambda *both: plain(kind, *both))
+    if settings.tokens == "character":  # the mark between documents is unknown within one
+        want = ["\ufffd" if part == "\x1e" else part for part in want]
+    assert got == want
+
+
+@each_kind
+@pytest.mark.parametrize("size", [1, 20, 1000])
+def test_documents_of_a_folder_are_the_same_read_in_any_pieces(
+    settings: TokenizerSettings, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "input.txt").write_text(POEMS * 3, encoding="utf-8")
+    monkeypatch.setattr(TOKENIZERS[settings.tokens], "piece_size", size)
+    training = read_corpus(tmp_path, VocabularyRule(settings), 0.0).training
+    assert training.ids.tolist() == training.tokenizer.encode_documents(POEMS * 3).tolist()
+    assert training.tokenizer.vocabulary == build_tokenizer(POEMS * 3, settings).vocabulary
+
+
+@each_kind
+def test_whole_documents_are_held_out(settings: TokenizerSettings, tmp_path: Path) -> None:
+    lines = [f"<|dog|>line {number} of a list." for number in range(40)]
+    (tmp_path / "input.txt").write_text("\n".join(lines), encoding="utf-8")
+    corpus = read_corpus(tmp_path, VocabularyRule(settings), 0.2)
+    assert corpus.validation is not None
+    sides = [corpus.tokenizer.decode(side.ids) for side in (corpus.training, corpus.validation)]
+    held_out = sides[1].split("\n")
+    assert len(held_out) == 8
+    known = {line.replace("<unk>", "") for line in held_out}
+    assert all(line.startswith("<|dog|>line") and line.endswith("list.") for line in known)
+    assert len(sides[0].split("\n")) == 32
+
+
+@each_kind
+def test_a_tokenizer_of_documents_survives_its_file(settings: TokenizerSettings) -> None:
+    tokenizer = build_tokenizer(POEMS, settings)
+    again = tokenizer_from_dict(tokenizer.to_dict())
+    assert again.labels == ["dog", "cat"]
+    assert again.settings.documents == "lines"
+    damaged = tokenizer.to_dict()
+    damaged["vocabulary"] = [token for token in damaged["vocabulary"] if token != "<|endoftext|>"]
+    with pytest.raises(TextgenError, match="a vocabulary of documents has"):
+        tokenizer_from_dict(damaged)
+
+
+@each_kind
+def test_a_document_is_begun_with_its_end_its_label_and_the_seed(
+    settings: TokenizerSettings,
+) -> None:
+    tokenizer = build_tokenizer(POEMS, settings)
+    assert tokenizer.prompt("")[0].tolist() == [1]
+    assert tokenizer.prompt("", "cat")[0].tolist() == [1, 3]
+    seed = tokenizer.prompt("No", "dog")[0].tolist()
+    assert seed == [1, 2, *tokenizer.encode("No").tolist()]
+    with pytest.raises(TextgenError, match=r"`label` must be one of dog, cat\. Received: cow"):
+        tokenizer.prompt("", "cow")
+    plain = build_tokenizer(POEMS, TokenizerSettings(settings.tokens))
+    with pytest.raises(TextgenError, match="this model has no labels"):
+        plain.prompt("a", "cow")
+
+
+@pytest.mark.parametrize("documents", [" ", "\n"])
+def test_documents_that_nothing_separates_are_refused(documents: str) -> None:
+    with pytest.raises(TextgenError, match="`documents` is lines, paragraphs, or the mark"):
+        TokenizerSettings(documents=documents)

@@ -193,3 +193,89 @@ def test_more_steps_in_a_call_are_the_same_batches(
     assert more.batches_per_pass % more.steps_at_once == 0
     assert more.steps_per_epoch % more.steps_at_once == 0
     assert len(more) == len(batches)
+
+
+# --- documents ---
+
+LISTED = np.array([1, 5, 1, 6, 6, 1, 7, 7, 7, 1, 8, 8, 8, 8, 1], np.uint8)
+"""Documents of 5, 6, 7 and 8, one after another."""
+
+
+def document_batches(ids: np.ndarray = LISTED, rows: int = 2, length: int = 3, seed: int = 3):
+    documents = module.ShuffledDocuments(ids, seed)
+    return training_batches(ids, rows, length, length, None, documents)
+
+
+def many_documents(count: int) -> np.ndarray:
+    """Document n is n + 2, 1 to 5 times."""
+    pieces = [np.repeat([1, n + 2], [1, 1 + n % 5]) for n in range(count)]
+    return np.concatenate([*pieces, [1]])
+
+
+def test_a_pass_reads_documents_one_after_another_in_its_order() -> None:
+    documents = module.ShuffledDocuments(LISTED, random_seed=3)
+    assert len(documents) == 4
+    orders = [documents.in_pass(number).read(0, 15).tolist() for number in range(20)]
+    for order in orders:
+        found = "".join(map(str, order)).split("1")
+        assert found[0] == found[-1] == ""
+        assert sorted(found[1:-1]) == ["5", "66", "777", "8888"]
+    assert len({tuple(order) for order in orders}) > 10, "passes have the same order"
+    again = module.ShuffledDocuments(LISTED, random_seed=3)
+    assert again.in_pass(7).read(0, 15).tolist() == orders[7]
+    other = module.ShuffledDocuments(LISTED, random_seed=4)
+    assert [other.in_pass(n).read(0, 15).tolist() for n in range(20)] != orders
+
+
+@given(start=st.integers(0, 100), size=st.integers(0, 60), count=st.integers(1, 30))
+def test_an_order_is_read_at_any_place(start: int, size: int, count: int) -> None:
+    ids = many_documents(count)
+    order = module.ShuffledDocuments(ids, 1).in_pass(2)
+    whole = order.read(0, len(ids)).tolist()
+    assert sorted(whole) == sorted(ids.tolist())
+    start = min(start, len(ids) - 1)
+    stop = min(start + size, len(ids))
+    assert order.read(start, stop).tolist() == whole[start:stop]
+
+
+@pytest.mark.parametrize("rows", [slice(None), slice(1, 2)])
+def test_rows_of_documents_go_on_from_batch_to_batch_and_targets_are_one_further(
+    rows: slice,
+) -> None:
+    ids = many_documents(50)
+    batches = dataclasses.replace(document_batches(ids, 4, 5), rows=rows)
+    per_pass = batches.batches_per_pass
+    for number in (0, 3):
+        stream = batches.documents.in_pass(number).read(0, len(ids))
+        inputs, targets = read(batches, number * per_pass, (number + 1) * per_pass)
+        size = per_pass * 5
+        whole = np.stack([stream[row * size : (row + 1) * size + 1] for row in range(4)])[rows]
+        assert inputs.swapaxes(0, 1).reshape(len(whole), -1).tolist() == whole[:, :-1].tolist()
+        assert targets.swapaxes(0, 1).reshape(len(whole), -1).tolist() == whole[:, 1:].tolist()
+
+
+def test_batches_of_documents_are_the_same_when_they_are_taken_up_again() -> None:
+    ids = many_documents(50)
+    whole, again = document_batches(ids, 4, 5), document_batches(ids, 4, 5)
+    end = 3 * whole.batches_per_pass + 2
+    inputs, targets = read(whole, 0, end)
+    for start in (1, whole.batches_per_pass, end - 1):
+        later = read(again, start, end)
+        assert later[0].tolist() == inputs[start:].tolist()
+        assert later[1].tolist() == targets[start:].tolist()
+
+
+@pytest.mark.parametrize("count", [0, 1, 9, 40, 41, 47])
+def test_many_documents_are_shuffled_in_groups(count: int) -> None:
+    with mock.patch.multiple(module, GROUP=4, GROUPS=2):
+        orders = [module.shuffled(count, np.random.default_rng(n)).tolist() for n in range(3)]
+    for order in orders:
+        assert sorted(order) == list(range(count))
+    assert count < 9 or orders[0] != orders[1]
+    if count > 8:  # what is read at a time lies in two groups, or in three where one is not full
+        assert len({number // 4 for number in orders[0][:8]}) <= 3
+
+
+def test_ends_are_found_piece_by_piece() -> None:
+    with mock.patch.object(module, "SCANNED", 4):
+        assert module.ShuffledDocuments(LISTED, 0).ends.tolist() == [0, 2, 5, 9, 14]

@@ -41,7 +41,7 @@ def test_sizes_are_chosen_only_for_minutes_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, float], size: int
 ) -> None:
     (tmp_path / "input.txt").write_text(VERSES)
-    monkeypatch.setattr(sizing, "measure_speed", lambda *settings, on_gpu: 50_000.0)
+    monkeypatch.setattr(sizing, "measure_speed", lambda *given: 50_000.0)
     plan = planned(tmp_path, **given)
     assert plan.model.rnn_size == size
     assert plan.model.dropout == given.get("dropout", 0.0)
@@ -51,7 +51,7 @@ def test_what_is_chosen_fits_the_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "input.txt").write_text(VERSES[:300])
-    monkeypatch.setattr(sizing, "measure_speed", lambda *settings, on_gpu: 50_000.0)
+    monkeypatch.setattr(sizing, "measure_speed", lambda *given: 50_000.0)
     assert planned(tmp_path, minutes=1.0, dropout=0.3).training.batch_size == 8
     chosen = capsys.readouterr().err.splitlines()[-2]
     assert "`batch_size=8`" in chosen

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import textgen
 from tests.conftest import (
     TINY_MODEL,
     TINY_TRAINING,
@@ -437,3 +438,33 @@ def test_tiny_texts_are_refused_with_the_numbers(tmp_path: Path) -> None:
     (tmp_path / "input.txt").write_text("Too short to learn from.\n")
     with pytest.raises(TextgenError, match=r"needs at least 1,626 tokens; .* has 25"):
         train_on(tmp_path, ModelSettings(), TokenizerSettings(), TrainingSettings())
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_run_over_documents_resumes_bit_for_bit_and_tells_their_number(
+    cell: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = VERSES.split()
+    names = [f"<|{'long' if len(word) > 4 else 'short'}|>{word}" for word in words * 3]
+    settings = replace(CONFIG, num_epochs=2, validation_split=0.1)
+    tokenizer = TokenizerSettings(documents="lines")
+
+    def train(name: str, **options: Any) -> Path:
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        (folder / "input.txt").write_text("\n".join(names))
+        corpus = read_corpus(folder, VocabularyRule(tokenizer), settings.validation_split)
+        resume = options.pop("resume", False)
+        running.fit(folder, Plan(corpus, replace(MODEL, cell=cell), settings, resume), **options)
+        return folder
+
+    whole = train("whole")
+    assert "documents: " in capfd.readouterr().err
+    with pytest.raises(KeyboardInterrupt):
+        train("parts", callbacks=(After(2, interrupt),))
+    same_weights(train("parts", resume=True), whole)
+    model = textgen.load(whole)
+    assert sorted(model.labels) == ["long", "short"]
+    for sample in model.samples(20, length=60, random_seed=1):
+        assert "\n" not in sample.text
+        assert "<|" not in sample.text

@@ -29,6 +29,7 @@ from textgen.settings.definitions import DEFAULT_FOLDER, SamplingSettings, Token
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.support.files import explained, replacing
+from textgen.text import documents
 
 if TYPE_CHECKING:
     from textgen.generation.texts import Piece
@@ -40,7 +41,8 @@ CONTRADICTIONS = {
 """Flags, and others that each does not go with."""
 
 DIVIDER = "\n" + 20 * "-" + "\n"
-"""Stands between two samples."""
+"""Stands between two samples, but for those that are documents of a kind that shows their end."""
+DIVIDERS = {documents.LINES: "", documents.PARAGRAPHS: "\n"}
 
 SHADES = ((0.02, 196), (0.1, 208), (0.3, 226), (0.7, 154), (1.0, 46))
 """Up to this probability, this colour of the 256 of a terminal: from red to green."""
@@ -179,6 +181,8 @@ def choose_seed(
         seed = read_seed(arguments.seed_file)
     elif arguments.seed is not None:
         seed = str(arguments.seed)
+    elif generator.tokenizer.settings.documents:
+        return ""  # a document has its own beginning
     else:
         return random.Random(settings.random_seed).choice(generator.line_starts or ("",))
     unknown = generator.tokenizer.unknown(seed)
@@ -223,6 +227,7 @@ def write_many(
 ) -> None:
     """Writes several texts, or JSON, when they are complete."""
     total = max(settings.length, 0) * arguments.num_samples
+    kind = generator.tokenizer.settings.documents or ""
     with console.bar("{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} tokens", total) as bar:
         samples = generator.samples(
             arguments.num_samples, seed, settings, arguments.json, bar.update
@@ -231,7 +236,7 @@ def write_many(
             if arguments.json:
                 stream.write(json.dumps(sample.to_dict(), ensure_ascii=False) + "\n")
             else:
-                stream.write(DIVIDER if number else "")
+                stream.write(DIVIDERS.get(kind, DIVIDER) if number else "")
                 stream.write(echo + sample.text + "\n")
 
 

@@ -185,6 +185,8 @@ class Batch:
         for row, forced_id in enumerate(forced):
             if forced_id is not None:
                 ids[row] = forced_id
+            elif (instead := self.texts[row].instead_of(int(ids[row]))) is not None:
+                ids[row] = instead
         self._column += 1
         if self._recent.shape[1]:
             self._recent[:, :-1] = self._recent[:, 1:]

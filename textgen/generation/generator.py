@@ -59,6 +59,8 @@ class Sample:
     mean_log_probability: float | None
     """In nats per token, of the model before all filters; None unless scored."""
     settings: SamplingSettings
+    label: str | None = None
+    """Of the document, given or drawn."""
     pieces: tuple[tuple[str, float], ...] = field(default=(), repr=False)
     """Each token's share of the text and its log-probability, as `mean_log_probability`, where
     `Generator.sample` has written it."""
@@ -81,7 +83,8 @@ class Sample:
         """Returns the record of a finished text."""
         number, total = len(text.ids), text.log_probability
         mean = total / number if number and not math.isnan(total) else None
-        return cls(text.seed, written, number, text.settings.random_seed or 0, mean, text.settings)
+        seed = text.settings.random_seed or 0
+        return cls(text.seed, written, number, seed, mean, text.settings, text.label)
 
 
 class Generator:
@@ -176,6 +179,11 @@ class Generator:
         networks = [generator.network for generator in generators]
         starts = [start for generator in generators for start in generator.line_starts]
         return cls(Mixture(networks, parts, tokenizer, weights), tokenizer, tuple(starts))
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels that `label` may be: those of the documents that it was trained on."""
+        return self.tokenizer.labels
 
     @property
     def history(self) -> list[dict[str, float]]:

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from textgen.generation.sampling import Rules, filters_of
 from textgen.settings.definitions import SamplingSettings
 from textgen.support.errors import TextgenError
-from textgen.tokens.tokenizer import UNKNOWN_ID, Ids, Tokenizer
+from textgen.text.documents import Document
+from textgen.tokens.tokenizer import END_ID, UNKNOWN_ID, Ids, Tokenizer
 
 
 class Token(NamedTuple):
@@ -36,10 +37,11 @@ class Piece(NamedTuple):
 class Text:
     """One text while it is written.
 
-    It ends after `length` tokens, or before the first stop text.
+    It ends after `length` tokens, before the first stop text, or where a document ends.
 
     Args:
-        seed: the text before; the unknown is read as unknown, and an empty seed as a new line.
+        seed: the text before; the unknown is read as unknown. With an empty one a document is
+            begun, or a line.
         settings: how the text is written, and where it ends.
         tokenizer: the tokenizer of the model that will write it.
         scored: whether the probabilities of its tokens are wanted.
@@ -72,7 +74,8 @@ class Text:
         self.seed, self.settings = seed, settings
         self.scored, self.alternatives = scored or alternatives > 0, alternatives
         self.prompt: Ids
-        self.prompt, self._decoder = tokenizer.prompt(seed or "\n")
+        self.prompt, self._decoder = tokenizer.prompt(seed, settings.label)
+        self._marks = frozenset(tokenizer.marks.values())
         self.rules = rules_of(settings, tokenizer)
         self.ids: list[int] = []
         self.finished = settings.length == 0
@@ -92,6 +95,14 @@ class Text:
         if self._forced is None:
             return None
         return self._forced.next(len(self.ids), self.ids[-1] if self.ids else int(self.prompt[-1]))
+
+    def instead_of(self, token_id: int) -> int | None:
+        """The id that must come instead of a drawn one: a document does not end before the texts
+        that it must contain. None: the drawn one may come.
+        """
+        if token_id != END_ID or not self._marks or self._forced is None:
+            return None
+        return self._forced.next(len(self.ids), int(self.prompt[-1]), at_once=True)
 
     def take(
         self,
@@ -127,12 +138,27 @@ class Text:
         length = self.settings.length
         if length >= 0:
             ids = ids[: length - len(self.ids)]
+        is_over = END_ID in ids if self._marks else False
+        if is_over:
+            ids = ids[: ids.index(END_ID)]
         if self._ending.stop:
             text = "".join(self._until_stop(ids))
         else:
             self.ids += ids
-            text = "".join(map(self._decoder.push, map(self._vocabulary.__getitem__, ids)))
-        return text + self.end() if len(self.ids) == length else text
+            text = "".join(map(self._shown, ids))
+        return text + self.end() if is_over or len(self.ids) == length else text
+
+    def _shown(self, token_id: int) -> str:
+        """Returns the text that a token adds: of a label, none."""
+        if token_id in self._marks:
+            return ""
+        return self._decoder.push(self._vocabulary[token_id])
+
+    @property
+    def label(self) -> str | None:
+        """The label of the document, given or drawn; None where it has none."""
+        drawn = [self._vocabulary[i] for i in self.ids[:1] if i in self._marks]
+        return Document.parse(drawn[0]).label if drawn else self.settings.label
 
     def _until_stop(self, ids: list[int]) -> Iterator[str]:
         """The texts of the tokens, one by one, up to the one that completes a stop text."""
@@ -140,7 +166,7 @@ class Text:
             if self.finished:
                 return
             self.ids.append(token_id)
-            yield self._ending.push(self._decoder.push(self._vocabulary[token_id]))
+            yield self._ending.push(self._shown(token_id))
             self.finished = self._ending.reached
 
     def end(self) -> str:
@@ -241,12 +267,13 @@ class ForcedTokens:
         """Whether there are texts, or ids that the text begins with and has not got yet."""
         return self._number > 0 or len(self._begun) > 0
 
-    def next(self, count: int, last: int) -> int | None:
+    def next(self, count: int, last: int, at_once: bool = False) -> int | None:
         """The id that must be the next one, after `count` tokens of which `last` was the last.
 
         None: it is drawn. The answer is the same until `drop` says that the token has been made.
+        With `at_once` the next text is begun in any case, if one is left.
         """
-        if not self._begun and self._waiting and self._due(count, last):
+        if not self._begun and self._waiting and (at_once or self._due(count, last)):
             self._begun.extend(self._waiting.popleft())
         return self._begun[0] if self._begun else None
 
@@ -273,6 +300,8 @@ def rules_of(settings: SamplingSettings, tokenizer: Tokenizer) -> Rules:
     """
     temperature = settings.temperature if settings.sample_mode != "argmax" else 0.0
     ban = [_ids("ban", text, tokenizer) for text in settings.ban]
+    if settings.label is not None:  # one is enough
+        ban += [(i,) for i in tokenizer.marks.values() if i != END_ID]
     return Rules(
         temperature=temperature if isinstance(temperature, tuple) else (temperature,),
         filters=filters_of(settings),

@@ -28,7 +28,7 @@ from textgen.tokens.tokenizer import Tokenizer
 
 PAIR = ("model.h5", "model.pkl")
 """The files of a model, which belong together."""
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Raise it when a textgen of before the change could not read, or would misread, what is written
 after it; add a pair that the last version made to `tests/data/`."""
 MAX_TEXT = 1000

@@ -22,9 +22,10 @@ from textgen.model.architecture import (
 )
 from textgen.model.backend import keras
 from textgen.model.network import Network
-from textgen.model.recurrent import LAYERS
+from textgen.model.recurrent import LAYERS, FastLayer
 from textgen.settings.definitions import ModelSettings
 from textgen.support.errors import TextgenError
+from textgen.tokens.tokenizer import END_ID
 
 
 def build_model(
@@ -35,6 +36,7 @@ def build_model(
     own_layers: bool = True,
     dtype: str = "float32",
     carries_state: bool = True,
+    documents: bool = False,
 ) -> keras.Model:
     """Builds `Embedding -> Dropout -> (cell -> Dropout) x num_layers -> Dense`.
 
@@ -63,6 +65,8 @@ def build_model(
         dtype: Keras' policy of precision up to the logits, `float32` or `mixed_bfloat16`; weights
             and logits are float32 in any case.
         carries_state: whether the model keeps the recurrent state, which fixes its batch to B.
+        documents: whether the state is to be empty before each `END_ID`, which begins a document;
+            Keras' own layers cannot do that, and learn to forget.
 
     Raises:
         TextgenError: on settings of another kind, or a number below 1.
@@ -90,6 +94,7 @@ def build_model(
         return RowDropout(rate, batch_size, seed=seed, name=name)(hidden, row_numbers)
 
     with precision(dtype):
+        keep = _keep(tokens) if documents and issubclass(kind, FastLayer) else {}
         looked_up = own_layers and not (carries_state or settings.embedding_dropout)
         embedding = _embedding(settings, vocabulary_size, seeds, looked_up)
         hidden = dropout(settings.embedding_dropout, "embedding_dropout", embedding(tokens))
@@ -97,10 +102,10 @@ def build_model(
             inputs = hidden
             recurrent = _recurrent_layer(settings, layer, kind, carries_state, seeds, embedding)
             if carries_state:
-                hidden = recurrent(inputs)
+                hidden = recurrent(inputs, **keep)
             else:
                 before = [keras.Input((size,)) for size in state_sizes(recurrent)]
-                hidden, *after = recurrent(inputs, initial_state=before)
+                hidden, *after = recurrent(inputs, initial_state=before, **keep)
                 states += zip(before, after, strict=True)
             if layer.norm_name:
                 hidden = keras.layers.LayerNormalization(
@@ -121,6 +126,12 @@ def build_model(
         return keras.Model(tokens, logits, name="textgen")
     first, last = zip(*states, strict=True)
     return keras.Model([tokens, row_numbers, *first], [logits, *last], name="textgen")
+
+
+def _keep(tokens: Any) -> dict[str, Any]:
+    """Returns what tells layers where to keep their state, for token ids (B, T)."""
+    inside = keras.ops.not_equal(tokens, END_ID)
+    return {"keep": keras.ops.expand_dims(keras.ops.cast(inside, "float32"), -1)}  # (B, T, 1)
 
 
 def _check(settings: Any, vocabulary_size: Any, batch_size: Any) -> None:

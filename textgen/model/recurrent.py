@@ -15,18 +15,23 @@ a loop body of at most eight kernels without its scheduler, which is why each lo
 stores no more than it must. With options that the fast path does not cover, and with `use_cudnn`,
 the layer is Keras' own.
 
+Where a text is many documents, the state is empty before the first token of each. That is told by
+`keep`, (T, B, 1): 0 at these tokens and 1 elsewhere. A state is multiplied by that of the next step
+where it is made, in the same kernel. `keep` comes in a sequence, which is empty for other texts.
+
 Shapes: B batch, T time, D input size, H hidden size, G = (gates x H). In the loops time is first.
 Formulas: LSTM, Hochreiter and Schmidhuber 1997 with the forget gate of Gers et al. 2000; GRU, Cho
 et al. 2014 (https://arxiv.org/abs/1406.1078). Gates in Keras' order: LSTM i f c o, GRU z r h.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from textgen.model.backend import keras, tf
 
 Tensors = list[tf.Tensor]
+Keep = Sequence[tf.Tensor]
 Step = Callable[[Tensors, Tensors], tuple[Tensors, Tensors]]
 
 
@@ -81,13 +86,27 @@ def summed_product(left: tf.Tensor, right: tf.Tensor, dtype: tf.DType) -> tf.Ten
     return tf.matmul(rows[0], apart(rows[1]), transpose_a=True)[:, : right.shape[-1]]
 
 
-def states_before(first: tf.Tensor, states: tf.Tensor) -> tf.Tensor:
+def states_before(first: tf.Tensor, states: tf.Tensor, keep: Keep) -> tf.Tensor:
     """Returns the state before each step, (T, B, H): `first`, then `states` without the last."""
-    return tf.concat([first[None], states[:-1]], 0)
+    return kept(tf.concat([first[None], states[:-1]], 0), keep)
 
 
-@tf.custom_gradient  # type: ignore[untyped-decorator]
-def lstm(z: tf.Tensor, h0: tf.Tensor, c0: tf.Tensor, u: tf.Tensor) -> Any:
+def kept(state: tf.Tensor, keep: Keep) -> tf.Tensor:
+    """Returns a state, 0 where a document begins."""
+    return state * keep[0] if keep else state
+
+
+def at_start(state: tf.Tensor, keep: Keep) -> tf.Tensor:
+    """Returns the state before the first step, (B, H), 0 where a document begins with it."""
+    return kept(state, [each[0] for each in keep])
+
+
+def of_next_step(keep: Keep) -> Tensors:
+    """Returns `keep` of the step after each; whoever reads on has not said yet: 1."""
+    return [tf.concat([each[1:], tf.ones_like(each[:1])], 0) for each in keep]
+
+
+def lstm(z: tf.Tensor, h0: tf.Tensor, c0: tf.Tensor, u: tf.Tensor, keep: Keep = ()) -> Any:
     """Runs an LSTM over time.
 
         i, f, g, o = gates(z[t] + h @ u);  c' = f c + i g;  h' = o tanh(c')
@@ -99,58 +118,69 @@ def lstm(z: tf.Tensor, h0: tf.Tensor, c0: tf.Tensor, u: tf.Tensor) -> Any:
         z: projected inputs, (T, B, 4H).
         h0, c0: initial state, (B, H).
         u: recurrent kernel, (H, 4H).
+        keep: see the module's head.
 
     Returns:
         h of all steps, (T, B, H); the last h and c, (B, H).
     """
-    kernel, columns = apart(u), u.shape[1]
 
-    def gates(tanh: tf.Tensor) -> Tensors:
-        i, f, g, o = tf.split(tanh, 4, axis=-1)
-        return [0.5 * i + 0.5, 0.5 * f + 0.5, g, 0.5 * o + 0.5]
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def run(z: tf.Tensor, h0: tf.Tensor, c0: tf.Tensor, u: tf.Tensor) -> Any:
+        kernel, columns, keep_next = apart(u), u.shape[1], of_next_step(keep)
+        first = [at_start(x, keep) for x in (h0, c0)]
 
-    def step(inputs: Tensors, state: Tensors) -> tuple[Tensors, Tensors]:
-        h, c = state
-        tanh = tf.tanh(inputs[0] + product(h, kernel)[:, :columns])
-        i, f, g, o = gates(tanh)
-        c = f * c + i * g
-        return [o * tf.tanh(c), c], [tanh, c]
+        def gates(tanh: tf.Tensor) -> Tensors:
+            i, f, g, o = tf.split(tanh, 4, axis=-1)
+            return [0.5 * i + 0.5, 0.5 * f + 0.5, g, 0.5 * o + 0.5]
 
-    (tanh, cs), (h, c) = scan(step, [], [z, tf.zeros_like(z[..., : u.shape[0]])], [h0, c0])
-    hs = gates(tanh)[3] * tf.tanh(cs)
+        def step(inputs: Tensors, state: Tensors) -> tuple[Tensors, Tensors]:
+            (*now, z, _), (h, c) = inputs, state
+            tanh = tf.tanh(z + product(h, kernel)[:, :columns])
+            i, f, g, o = gates(tanh)
+            c = f * c + i * g
+            return [kept(o * tf.tanh(c), now), kept(c, now)], [tanh, c]
 
-    def gradient(dhs: tf.Tensor, dh: tf.Tensor, dc: tf.Tensor) -> Tensors:
-        i, f, g, o = gates(tanh)
-        tanh_c, u_transposed = tf.tanh(cs), tf.transpose(u)
-        # dz = slopes * (dc, dc, dc, dh); the 2 undoes the caller's halving
-        slopes = tf.concat(
-            [
-                2 * i * (1 - i) * g,
-                2 * f * (1 - f) * states_before(c0, cs),
-                i * (1 - g * g),
-                2 * o * (1 - o) * tanh_c,
-            ],
-            2,
-        )
-        f_next = tf.concat([f[1:], tf.ones_like(f[:1])], 0)
+        (tanh, cs), (h, c) = scan(step, keep_next, [z, tf.zeros_like(z[..., : u.shape[0]])], first)
+        hs = gates(tanh)[3] * tf.tanh(cs)
 
-        def step_back(inputs: Tensors, state: Tensors) -> tuple[Tensors, Tensors]:
-            dh_out, c_slope, f_next, slopes = inputs
-            dh = state[0] + dh_out
-            dc = state[1] * f_next + dh * c_slope
-            dz = tf.concat([dc, dc, dc, dh], 1) * slopes
-            return [product(dz, u_transposed), dc], [dz]
+        def gradient(dhs: tf.Tensor, dh: tf.Tensor, dc: tf.Tensor) -> Tensors:
+            i, f, g, o = gates(tanh)
+            tanh_c, u_transposed = tf.tanh(cs), tf.transpose(u)
+            # dz = slopes * (dc, dc, dc, dh); the 2 undoes the caller's halving
+            slopes = tf.concat(
+                [
+                    2 * i * (1 - i) * g,
+                    2 * f * (1 - f) * states_before(c0, cs, keep),
+                    i * (1 - g * g),
+                    2 * o * (1 - o) * tanh_c,
+                ],
+                2,
+            )
+            f_next = tf.concat([kept(f, keep)[1:], tf.ones_like(f[:1])], 0)
 
-        (dz,), (dh0, dc) = scan(
-            step_back, [dhs, o * (1 - tanh_c * tanh_c), f_next], [slopes], [dh, dc], reverse=True
-        )
-        return [dz, dh0, dc * f[0], summed_product(states_before(h0, hs), dz, u.dtype)]
+            def step_back(inputs: Tensors, state: Tensors) -> tuple[Tensors, Tensors]:
+                *now, dh_out, c_slope, f_next, slopes = inputs
+                dh = kept(state[0], now) + dh_out
+                dc = state[1] * f_next + dh * c_slope
+                dz = tf.concat([dc, dc, dc, dh], 1) * slopes
+                return [product(dz, u_transposed), dc], [dz]
 
-    return (hs, h, c), gradient
+            (dz,), (dh0, dc) = scan(
+                step_back,
+                [*keep_next, dhs, o * (1 - tanh_c * tanh_c), f_next],
+                [slopes],
+                [dh, dc],
+                reverse=True,
+            )
+            dh0, dc0 = (at_start(x, keep) for x in (dh0, dc * f[0]))
+            return [dz, dh0, dc0, summed_product(states_before(h0, hs, keep), dz, u.dtype)]
+
+        return (hs, h, c), gradient
+
+    return run(z, h0, c0, u)
 
 
-@tf.custom_gradient  # type: ignore[untyped-decorator]
-def gru(z: tf.Tensor, h0: tf.Tensor, u: tf.Tensor, bias: tf.Tensor) -> Any:
+def gru(z: tf.Tensor, h0: tf.Tensor, u: tf.Tensor, bias: tf.Tensor, keep: Keep = ()) -> Any:
     """Runs a GRU with the reset gate after the product (`reset_after=True`) over time.
 
         v = h @ u + bias;  z, r = sigmoid(z_zr[t] + v_zr);  g = tanh(z_h[t] + r v_h)
@@ -161,77 +191,92 @@ def gru(z: tf.Tensor, h0: tf.Tensor, u: tf.Tensor, bias: tf.Tensor) -> Any:
         h0: initial state, (B, H).
         u: recurrent kernel, (H, 3H).
         bias: recurrent bias, (3H,).
+        keep: see the module's head.
 
     Returns:
         h of all steps, (T, B, H); the last h, (B, H).
     """
-    kernel, size = apart(u), u.shape[0]
 
-    def step(inputs: Tensors, state: Tensors) -> tuple[Tensors, Tensors]:
-        (h,) = state
-        v = product(h, kernel)[:, : 3 * size] + bias
-        gates = tf.sigmoid(inputs[0][:, : 2 * size] + v[:, : 2 * size])
-        update, reset = tf.split(gates, 2, axis=1)
-        g = tf.tanh(inputs[0][:, 2 * size :] + reset * v[:, 2 * size :])
-        h = update * h + (1 - update) * g
-        return [h], [tf.concat([gates, g], 1), v[:, 2 * size :], h]
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def run(z: tf.Tensor, h0: tf.Tensor, u: tf.Tensor, bias: tf.Tensor) -> Any:
+        kernel, size, keep_next = apart(u), u.shape[0], of_next_step(keep)
 
-    empty = tf.zeros_like(z[..., :size])
-    (activated, vs, hs), (h,) = scan(step, [], [z, empty, empty], [h0])
+        def step(inputs: Tensors, state: Tensors) -> tuple[Tensors, Tensors]:
+            (*now, z, _, _), (h,) = inputs, state
+            v = product(h, kernel)[:, : 3 * size] + bias
+            gates = tf.sigmoid(z[:, : 2 * size] + v[:, : 2 * size])
+            update, reset = tf.split(gates, 2, axis=1)
+            g = tf.tanh(z[:, 2 * size :] + reset * v[:, 2 * size :])
+            h = update * h + (1 - update) * g
+            return [kept(h, now)], [tf.concat([gates, g], 1), v[:, 2 * size :], h]
 
-    def gradient(dhs: tf.Tensor, dh: tf.Tensor) -> Tensors:
-        update, reset, g = tf.split(activated, 3, axis=2)
-        h_before, u_transposed = states_before(h0, hs), tf.transpose(u)
-        g_slope = (1 - update) * (1 - g * g)
-        # dv = slopes * (dh, dh, dh)
-        slopes = tf.concat(
-            [
-                (h_before - g) * update * (1 - update),
-                g_slope * vs * reset * (1 - reset),
-                g_slope * reset,
-            ],
-            2,
-        )
+        empty = tf.zeros_like(z[..., :size])
+        (activated, vs, hs), (h,) = scan(step, keep_next, [z, empty, empty], [at_start(h0, keep)])
 
-        def step_back(inputs: Tensors, state: Tensors) -> tuple[Tensors, Tensors]:
-            update, slopes, dh_out = inputs
-            dh = state[0] + dh_out
-            dv = tf.concat([dh, dh, dh], 1) * slopes
-            return [dh * update + product(dv, u_transposed)], [dv, dh]
+        def gradient(dhs: tf.Tensor, dh: tf.Tensor) -> Tensors:
+            update, reset, g = tf.split(activated, 3, axis=2)
+            h_before, u_transposed = states_before(h0, hs, keep), tf.transpose(u)
+            g_slope = (1 - update) * (1 - g * g)
+            # dv = slopes * (dh, dh, dh)
+            slopes = tf.concat(
+                [
+                    (h_before - g) * update * (1 - update),
+                    g_slope * vs * reset * (1 - reset),
+                    g_slope * reset,
+                ],
+                2,
+            )
 
-        (dv, dhs), (dh0,) = scan(step_back, [update], [slopes, dhs], [dh], reverse=True)
-        dz = tf.concat([dv[..., : 2 * size], dhs * g_slope], 2)
-        return [dz, dh0, summed_product(h_before, dv, u.dtype), tf.reduce_sum(dv, (0, 1))]
+            def step_back(inputs: Tensors, state: Tensors) -> tuple[Tensors, Tensors]:
+                *now, update, slopes, dh_out = inputs
+                dh = kept(state[0], now) + dh_out
+                dv = tf.concat([dh, dh, dh], 1) * slopes
+                return [dh * update + product(dv, u_transposed)], [dv, dh]
 
-    return (hs, h), gradient
+            (dv, dhs), (dh0,) = scan(
+                step_back, [*keep_next, update], [slopes, dhs], [dh], reverse=True
+            )
+            dz = tf.concat([dv[..., : 2 * size], dhs * g_slope], 2)
+            du = summed_product(h_before, dv, u.dtype)
+            return [dz, at_start(dh0, keep), du, tf.reduce_sum(dv, (0, 1))]
+
+        return (hs, h), gradient
+
+    return run(z, h0, u, bias)
 
 
-@tf.custom_gradient  # type: ignore[untyped-decorator]
-def simple_rnn(z: tf.Tensor, h0: tf.Tensor, u: tf.Tensor) -> Any:
+def simple_rnn(z: tf.Tensor, h0: tf.Tensor, u: tf.Tensor, keep: Keep = ()) -> Any:
     """Runs an Elman network over time: h' = tanh(z[t] + h @ u).
 
     Args and returns as for `gru`, with z (T, B, H), u (H, H), and no `bias`.
     """
-    kernel, size = apart(u), u.shape[0]
 
-    def step(inputs: Tensors, state: Tensors) -> tuple[Tensors, Tensors]:
-        h = tf.tanh(inputs[0] + product(state[0], kernel)[:, :size])
-        return [h], [h]
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def run(z: tf.Tensor, h0: tf.Tensor, u: tf.Tensor) -> Any:
+        kernel, size, keep_next = apart(u), u.shape[0], of_next_step(keep)
 
-    (hs,), (h,) = scan(step, [], [z], [h0])
+        def step(inputs: Tensors, state: Tensors) -> tuple[Tensors, Tensors]:
+            *now, z = inputs
+            h = tf.tanh(z + product(state[0], kernel)[:, :size])
+            return [kept(h, now)], [h]
 
-    def gradient(dhs: tf.Tensor, dh: tf.Tensor) -> Tensors:
-        u_transposed = tf.transpose(u)
+        (hs,), (h,) = scan(step, keep_next, [z], [at_start(h0, keep)])
 
-        def step_back(inputs: Tensors, state: Tensors) -> tuple[Tensors, Tensors]:
-            dh_out, slope = inputs
-            dz = (state[0] + dh_out) * slope
-            return [product(dz, u_transposed)], [dz]
+        def gradient(dhs: tf.Tensor, dh: tf.Tensor) -> Tensors:
+            u_transposed = tf.transpose(u)
 
-        (dz,), (dh0,) = scan(step_back, [dhs], [1 - hs * hs], [dh], reverse=True)
-        return [dz, dh0, summed_product(states_before(h0, hs), dz, u.dtype)]
+            def step_back(inputs: Tensors, state: Tensors) -> tuple[Tensors, Tensors]:
+                *now, dh_out, slope = inputs
+                dz = (kept(state[0], now) + dh_out) * slope
+                return [product(dz, u_transposed)], [dz]
 
-    return (hs, h), gradient
+            (dz,), (dh0,) = scan(step_back, [*keep_next, dhs], [1 - hs * hs], [dh], reverse=True)
+            before = states_before(h0, hs, keep)
+            return [dz, at_start(dh0, keep), summed_product(before, dz, u.dtype)]
+
+        return (hs, h), gradient
+
+    return run(z, h0, u)
 
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]
@@ -248,13 +293,14 @@ def look_up(table: tf.Tensor, ids: tf.Tensor) -> Any:
     return tf.gather(table, ids), gradient
 
 
-class _FastLayer:
+class FastLayer:
     """A mixin for a Keras layer: runs its own loop over time where options and machine allow.
 
     The first layer may read token ids, (B, T, 1), int32, instead of token vectors: see
     `read_tokens`.
     """
 
+    _keep: tf.Tensor | None = None
     vectors: Callable[[], tf.Tensor] | None = None
     """Returns the token vectors, (V, D), of a layer that reads token ids."""
 
@@ -308,6 +354,22 @@ class _FastLayer:
             and getattr(layer, "use_cudnn", "auto") != True  # noqa: E712  ("auto" is not True)
         )
 
+    def call(
+        self,
+        sequences: tf.Tensor,
+        initial_state: Any = None,
+        mask: Any = None,
+        training: bool = False,
+        keep: tf.Tensor | None = None,
+    ) -> Any:
+        """As Keras' own; with `keep`, (B, T, 1), the state is empty before steps where it is 0."""
+        layer: Any = super()
+        self._keep = keep
+        try:
+            return layer.call(sequences, initial_state=initial_state, mask=mask, training=training)
+        finally:
+            self._keep = None
+
     def inner_loop(
         self, sequences: tf.Tensor, initial_state: Any, mask: Any, training: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor, Tensors]:
@@ -326,10 +388,12 @@ class _FastLayer:
             layer: Any = super()
             return layer.inner_loop(sequences, initial_state, mask, training)  # type: ignore[no-any-return]
         state = [tf.cast(x, tf.float32) for x in initial_state]
-        outputs, *state = self.run(tf.transpose(sequences, (1, 0, 2)), state)
+        keep = [] if self._keep is None else [tf.cast(self._keep, tf.float32)]
+        x, *keep = (tf.transpose(each, (1, 0, 2)) for each in (sequences, *keep))
+        outputs, *state = self.run(x, state, keep)
         return state[0], tf.transpose(outputs, (1, 0, 2)), state
 
-    def run(self, x: tf.Tensor, state: Tensors) -> Tensors:
+    def run(self, x: tf.Tensor, state: Tensors, keep: Keep) -> Tensors:
         """Maps inputs (T, B, D) and the initial state to outputs (T, B, H) and the final state.
 
         States, gates and outputs are float32 whatever the precision of the products.
@@ -343,39 +407,40 @@ def project(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
 
 
 @keras.saving.register_keras_serializable("textgen")
-class LSTM(_FastLayer, keras.layers.LSTM):
+class LSTM(FastLayer, keras.layers.LSTM):
     """`keras.layers.LSTM`, faster under XLA; see the module's head.
 
     Example: `LSTM(128, return_sequences=True, stateful=True)`
     """
 
-    def run(self, x: tf.Tensor, state: Tensors) -> Tensors:
+    def run(self, x: tf.Tensor, state: Tensors, keep: Keep) -> Tensors:
         kernel, u, bias = weights_of(self.cell)
         half_but_g = tf.repeat(tf.constant([0.5, 0.5, 1.0, 0.5]), self.units)
         kernel, u = (w * tf.cast(half_but_g, w.dtype) for w in (kernel, u))
-        return list(lstm(self.project(x, kernel, bias * half_but_g), *state, u))
+        h0, c0 = state
+        return list(lstm(self.project(x, kernel, bias * half_but_g), h0, c0, u, keep))
 
 
 @keras.saving.register_keras_serializable("textgen")
-class GRU(_FastLayer, keras.layers.GRU):
+class GRU(FastLayer, keras.layers.GRU):
     """`keras.layers.GRU`, faster under XLA with `reset_after`; see the module's head."""
 
     def is_fast(self) -> bool:
         return self.reset_after and super().is_fast()
 
-    def run(self, x: tf.Tensor, state: Tensors) -> Tensors:
+    def run(self, x: tf.Tensor, state: Tensors, keep: Keep) -> Tensors:
         kernel, u, bias = weights_of(self.cell)
         input_bias, bias = tf.unstack(bias)
-        return list(gru(self.project(x, kernel, input_bias), *state, u, bias))
+        return list(gru(self.project(x, kernel, input_bias), state[0], u, bias, keep))
 
 
 @keras.saving.register_keras_serializable("textgen")
-class SimpleRNN(_FastLayer, keras.layers.SimpleRNN):
+class SimpleRNN(FastLayer, keras.layers.SimpleRNN):
     """`keras.layers.SimpleRNN`, faster under XLA; see the module's head."""
 
-    def run(self, x: tf.Tensor, state: Tensors) -> Tensors:
+    def run(self, x: tf.Tensor, state: Tensors, keep: Keep) -> Tensors:
         kernel, u, bias = weights_of(self.cell)
-        return list(simple_rnn(self.project(x, kernel, bias), *state, u))
+        return list(simple_rnn(self.project(x, kernel, bias), state[0], u, keep))
 
 
 def weights_of(cell: keras.layers.Layer) -> Tensors:

@@ -39,6 +39,12 @@ class TokenizerSettings(Settings):
     tokens: str = setting(
         DEFAULT_TOKENS, "what a token is: the name of a tokenizer", group="how text becomes tokens"
     )
+    documents: str | None = setting(
+        None,
+        "the text is many texts, and each is learned as one of its own: lines, paragraphs (with"
+        " blank lines between them), or what stands between marks such as '<|endoftext|>'",
+        metavar="lines|paragraphs|MARK",
+    )
     pristine_input: bool = setting(
         False,
         "take the text as it is: characters keep their case, words are what stands between"
@@ -62,6 +68,11 @@ class TokenizerSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.documents is not None and not self.documents.strip():
+            raise TextgenError(
+                "`documents` is lines, paragraphs, or the mark between texts. Received:"
+                f" {self.documents!r}"
+            )
         if self.lowercase and self.pristine_input:
             raise TextgenError(
                 "`lowercase` contradicts `pristine_input`, which keeps the text as it is. Leave"
@@ -431,9 +442,14 @@ class SamplingSettings(Settings):
     """
 
     length: int = setting(
-        1000, "characters, or words, to make after the seed; -1: until Ctrl-C", minimum=-1,
+        1000,
+        "characters, or words, to make after the seed; -1: until Ctrl-C; a document may end before",
+        minimum=-1,
         group="what is written",
     )  # fmt: skip
+    label: str | None = setting(
+        None, "write a document with this label, one of those that the training documents had"
+    )
     stop: tuple[str, ...] = setting((), "end before this text")
     until_paragraph: bool = setting(False, "end with the paragraph: before the next blank line")
     ban: tuple[str, ...] = setting(

@@ -114,6 +114,8 @@ class Settings:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Returns the inverse of `to_dict`; names that are missing keep their defaults.
 
+        One text does for a list of it.
+
         Raises:
             TextgenError: on a name that is no setting, or a value that it does not take.
         """
@@ -122,7 +124,11 @@ class Settings:
         unknown = sorted(map(str, set(values) - cls.names()))
         if unknown:
             raise unknown_setting(unknown[0], cls.names())
-        return cls(**{name: hashable(value) for name, value in values.items()})
+        lists = {field.name for field in fields_of(cls) if not kind_of(field).single}
+        return cls(**{
+            name: (value,) if name in lists and isinstance(value, str) else hashable(value)
+            for name, value in values.items()
+        })  # fmt: skip
 
     @classmethod
     def implied_by(cls, given: Mapping[str, Any]) -> dict[str, Any]:

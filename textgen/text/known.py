@@ -49,7 +49,9 @@ class KnownCorpus:
         write_texts(directory, [training], [validation])
 
 
-def find_or_make_texts(data_dir: Path, validation_split: float) -> Streams:
+def find_or_make_texts(
+    data_dir: Path, validation_split: float, documents: str | None = None
+) -> Streams:
     """Returns the texts of a data directory; a known corpus that is missing is made first.
 
     A folder stands for the known corpus whose name it bears. See `find_texts` for the rest.
@@ -59,7 +61,7 @@ def find_or_make_texts(data_dir: Path, validation_split: float) -> Streams:
         if corpus is not None:
             console.say(f"{data_dir} has no input.txt yet: making it from {corpus.summary}")
             corpus.write(data_dir)
-    return find_texts(data_dir, validation_split)
+    return find_texts(data_dir, validation_split, documents)
 
 
 # --- tinyshakespeare ---

@@ -32,6 +32,7 @@ from textgen.text.cleaning import (
     trim_newlines,
     unwrap_chunks,
 )
+from textgen.text.documents import PARAGRAPHS, read_documents
 from textgen.text.sources import (
     CHUNK,
     Source,
@@ -41,7 +42,7 @@ from textgen.text.sources import (
     write_text,
     write_texts,
 )
-from textgen.text.splitting import Split, Stream
+from textgen.text.splitting import SlicedSplit, Stream
 
 HEAD = 1 << 26
 """Bytes by which the encoding of a file is told."""
@@ -166,14 +167,9 @@ def _chunks(path: Path) -> Iterator[str]:
     return (chunk.text for chunk in Source((path,)).read())
 
 
-def split_documents(chunks: Iterable[str], between: str = "\n\n") -> Iterator[str]:
-    """Yields the documents of a text: what stands between blank lines, or something else."""
-    return (part for unit in split_chunks(chunks, between) if (part := unit.strip("\n")))
-
-
 UNITS: dict[str, tuple[Callable[[Iterable[str]], Iterator[str]], str]] = {
     "lines": (functools.partial(split_chunks, separator="\n"), "\n"),
-    "paragraphs": (split_documents, "\n\n"),
+    "paragraphs": (functools.partial(read_documents, kind=PARAGRAPHS), "\n\n"),
 }
 """Units that may come only once: how to find them in a text, and what to put between them."""
 
@@ -207,7 +203,7 @@ def _shuffle(text: Path, line: str, random_seed: int) -> Path:
     """
     line = line.rstrip("\n")
     between, size = f"\n{line}\n", text.stat().st_size
-    found = split_documents(itertools.chain("\n", _chunks(text)), between)
+    found = read_documents(itertools.chain("\n", _chunks(text)), between)
     rng = np.random.default_rng(random_seed)
     result = text.with_name("shuffled.txt")
     write_text(result, join_texts(shuffle(found, size, text.parent, rng), between))
@@ -248,7 +244,7 @@ def _write_parts(directory: Path, text: Path, share: float) -> None:
     if not share:
         write_texts(directory, Stream(source).chunks(), None)
         return
-    split = Split(source, share)
+    split = SlicedSplit(source, share)
     held_out, total = sum(piece.end - piece.cut for piece in split.slices), split.slices[-1].end
     console.say(f"held out {held_out:,} of {total:,} characters ({held_out / total:.1%})")
     training, validation = (Stream(source, split, held_out=side) for side in (False, True))

@@ -10,10 +10,11 @@ import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from textgen.support import console
 from textgen.support.errors import TextgenError
+from textgen.text import documents
 from textgen.text.sources import Advance, Source, find_source, reread
 
 SLICE_CHARACTERS = 2_000  # of one part in a row: about a page, so that few joints are odd
@@ -108,6 +109,20 @@ def _past(text: str | Indexed, place: int, separator: str) -> int:
     return end
 
 
+class Split(Protocol):
+    """A source of which `share` is held out."""
+
+    @property
+    def share(self) -> float:
+        """How much of the text is held out."""
+
+    def part(self, chunks: Iterable[str], held_out: bool) -> Iterator[str]:
+        """Yields one side of the split, out of the chunks of the whole text."""
+
+    def origin(self) -> Any:
+        """Returns what tells this split from others, as built-in values."""
+
+
 @dataclass(frozen=True)
 class Stream:
     """A text to train on or to measure with: a whole source, or one side of its split."""
@@ -129,8 +144,8 @@ class Stream:
 
     def origin(self) -> dict[str, Any]:
         """Returns what tells, without reading the text, whether it is still the same."""
-        share = self.split.share if self.split else 0
-        return {"files": self.source.stamps(), "split": share, "held_out": self.held_out}
+        split = self.split.origin() if self.split else 0
+        return {"files": self.source.stamps(), "split": split, "held_out": self.held_out}
 
 
 class Streams(NamedTuple):
@@ -141,11 +156,14 @@ class Streams(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Split:
-    """A source of which `share` is held out, by `split_places`."""
+class SlicedSplit:
+    """Holds out the ends of slices of one text, by `split_places`."""
 
     source: Source
     share: float
+
+    def origin(self) -> Any:
+        return self.share
 
     def part(self, chunks: Iterable[str], held_out: bool) -> Iterator[str]:
         """Yields one side of the split, out of the chunks of the whole text."""
@@ -167,11 +185,35 @@ class Split:
         return split_places(Indexed(self.source), self.share)
 
 
-def find_texts(data_dir: Path, validation_split: float) -> Streams:
+@dataclass(frozen=True)
+class DocumentSplit:
+    """Holds out whole documents of a corpus, by `documents.held_out`."""
+
+    share: float
+    documents: str
+    """The kind of documents."""
+
+    def origin(self) -> Any:
+        return [self.share, self.documents]
+
+    def part(self, chunks: Iterable[str], held_out: bool) -> Iterator[str]:
+        """Yields the documents of one side, out of the chunks of the whole text."""
+        found = documents.read_documents(chunks, self.documents)
+        side = documents.held_out(found, self.share, held_out)
+        return documents.join_documents(side, self.documents)
+
+
+def find_texts(data_dir: Path, validation_split: float, kind: str | None = None) -> Streams:
     """Returns the training and the validation text of a data directory, to be read when needed.
 
-    `validation_split` is the share of the text to hold out where there is no validate.txt; 0 for
-    none. Raises TextgenError if there is no text.
+    Args:
+        data_dir: the folder.
+        validation_split: the share of the text to hold out where there is no validate.txt; 0 for
+            none.
+        kind: of documents, where the text is many, which are held out whole.
+
+    Raises:
+        TextgenError: if there is no text.
     """
     source = find_source(data_dir, "input")
     if source is None:
@@ -184,7 +226,9 @@ def find_texts(data_dir: Path, validation_split: float) -> Streams:
         return Streams(Stream(source), Stream(held_out))
     if not validation_split:
         return Streams(Stream(source), None)
-    split = Split(source, validation_split)
+    split: Split = SlicedSplit(source, validation_split)
+    if kind:
+        split = DocumentSplit(validation_split, kind)
     return Streams(Stream(source, split), Stream(source, split, held_out=True))
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from textgen.settings.definitions import TokenizerSettings
 from textgen.support.errors import TextgenError
+from textgen.text.documents import split_documents
 from textgen.tokens.characters import CharacterTokenizer
 from textgen.tokens.tokenizer import Tokenizer
 from textgen.tokens.words import WordTokenizer
@@ -47,7 +48,11 @@ def build_tokenizer(text: str, settings: TokenizerSettings | None = None) -> Tok
         raise TextgenError(f"`text` is the text itself, a str. Received: {reprlib.repr(text)}")
     settings = settings or TokenizerSettings()
     kind = tokenizer_class(settings)
-    parts, _ = kind.split(text, settings, kind.start)
+    if settings.documents:
+        texts = split_documents(text, settings.documents)
+        parts = kind.split_documents(texts, settings)
+    else:
+        parts, _ = kind.split(text, settings, kind.start)
     return kind.learn(dict(zip(parts.kinds, parts.counts, strict=True)), settings)
 
 

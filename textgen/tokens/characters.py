@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from textgen.settings.definitions import TokenizerSettings
 from textgen.support.errors import TextgenError
 from textgen.tokens.tokenizer import (
+    END_NUMBER,
     Decoder,
     Ids,
     Joiner,
@@ -19,6 +21,9 @@ from textgen.tokens.tokenizer import (
     Tokenizer,
     numbered_parts,
 )
+
+BETWEEN = "\x1e"
+"""Stands between documents while they are split; ASCII's own separator of records."""
 
 
 class CharacterTokenizer(Tokenizer):
@@ -45,14 +50,24 @@ class CharacterTokenizer(Tokenizer):
 
     def __init__(self, vocabulary: Sequence[str], settings: TokenizerSettings) -> None:
         super().__init__(vocabulary, settings)
-        if any(len(character) != 1 for character in vocabulary):
+        characters = ["\0" if token in self.marks else token for token in vocabulary]
+        if any(len(character) != 1 for character in characters):
             raise TextgenError("a character vocabulary holds single characters only")
-        self._code_points = _code_points("".join(vocabulary))
+        self._code_points = _code_points("".join(characters))
 
     @classmethod
     def split(cls, text: str, settings: TokenizerSettings, state: State) -> tuple[Parts, State]:
         points = _code_points(text)
         return numbered_parts(points, lambda point: cls.folded(chr(point), settings)), state
+
+    @classmethod
+    def number_documents(
+        cls, texts: Sequence[str], settings: TokenizerSettings
+    ) -> tuple[npt.NDArray[np.int64], Callable[[int], str]]:
+        clean = "".join([text.replace(BETWEEN, cls.unknown_token) + BETWEEN for text in texts])
+        numbers = _code_points(clean).astype(np.int64)
+        numbers[numbers == ord(BETWEEN)] = END_NUMBER
+        return numbers, lambda point: cls.folded(chr(point), settings)
 
     @classmethod
     def folded(cls, text: str, settings: TokenizerSettings) -> str:
@@ -67,8 +82,8 @@ class CharacterTokenizer(Tokenizer):
     def decoder(self) -> Decoder:
         return Joiner("")
 
-    def decode(self, ids: Sequence[int] | Ids) -> str:
-        points = self._code_points[np.asarray(ids, np.int64)]
+    def decode_text(self, ids: Ids) -> str:
+        points = self._code_points[ids]
         return points.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
 
     @classmethod

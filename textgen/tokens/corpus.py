@@ -14,6 +14,7 @@ from __future__ import annotations
 import collections
 import hashlib
 import heapq
+import itertools
 import json
 import mmap
 import tempfile
@@ -39,7 +40,7 @@ from textgen.support.parallel import cores
 from textgen.text import known
 from textgen.text.splitting import Stream
 from textgen.tokens import reading, tokenizer_class, tokenizer_from_dict
-from textgen.tokens.tokenizer import Counts, Parts, StoredIds, Tokenizer, smallest_type
+from textgen.tokens.tokenizer import END_ID, Counts, Parts, StoredIds, Tokenizer, smallest_type
 
 FORMAT = "textgen tokens 1"
 START = 64
@@ -135,7 +136,7 @@ def read_corpus(data_dir: Path, rule: VocabularyRule, validation_split: float) -
     Raises:
         TextgenError: if the texts cannot be used.
     """
-    texts = known.find_or_make_texts(data_dir, validation_split)
+    texts = known.find_or_make_texts(data_dir, validation_split, rule.settings.documents)
     training = tokenized(data_dir, "input", texts.training, rule)
     if texts.validation is None:
         return Corpus(training, None)
@@ -269,8 +270,9 @@ def _make(text: Stream, path: Path, rule: VocabularyRule) -> TokenFile:
             "line_starts": starts.starts,
         }
         dtype = smallest_type(len(tokenizer.vocabulary))
-        ids = (tokenizer.encode_parts(kinds, places, dtype) for kinds, places in draft.read())
-        return write(path, dtype, ids, header)
+        pieces = (tokenizer.encode_parts(kinds, places, dtype) for kinds, places in draft.read())
+        before = [np.array([END_ID], dtype)] if rule.settings.documents else []
+        return write(path, dtype, itertools.chain(before, pieces), header)
 
 
 class _Draft:

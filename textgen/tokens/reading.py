@@ -18,6 +18,7 @@ from concurrent.futures.process import BrokenProcessPool
 from textgen.settings.definitions import TokenizerSettings
 from textgen.support.errors import TextgenError
 from textgen.support.parallel import follow_parent, without_garbage_collection
+from textgen.text import documents
 from textgen.tokens import tokenizer_class
 from textgen.tokens.tokenizer import Parts, State, Tokenizer
 
@@ -60,7 +61,10 @@ def _cut(
         if length < needed:
             continue
         text = "".join(held)
-        place = kind.last_cut(text, settings)
+        if settings.documents:
+            place = documents.last_cut(text, settings.documents)
+        else:
+            place = kind.last_cut(text, settings)
         if place:
             yield text[:place]
         held, length = [text[place:]], len(text) - place
@@ -149,4 +153,7 @@ def _split(
     text: str, kind: type[Tokenizer], settings: TokenizerSettings, state: State
 ) -> tuple[Parts, State]:
     with without_garbage_collection():  # all new words are kept: an eighth of the time
+        if settings.documents:  # each is split as if it stood alone
+            texts = documents.split_documents(text, settings.documents)
+            return kind.split_documents(texts, settings), state
         return kind.split(text, settings, state)

@@ -7,6 +7,9 @@ characters or words; it may be several, as with subwords.
 
 Token id 0 is the unknown token of every vocabulary. It stands for whatever the training text did
 not have, and is never generated.
+
+Where the text is many documents, token id 1 ends each, and a document may begin with its label,
+which is a token of its own. The network reads the end of a document before each, the first too.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ import numpy.typing as npt
 
 from textgen.settings.definitions import MAX_VOCABULARY, TokenizerSettings
 from textgen.support.errors import TextgenError
+from textgen.text import documents
 
 Ids: TypeAlias = npt.NDArray[np.integer]
 """Token ids, or numbers of rows."""
@@ -35,6 +39,10 @@ State: TypeAlias = Any
 """The state that the text before leaves for splitting what follows; can be compared and pickled."""
 
 UNKNOWN_ID = 0
+END_ID = 1
+"""The token that ends a document, where the text is many documents."""
+END_NUMBER = -1
+"""Stands for it in what `number_documents` returns."""
 LARGEST_EXPONENT = 700.0
 """That `math.exp` takes without an error; a loss may be higher where training has diverged."""
 CLOSING = "\"'”’»)]"
@@ -142,6 +150,19 @@ class Tokenizer(abc.ABC):
         self.vocabulary = list(vocabulary)
         self.settings = settings
         self._ids = {token: i for i, token in enumerate(vocabulary)}
+        self.marks = self._marks() if settings.documents else {}
+        """The ids of the tokens that mark documents: their end and their labels."""
+
+    def _marks(self) -> dict[str, int]:
+        if self._ids.get(documents.END) != END_ID:
+            raise TextgenError(f"a vocabulary of documents has {documents.END} as number {END_ID}")
+        labels = filter(documents.LABEL.fullmatch, self.vocabulary)
+        return {token: self._ids[token] for token in (documents.END, *labels)}
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels that documents may begin with, commonest first; empty where they have none."""
+        return [documents.Document.parse(token).label for token in self.marks][1:]
 
     # Text -> parts.
 
@@ -155,6 +176,50 @@ class Tokenizer(abc.ABC):
         Returns:
             The parts, and the state in which the next piece is to be split.
         """
+
+    @classmethod
+    def split_documents(cls, texts: Sequence[str], settings: TokenizerSettings) -> Parts:
+        """Returns the parts of documents one after another: of each its label, text and end.
+
+        Args:
+            texts: the documents as they stand in a file, see `textgen.text.documents`.
+            settings: says what a token is.
+        """
+        parsed = list(map(documents.Document.parse, texts))
+        numbers, part = cls.number_documents([one.text for one in parsed], settings)
+        labels = list(dict.fromkeys(one.label for one in parsed if one.label))
+        if labels:
+            places = {label: place for place, label in enumerate(labels)}
+            ends = np.flatnonzero(numbers == END_NUMBER)
+            starts = np.concatenate([[0], ends[:-1] + 1])
+            labelled = np.array([place for place, one in enumerate(parsed) if one.label])
+            own = [END_NUMBER - 1 - places[parsed[place].label] for place in labelled]
+            numbers = np.insert(numbers, starts[labelled], own)
+        marks = [documents.END, *map(documents.label_token, labels)]
+
+        def part_or_mark(number: int) -> str:
+            return part(number - len(marks)) if number >= len(marks) else marks[-1 - number]
+
+        return numbered_parts(numbers + len(marks), part_or_mark)
+
+    @classmethod
+    def number_documents(
+        cls, texts: Sequence[str], settings: TokenizerSettings
+    ) -> tuple[npt.NDArray[np.int64], Callable[[int], str]]:
+        """Splits documents into parts, each given by a number from 0 on.
+
+        Returns:
+            The parts of all documents, (N,), with `END_NUMBER` after each, and what gives the
+            part of a number.
+        """
+        met: dict[str, int] = collections.defaultdict(itertools.count().__next__)
+        end = np.array([END_NUMBER])
+        numbers = list[npt.NDArray[np.int64]]()
+        for text in texts:
+            parts, _ = cls.split(text, settings, cls.start)
+            table = np.array([met[kind] for kind in parts.kinds], np.int64)
+            numbers += [table.take(parts.places), end]
+        return np.concatenate(numbers), list(met).__getitem__
 
     @classmethod
     def last_cut(cls, text: str, settings: TokenizerSettings) -> int:
@@ -176,17 +241,23 @@ class Tokenizer(abc.ABC):
             TextgenError: if there are fewer than two distinct tokens; there is nothing to learn.
         """
         unknown = cls.unknown_token
+        marks = [documents.END, *filter(documents.LABEL.fullmatch, counts)]
+        first = [unknown, *sorted(marks[1:], key=lambda token: (-counts[token], token))]
+        if settings.documents:
+            first.insert(END_ID, documents.END)
+        else:
+            first = [unknown]
         total = sum(counts.values()) - counts.get(unknown, 0)
         least = settings.min_count or cls.default_min_count(total)
-        kept = [token for token, n in counts.items() if n >= least and token != unknown]
+        kept = [token for token, n in counts.items() if n >= least and token not in first]
         kept.sort(key=lambda token: (-counts[token], token))
-        kept = kept[: settings.max_vocab - 1]
+        kept = kept[: max(0, settings.max_vocab - len(first))]
         if len(kept) < 2:
             raise TextgenError(
                 f"the training text has {len(kept)} distinct {cls.unit}(s), and a model needs at"
                 " least 2 to choose from. Add text to input.txt"
             )
-        return cls([unknown, *kept], settings)
+        return cls([*first, *kept], settings)
 
     @classmethod
     def default_min_count(cls, num_parts: int) -> int:
@@ -237,15 +308,55 @@ class Tokenizer(abc.ABC):
         kinds = [parts.kinds[place] for place in dict.fromkeys(parts.places.tolist())]
         return [kind for kind in kinds if UNKNOWN_ID in self.ids_of([kind])[0]]
 
-    def prompt(self, text: str) -> tuple[Ids, Decoder]:
+    def encode_documents(self, text: str) -> Ids:
+        r"""Returns the token ids (N,), int32, of a file of documents, an end before and after each.
+
+        Example:
+            >>> from textgen.tokens import build_tokenizer
+            >>> tokenizer = build_tokenizer("ab\nb\n", TokenizerSettings(documents="lines"))
+            >>> tokenizer.vocabulary
+            ['\ufffd', '<|endoftext|>', 'b', 'a']
+            >>> tokenizer.encode_documents("ab\nb\n").tolist()
+            [1, 3, 2, 1, 2, 1]
+        """
+        texts = documents.split_documents(text, self.settings.documents or documents.LINES)
+        parts = self.split_documents(texts, self.settings)
+        return np.concatenate([[END_ID], self.encode_parts(parts.kinds, parts.places)])
+
+    def prompt(self, text: str, label: str | None = None) -> tuple[Ids, Decoder]:
         """Returns what a network reads before it goes on with `text`, and a decoder for the rest.
+
+        A document is begun; other text, where it is empty, begins a line.
+
+        Args:
+            text: the text before.
+            label: of the document.
 
         Returns:
             Token ids, at least one, and a decoder whose output, put after `text`, reads on from it.
 
         Raises:
-            TextgenError: if there is nothing to read in `text`.
+            TextgenError: if there is nothing to read in `text`, or no such label.
         """
+        first = [] if label is None else [self._label_id(label)]
+        if not self.settings.documents:
+            return self.go_on(text or "\n")
+        ids, decoder = self.go_on(text) if text else (np.zeros(0, np.int32), self.decoder())
+        return np.concatenate([[END_ID, *first], ids]).astype(np.int32), decoder
+
+    def _label_id(self, label: str) -> int:
+        if not self.labels:
+            raise TextgenError(
+                f"this model has no labels to choose `label` {label!r} from. Train it on documents"
+                f" that begin with theirs, such as {documents.label_token(label)}"
+            )
+        if label not in self.labels:
+            known = ", ".join(self.labels[:20]) + (", ..." if len(self.labels) > 20 else "")
+            raise TextgenError(f"`label` must be one of {known}. Received: {label}")
+        return self.marks[documents.label_token(label)]
+
+    def go_on(self, text: str) -> tuple[Ids, Decoder]:
+        """Returns the ids of a text that is to go on, and a decoder; see `prompt`."""
         return self.encode(text), self.decoder()
 
     # Token ids -> text.
@@ -255,9 +366,26 @@ class Tokenizer(abc.ABC):
         """Returns a new decoder for a stream of tokens."""
 
     def decode(self, ids: Sequence[int] | Ids) -> str:
-        """Returns the text of token ids."""
+        """Returns the text of token ids; that of documents as a file has them."""
+        array = np.asarray(ids, np.int64)
+        if not self.marks or not np.isin(array, list(self.marks.values())).any():
+            return self.decode_text(array)
+        texts = [
+            self._decode_document(part) for part in np.split(array, np.where(array == END_ID)[0])
+        ]
+        kept = [text for text in texts if text]
+        return "".join(documents.join_documents(kept, self.settings.documents or documents.LINES))
+
+    def _decode_document(self, ids: Ids) -> str:
+        ids = ids[ids != END_ID]
+        labels = np.isin(ids, list(self.marks.values()))
+        tokens = "".join(self.vocabulary[i] for i in ids[labels].tolist())
+        return tokens + self.decode_text(ids[~labels])
+
+    def decode_text(self, ids: Ids) -> str:
+        """Returns the text of token ids without marks of documents."""
         push = self.decoder().push
-        return "".join([push(self.vocabulary[i]) for i in np.asarray(ids, np.int64).tolist()])
+        return "".join([push(self.vocabulary[i]) for i in ids.tolist()])
 
     def ends_word(self, token: str) -> bool:
         """Whether another word may begin after `token`."""

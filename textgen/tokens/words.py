@@ -5,14 +5,17 @@ from __future__ import annotations
 import collections
 import itertools
 import types
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from textgen import treebank
 from textgen.settings.definitions import TokenizerSettings
 from textgen.support.errors import TextgenError
 from textgen.tokens.tokenizer import (
+    END_NUMBER,
     UNKNOWN_ID,
     Choice,
     Decoder,
@@ -86,6 +89,15 @@ class WordTokenizer(Tokenizer):
         return numbered_parts(places, lambda i: cls.folded(kinds[i], settings)), state
 
     @classmethod
+    def number_documents(
+        cls, texts: Sequence[str], settings: TokenizerSettings
+    ) -> tuple[npt.NDArray[np.int64], Callable[[int], str]]:
+        if settings.pristine_input:
+            return super().number_documents(texts, settings)
+        numbers, kinds = treebank.number_texts(texts, END_NUMBER)
+        return np.array(numbers, np.int64), lambda i: cls.folded(kinds[i], settings)
+
+    @classmethod
     def folded(cls, text: str, settings: TokenizerSettings) -> str:
         return text.lower() if settings.lowercase else text
 
@@ -103,8 +115,8 @@ class WordTokenizer(Tokenizer):
         """See `Tokenizer.unknown`; a space at the end of `text` is none, see `prompt`."""
         return super().unknown(text.rstrip(SPACES))
 
-    def prompt(self, text: str) -> tuple[Ids, Decoder]:
-        """See `Tokenizer.prompt`; a space at the end of `text` belongs to the word to come."""
+    def go_on(self, text: str) -> tuple[Ids, Decoder]:
+        """See `Tokenizer.go_on`; a space at the end of `text` belongs to the word to come."""
         stripped = text.rstrip(SPACES)
         if not stripped:
             raise TextgenError(f"a seed of spaces alone has no words. Received: {text!r}")

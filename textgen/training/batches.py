@@ -1,4 +1,4 @@
-"""Token ids -> contiguous batches for a stateful RNN."""
+"""Token ids -> contiguous batches for a stateful RNN, of one text or of many in random order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from textgen.model.devices import candidates
 from textgen.support.errors import TextgenError
 from textgen.tokens.corpus import release
-from textgen.tokens.tokenizer import Ids, StoredIds
+from textgen.tokens.tokenizer import END_ID, Ids, StoredIds
 
 if TYPE_CHECKING:
     from textgen.model.backend import tf
@@ -24,6 +24,8 @@ MOST_ON_GPU = 64
 """Likewise where a GPU is to try more."""
 BLOCK_TOKENS = 1 << 17
 """About how many tokens are read from the ids at once."""
+SCANNED = 1 << 24
+"""Tokens that are searched for the ends of documents at once."""
 
 
 @dataclass(frozen=True)
@@ -67,17 +69,121 @@ class Batches:
         """
         most = max(1, BLOCK_TOKENS // (self.batch_size * self.seq_length))
         while start < end:
-            number, first = divmod(start % len(self), self.batches_per_pass)
+            number, first = divmod(start, self.batches_per_pass)
             count = int(min(most, self.batches_per_pass - first, end - start))
-            offset = self.offsets[number]
-            yield self._cut(offset, first, count), self._cut(offset + 1, first, count)
+            yield self._cut(number, first, count, 0), self._cut(number, first, count, 1)
             start += count
 
-    def _cut(self, offset: int, first: int, count: int) -> Ids:
-        """Batches of tokens from `offset` on, (count, B, T), from the `first` of the pass on."""
+    def _cut(self, number: int, first: int, count: int, shift: int) -> Ids:
+        """Returns `count` batches of a pass from the `first` on, `shift` tokens on, (count, B, T).
+
+        Passes are numbered from the start of the training.
+        """
+        offset = self.offsets[number % len(self.offsets)] + shift
         size = self.batch_size * self.batches_per_pass * self.seq_length
         rows = self.ids[offset : offset + size].reshape(self.batch_size, -1, self.seq_length)
         return rows[self.rows, first : first + count].swapaxes(0, 1).astype(np.int32, order="C")
+
+
+@dataclass(frozen=True)
+class DocumentBatches(Batches):
+    """The batches of many texts, which each pass reads in an order of its own."""
+
+    documents: ShuffledDocuments = field(kw_only=True)
+
+    def _cut(self, number: int, first: int, count: int, shift: int) -> Ids:
+        order = self.documents.in_pass(number)
+        length = self.seq_length
+        starts = range(
+            first * length + shift,
+            self.batch_size * self.batches_per_pass * length,
+            self.batches_per_pass * length,
+        )[self.rows]
+        rows = [order.read(start, start + count * length) for start in starts]
+        return np.stack(rows).reshape(len(rows), count, length).swapaxes(0, 1)
+
+
+class ShuffledDocuments:
+    """Documents in random order, another one in each pass, and the same ones again when asked.
+
+    Args:
+        ids: documents one after another, (N,), with `END_ID` before and after each.
+        random_seed: decides the orders.
+    """
+
+    def __init__(self, ids: StoredIds, random_seed: int) -> None:
+        self.ids = ids
+        self.ends = _places_of_ends(ids)
+        self._random_seed = random_seed
+        self._last: tuple[int, DocumentOrder] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ends) - 1
+
+    def in_pass(self, number: int) -> DocumentOrder:
+        """Returns the documents in the order of a pass, which is made once for those in a row."""
+        if self._last is None or self._last[0] != number:
+            rng = np.random.default_rng([self._random_seed, number])
+            self._last = number, DocumentOrder(self.ids, self.ends, shuffled(len(self), rng))
+        return self._last[1]
+
+
+class DocumentOrder:
+    """Documents one after another in some order, to be read at any place.
+
+    Args:
+        ids: as of `ShuffledDocuments`.
+        ends: where `END_ID` is in them, (K + 1,).
+        order: of the K documents, (K,).
+    """
+
+    def __init__(
+        self, ids: StoredIds, ends: npt.NDArray[np.int64], order: npt.NDArray[np.int64]
+    ) -> None:
+        self._ids = ids
+        self._from = ends[order]  # of each document: where the end before it is
+        sizes = ends[order + 1] - self._from
+        self._to = np.cumsum(sizes)  # where it ends in this order
+        self._begins = self._to - sizes
+
+    def read(self, start: int, stop: int) -> Ids:
+        """Returns the tokens from place `start` to `stop`, each document begun by an end, int32."""
+        places = np.arange(start, min(stop, self._to[-1]))
+        which = np.arange(
+            np.searchsorted(self._to, start, "right"), np.searchsorted(self._to, stop, "left") + 1
+        )
+        which = which[which < len(self._to)]
+        counts = np.minimum(self._to[which], stop) - np.maximum(self._begins[which], start)
+        found = self._ids[places + np.repeat(self._from[which] - self._begins[which], counts)]
+        last = np.full(stop - start - len(places), END_ID)  # after the last document
+        return np.concatenate([found, last]).astype(np.int32)
+
+
+GROUP, GROUPS = 1 << 12, 1 << 8
+"""Documents that stand together, and how many groups of them are mixed. More documents than that
+are shuffled in groups first, so that what is read at a time lies in few places of a large file."""
+
+
+def shuffled(count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Returns the numbers from 0 to `count` in random order; all orders are as likely where they
+    are fewer than `GROUP` x `GROUPS`.
+    """
+    if count <= GROUP * GROUPS:
+        return rng.permutation(count)
+    groups = rng.permutation(-(-count // GROUP))
+    numbers = (groups[:, np.newaxis] * GROUP + np.arange(GROUP)).reshape(-1)
+    numbers = numbers[numbers < count]
+    for start in range(0, count, GROUP * GROUPS):
+        rng.shuffle(numbers[start : start + GROUP * GROUPS])
+    return numbers
+
+
+def _places_of_ends(ids: StoredIds) -> npt.NDArray[np.int64]:
+    """Returns where documents end, (K + 1,), holding a piece of the ids at a time."""
+    starts = range(0, len(ids), SCANNED)
+    found = [np.flatnonzero(ids[start : start + SCANNED] == END_ID) + start for start in starts]
+    release(ids)
+    return np.concatenate(found)
 
 
 def pass_offsets(seq_length: int, seq_step: int) -> range:
@@ -91,15 +197,20 @@ def tokens_needed(batch_size: int, seq_length: int, seq_step: int) -> int:
 
 
 def training_batches(
-    ids: StoredIds, batch_size: int, seq_length: int, seq_step: int, steps_per_epoch: int | None
+    ids: StoredIds,
+    batch_size: int,
+    seq_length: int,
+    seq_step: int,
+    steps_per_epoch: int | None,
+    documents: ShuffledDocuments | None = None,
 ) -> Batches:
     """Cut the token ids (N,) of a text into batches.
 
-    A walk over the text makes one pass from each offset 0, `seq_step`, 2 x `seq_step`, ...
-    below `seq_length`; in each, the text is cut into B rows of equal length that are read side
-    by side, T tokens at a time. Passes have equally many batches, so the last B x T tokens
-    (at most, plus one pass' offset) of a text may go unread, and up to one in 50 batches more to
-    make their number a multiple of `steps_at_once`.
+    Documents are read in another order in each pass. Otherwise a walk over the text makes one pass
+    from each offset 0, `seq_step`, 2 x `seq_step`, ... below `seq_length`. In each pass, the text
+    is cut into B rows of equal length that are read side by side, T tokens at a time. Passes have
+    equally many batches, so the last B x T tokens (at most, plus one pass' offset) of a text may go
+    unread, and up to one in 50 batches more to make their number a multiple of `steps_at_once`.
 
     Args:
         ids: the text.
@@ -107,6 +218,7 @@ def training_batches(
         seq_length: T.
         seq_step: tokens between the starts of two passes.
         steps_per_epoch: batches in an epoch; None for those of one walk.
+        documents: those that the text is made of, where it is many.
 
     Raises:
         TextgenError: if the text does not fill one batch from each offset.
@@ -125,7 +237,8 @@ def training_batches(
     )  # fmt: skip
     count -= count % at_once
     epoch = steps_per_epoch or len(offsets) * count
-    return Batches(ids, batch_size, seq_length, offsets, count, epoch, at_once)
+    made = ids, batch_size, seq_length, offsets, count, epoch, at_once
+    return DocumentBatches(*made, documents=documents) if documents else Batches(*made)
 
 
 def tf_dataset(batches: Batches, start: int, on_gpu: bool = False) -> tf.data.Dataset:

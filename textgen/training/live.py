@@ -54,7 +54,8 @@ def samples(metadata: Metadata, weights: dict[str, Array], epoch: int) -> Iterat
     tokenizer = metadata.tokenizer
     generator = Generator(Network(metadata.model, weights), tokenizer)
     rng = np.random.default_rng([metadata.training.random_seed or 0, epoch - 1])
-    seed = str(rng.choice(metadata.line_starts or [""]))
+    starts = [] if tokenizer.settings.documents else metadata.line_starts
+    seed = str(rng.choice(starts or [""]))
     for temperature in TEMPERATURES:
         text = generator.generate(seed, tokenizer.live_length, temperature)
         yield Sample(epoch, temperature, seed, text)

@@ -132,9 +132,8 @@ def _new(request: TrainRequest) -> Plan:
 
     def speed(chosen: dict[str, Any]) -> float:
         on_gpu = training.device != "cpu" and bool(gpu_names())
-        return sizing.measure_speed(
-            *settings(chosen), len(corpus.tokenizer.vocabulary), on_gpu=on_gpu
-        )
+        size = len(corpus.tokenizer.vocabulary)
+        return sizing.measure_speed(*settings(chosen), size, on_gpu, bool(tokenizer.documents))
 
     chosen, reason = sizing.choose(training.minutes, tokens, corpus.tokenizer, speed)
     model, training = settings(chosen)

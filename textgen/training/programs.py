@@ -76,6 +76,7 @@ def take(
     on_gpu: bool,
     parts: int,
     workers: SingleProcess | None = None,
+    documents: bool = False,
 ) -> Programs:
     """Returns programs as they are before training, for the caller alone.
 
@@ -87,18 +88,19 @@ def take(
         on_gpu: where it is computed.
         parts: programs that compute the gradients side by side.
         workers: the processes that train together; None for this one alone.
+        documents: whether the text is many.
     """
     workers = workers or SingleProcess()
     compiled = sorted(training.names() - NOT_COMPILED)
     settings = tuple(getattr(training, name) for name in compiled)
-    key = (model, settings, vocabulary_size, how, on_gpu, parts)
+    key = (model, settings, vocabulary_size, how, on_gpu, parts, documents)
     with _lock:
         kept = _kept.pop(key, None) if workers.count == 1 else None
         _kept.clear()  # so that two models are never held at once
     with on_device(on_gpu):
         fresh = build_model(
             model, vocabulary_size, training.batch_size, training.random_seed, how.own_layers,
-            training.dtype, carries_state=False,
+            training.dtype, carries_state=False, documents=documents,
         )  # fmt: skip
         if kept is None:
             return Programs(key, fresh, training, how, parts, workers)

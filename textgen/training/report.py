@@ -24,23 +24,31 @@ EPOCHS_TO_JUDGE = 3
 """In fewer, the training loss, a mean over its epoch, lags behind and shows nothing."""
 SMALLEST_LOSS = 1e-9
 """Nats; a loss below, which may be 0, counts as this where another one is compared with it."""
+SHOWN_LABELS = 10
 WASTED = 3
 """Epochs after the best one that are worth a limit of patience."""
 
 
-def print_summary(metadata: Metadata, known: float, tokens: int) -> None:
+def print_summary(metadata: Metadata, known: float, tokens: int, documents: int = 0) -> None:
     """Says what is about to be trained.
 
     Args:
         metadata: its settings.
         known: the share of the text that is in the vocabulary.
         tokens: in an epoch.
+        documents: that the text is made of, where it is many.
     """
     model, settings, tokenizer = metadata.model, metadata.training, metadata.tokenizer
     size = len(tokenizer.vocabulary)
+    different = size - 1 - len(tokenizer.marks)
     console.say(
-        f"vocabulary: {size - 1:,} different {tokenizer.unit}s, which are {known:.1%} of the text"
+        f"vocabulary: {different:,} different {tokenizer.unit}s, which are {known:.1%} of the text"
     )
+    if documents:
+        labels = ", ".join(tokenizer.labels[:SHOWN_LABELS]) + (
+            ", ..." if len(tokenizer.labels) > SHOWN_LABELS else ""
+        )
+        console.say(f"documents: {documents:,}" + (f", with the labels {labels}" if labels else ""))
     for line in summary(model, settings, size, tokens, tokenizer.unit):
         console.say(line)
     for name, value in (model.to_dict() | settings.to_dict()).items():

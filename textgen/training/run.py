@@ -22,7 +22,7 @@ from textgen.support.errors import TextgenError
 from textgen.support.files import exclusive, explained
 from textgen.support.parallel import StopSignals
 from textgen.training import programs, results, sizing
-from textgen.training.batches import tf_dataset, training_batches
+from textgen.training.batches import ShuffledDocuments, tf_dataset, training_batches
 from textgen.training.live import LiveView
 from textgen.training.plan import Plan, with_random_seed
 from textgen.training.report import Progress, closing_report, print_summary
@@ -160,10 +160,14 @@ class Run:
         line_starts = rng.permutation(text.line_starts)[:LINE_STARTS].tolist()
         self.metadata = Metadata(plan.model, tokenizer, settings, {}, line_starts)
         rows = workers.rows(settings.batch_size)
+        documents = None
+        if tokenizer.settings.documents:
+            documents = ShuffledDocuments(text.ids, settings.random_seed or 0)
+        self.num_documents = len(documents) if documents else 0
         self.batches = dataclasses.replace(
             training_batches(
                 text.ids, settings.batch_size, settings.seq_length, settings.seq_step,
-                settings.steps_per_epoch,
+                settings.steps_per_epoch, documents,
             ),
             rows=rows,
         )  # fmt: skip
@@ -172,7 +176,14 @@ class Run:
         how = computation(plan.model, on_gpu)
         parts = sizing.choose_parts(plan.model, settings, how)
         self.programs = programs.take(
-            plan.model, settings, len(tokenizer.vocabulary), how, on_gpu, parts, workers
+            plan.model,
+            settings,
+            len(tokenizer.vocabulary),
+            how,
+            on_gpu,
+            parts,
+            workers,
+            documents=bool(tokenizer.settings.documents),
         )
         self.model, self.step = self.programs.model, self.programs.step
         held_out = plan.corpus.validation and plan.corpus.validation.ids
@@ -337,7 +348,8 @@ class Run:
         self.save()
         text, clock = self.plan.corpus.training, self.state.clock
         tokens = self.batches.steps_per_epoch * clock.tokens_per_step
-        print_summary(self.metadata, 1 - text.num_unknown / len(text.ids), tokens)
+        known = 1 - text.num_unknown / len(text.ids)
+        print_summary(self.metadata, known, tokens, self.num_documents)
         clock.restart()
 
     def _resume(self) -> None:

@@ -67,6 +67,7 @@ def measure_speed(
     settings: TrainingSettings,
     vocabulary_size: int,
     on_gpu: bool,
+    documents: bool = False,
     seconds: float = 2.0,
 ) -> float:
     """Returns the tokens per second of training steps, made for so many seconds.
@@ -82,7 +83,9 @@ def measure_speed(
     how = devices.computation(model, on_gpu)
     parts = choose_parts(model, settings, how)
     with on_device(on_gpu):
-        made = programs.take(model, settings, vocabulary_size, how, on_gpu, parts)
+        made = programs.take(
+            model, settings, vocabulary_size, how, on_gpu, parts, documents=documents
+        )
         made.step.set_learning_rate(settings.learning_rate)
         ids = np.random.default_rng(0).integers(0, vocabulary_size, (rows, length), np.int32)
         batches = iter(tf.data.Dataset.from_tensors((ids, ids)).repeat())

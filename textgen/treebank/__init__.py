@@ -97,6 +97,24 @@ def number_from(text: str, state: State) -> tuple[list[int], list[str], State]:
     return numbers, memory.kinds, reader.writer.state
 
 
+def number_texts(texts: Iterable[str], end: int) -> tuple[list[int], list[str]]:
+    """Splits texts that have nothing to do with each other into tokens, each given by a number.
+
+    Args:
+        texts: each is split as `tokenize` does.
+        end: the number that comes after each text, below 0.
+
+    Returns:
+        For each token where it is in the second; tokens, more than those of the texts.
+    """
+    memory = _memory_with_room()
+    reader, numbers = memory.writer(PARAGRAPH).reader(""), list[int]()
+    for text in texts:
+        _read(text, reader, numbers)
+        numbers.append(end)
+    return numbers, memory.kinds
+
+
 def last_cut(text: str) -> int:
     """Returns the last place to cut `text` for `number_from`; 0 where there is none.
 
