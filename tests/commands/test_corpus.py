@@ -56,7 +56,7 @@ def test_a_validation_text_that_stays_is_mentioned(
         (["FILE", "--out", "new", "--random-seed", "-1"], "`random_seed` must be at least 0"),
         (["FILE", "--out", "new", "--dedupe", "words"], "`dedupe` must be one of lines, para"),
         (["FILE", "--out", "new", "--validation-split", "x"], "invalid float value: 'x'"),
-        ([".", "--out", "new"], r"cannot read \. \(Is a directory\)"),
+        ([".", "--out", "new"], r"\. is a folder: add `recursive` to read the text files"),
         (["twain", "tinyshakespeare"], "twain is a known corpus: name it alone, received 2"),
         (["twain", "--unwrap"], "`unwrap` is for files: the corpus twain"),
         (["twain", "--validation-split", "0.2"], "`validation_split` is for files"),

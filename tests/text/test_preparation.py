@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from tests.processes import beside
 from tests.text.conftest import PARAGRAPHS, read, run
+from textgen.settings.definitions import CorpusSettings
 from textgen.support.errors import TextgenError
 from textgen.text import preparation, sources
 from textgen.text.documents import read_documents
@@ -203,7 +204,7 @@ def test_any_encoding_is_read_in_chunks_of_any_size(
     monkeypatch.setattr(preparation, "CHUNK", size)
     path, text = tmp_path / "a.txt", "Une crème brûlée\r\n“délicieuse”\r"
     path.write_bytes(text.encode(encoding))
-    found = preparation.detect_file_encoding(path)
+    found = preparation.detect_file_encoding(path, CorpusSettings())
     assert "".join(preparation.decode_file(path, found)) == "Une crème brûlée\n“délicieuse”\n"
 
 
@@ -214,7 +215,7 @@ def test_a_bad_byte_beyond_the_head_is_named(
     monkeypatch.setattr(preparation, "CHUNK", 5)
     path = tmp_path / "a.txt"
     path.write_bytes(b"a cafe\n a caf\xe9 in Rome")
-    assert preparation.detect_file_encoding(path) == "utf-8"
+    assert preparation.detect_file_encoding(path, CorpusSettings()) == "utf-8"
     with pytest.raises(TextgenError, match="byte 0xe9 at offset 13"):
         list(preparation.decode_file(path, "utf-8"))
 

@@ -15,6 +15,7 @@ from textgen.text import known
 if TYPE_CHECKING:
     from textgen.text.preparation import Report
 
+MANY_LABELS = 1_000
 SMALL_TEXT = 500_000
 """Bytes; a smaller text is learned by heart in ten minutes."""
 
@@ -41,7 +42,7 @@ def parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog=console.program("corpus"),
         description="Make a data directory (input.txt, validate.txt) from a known corpus or from"
-        " text files in UTF-8, UTF-16 or cp1252.",
+        " text files, or tables, in UTF-8, UTF-16 or cp1252.",
         epilog="example: "
         + console.command_line("corpus", "book.txt", out="data/mine", unwrap=True),
     )
@@ -122,8 +123,9 @@ def _prepare(directory: Path, files: list[str], settings: CorpusSettings) -> Non
     from textgen.text import preparation  # a mistake is told before NumPy is imported
 
     console.heading(f"Making {directory}")
-    _print_report(preparation.prepare(directory, files, settings))
-    _print_next(directory, {})
+    report = preparation.prepare(directory, files, settings)
+    _print_report(report)
+    _print_next(directory, {"documents": report.documents} if report.documents else {})
 
 
 def _print_report(report: Report) -> None:
@@ -134,6 +136,15 @@ def _print_report(report: Report) -> None:
         f"size: {console.size(report.num_bytes)}, {report.num_characters:,} characters in"
         f" {report.num_lines:,} lines, the longest of {report.longest_line:,} characters"
     )
+    if report.num_documents:
+        counts = [f"{label} ({n:,})" for label, n in report.labels]
+        labels = f", with the labels {console.listed(counts)}" if counts else ""
+        console.say(f"documents: {report.num_documents:,}{labels}")
+        if len(counts) > MANY_LABELS:
+            console.warn(
+                f"there are {len(counts):,} different labels, and each is a token to be learned:"
+                " choose a column with few"
+            )
     console.say(f"not ASCII: {report.num_foreign / report.num_characters:.2%} of the characters")
     over = "over " if report.num_kinds == MOST_KINDS else ""
     console.say(f"between spaces: {report.num_words:,} words, {over}{report.num_kinds:,} different")

@@ -513,6 +513,13 @@ class CorpusSettings(Settings):
     """How text files become a data directory."""
 
     unwrap: bool = setting(False, "make each hard-wrapped paragraph one line", group="text files")
+    errors: str = setting(
+        "repair",
+        "what to do about UTF-8 in which some places are not: read those as cp1252, or be strict"
+        " and stop",
+        choices=("repair", "strict"),
+    )  # fmt: skip
+    recursive: bool = setting(False, "read the text files, or tables, in folders and theirs")
     strip_gutenberg: bool = setting(False, "drop Project Gutenberg's header and licence")
     dedupe: str | None = setting(
         None, "leave out lines, or paragraphs, that were there before",
@@ -524,7 +531,50 @@ class CorpusSettings(Settings):
         " '<|endoftext|>' (without LINE: at blank lines)",
         metavar="LINE", alone="\n",
     )  # fmt: skip
+    documents: str | None = setting(
+        None,
+        "the text is many texts, which are held out whole: lines, paragraphs (with blank lines"
+        " between them), files, or what stands between marks such as '<|endoftext|>'",
+        metavar="lines|paragraphs|files|MARK", group="many texts, lists and tables",
+    )  # fmt: skip
+    column: str | None = setting(
+        None,
+        "the column of a CSV or TSV file, or the field of JSON lines, that has the texts; by name,"
+        " or where there is no header by number from 1 on",
+        flags=("--column", "--field"),
+    )
+    template: str | None = setting(
+        None, r"make each text of several columns, such as '{title}\n{text}'"
+    )
+    label: str | None = setting(
+        None,
+        "the column of labels: each text begins with its own, by which samples can be asked for",
+        metavar="COLUMN",
+    )
     random_seed: int = setting(0, "another number gives another order of the documents", minimum=0)
     validation_split: float = setting(
         0.1, "the share held out for validate.txt; 0 for none", metavar="SHARE", minimum=0, below=1
     )
+
+    @property
+    def is_for_tables(self) -> bool:
+        """Whether texts are made of the rows of tables."""
+        return self.column is not None or self.template is not None or self.label is not None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (self.documents or self.is_for_tables):
+            return
+        if self.shuffle_documents:
+            raise TextgenError(
+                "`shuffle_documents` has no use with `documents` or a table: training reads them in"
+                " another random order in each pass. Leave it out"
+            )
+        if self.is_for_tables:
+            names = ("unwrap", "strip_gutenberg", "documents")
+            given = [name for name in names if getattr(self, name)]
+            if given:
+                raise TextgenError(
+                    f"`{given[0]}` is for text files, and here the texts are rows of a table. Leave"
+                    " it out"
+                )

@@ -15,7 +15,7 @@ import shlex
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
@@ -293,6 +293,12 @@ def reading(title: str, num_bytes: int) -> Iterator[Callable[[int], None]]:
 def counted(number: float, unit: str) -> str:
     """A number of things, as in `1 minute` and `2.5 minutes`."""
     return f"{number:g} {unit}" + ("" if number == 1 else "s")
+
+
+def listed(names: Sequence[str], most: int = 10) -> str:
+    """The first of some names, and how many more there are: `a, b and 3 more`."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def size(num_bytes: float) -> str:

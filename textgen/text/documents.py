@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from textgen.text.cleaning import join_texts, split_chunks
 
-LINES, PARAGRAPHS = "lines", "paragraphs"
-SEPARATORS = {LINES: "\n", PARAGRAPHS: "\n\n"}
-"""What documents are written with between them; any other text stands for itself."""
 END = "<|endoftext|>"
 """The token that ends a document, and what such files put between documents."""
+LINES, PARAGRAPHS, FILES = "lines", "paragraphs", "files"
+SEPARATORS = {LINES: "\n", PARAGRAPHS: "\n\n", FILES: END}
+"""What documents are written with between them; any other text stands for itself."""
 LABEL = re.compile(r"<\|(?!endoftext\|>)([^|\n]{1,100})\|>")
 """The label that a document begins with."""
 GOLDEN = (5**0.5 - 1) / 2
@@ -75,8 +75,13 @@ def read_documents(chunks: Iterable[str], kind: str) -> Iterator[str]:
 
 def join_documents(documents: Iterable[str], kind: str) -> Iterator[str]:
     """Yields documents with what stands between them."""
+    return join_texts(documents, between(kind))
+
+
+def between(kind: str) -> str:
+    """Returns what is written between documents of a kind; a mark is on a line of its own."""
     mark = separator(kind)
-    return join_texts(documents, mark if mark.strip("\n") == "" else f"\n{mark.strip()}\n")
+    return mark if mark.strip("\n") == "" else f"\n{mark.strip()}\n"
 
 
 def held_out(documents: Iterable[str], share: float, those: bool) -> Iterator[str]:

@@ -6,6 +6,7 @@ has to be read more than once lies in a temporary folder of the data directory m
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import functools
 import hashlib
@@ -25,6 +26,7 @@ from textgen.settings.definitions import CorpusSettings
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.support.files import check_room, explained, made_folder
+from textgen.text import tables
 from textgen.text.cleaning import (
     gutenberg_books,
     join_texts,
@@ -32,13 +34,24 @@ from textgen.text.cleaning import (
     trim_newlines,
     unwrap_chunks,
 )
-from textgen.text.documents import PARAGRAPHS, read_documents
+from textgen.text.documents import (
+    END,
+    FILES,
+    LINES,
+    PARAGRAPHS,
+    Document,
+    held_out,
+    join_documents,
+    read_documents,
+)
 from textgen.text.sources import (
     CHUNK,
+    MIXED,
     Source,
     decode_blocks,
     detect_encoding,
     open_text,
+    repaired,
     write_text,
     write_texts,
 )
@@ -57,15 +70,20 @@ LONGEST_WORD = 1 << 16
 def prepare(directory: Path, files: Sequence[str], settings: CorpusSettings) -> Report:
     """Makes a data directory of text files, joined in their order; returns measures of the text.
 
-    Files may be compressed (.gz, .zst), in UTF-8, UTF-16 or cp1252, and pipes.
+    Files may be compressed (.gz, .zst), in UTF-8, UTF-16 or cp1252, and pipes; tables where the
+    settings name a column; and folders of such files where they say so.
 
     Raises:
         TextgenError: if that cannot be; a folder that is there is then as it was.
     """
+    files = find_files(files, settings)
     with made_folder(directory), explained(directory), _work_folder(directory) as work:
         paths = [_repeatable(Path(name), work) for name in files]
         size = sum(path.stat().st_size for path in paths)
         check_room(directory, 2 * size, f"making {directory}")  # one of two copies is temporary
+        if settings.documents or settings.is_for_tables:
+            found = _read_documents(paths, files, settings)
+            return _prepare_documents(directory, found, files, settings, work)
         text = work / "clean.txt"
         chunks = _join_files(paths, files, settings)
         if settings.dedupe:
@@ -73,13 +91,119 @@ def prepare(directory: Path, files: Sequence[str], settings: CorpusSettings) -> 
             kept = drop_duplicates(split_units(trim_newlines(chunks)), work / "seen")
             chunks = _measured(join_texts(kept, between), f"without repeated {settings.dedupe}")
         write_text(text, chunks)
-        if not text.stat().st_size:
-            raise TextgenError(f"no text in {', '.join(files)}: give a file with text")
+        _refuse_blank(text, files)
         if settings.shuffle_documents:
             text = _shuffle(text, settings.shuffle_documents, settings.random_seed)
         report = measure(_chunks(text))
         _write_parts(directory, text, settings.validation_split)
     return report
+
+
+def _refuse_blank(text: Path, files: Sequence[str]) -> None:
+    if not text.stat().st_size:
+        raise TextgenError(f"no text in {console.listed(files)}: give a file with text")
+
+
+def find_files(names: Sequence[str], settings: CorpusSettings) -> list[str]:
+    """Returns the files to read, those in folders too; says which of them are left out.
+
+    Raises:
+        TextgenError: for a folder that is not to be read, or that has no such files.
+    """
+    kind = tables.is_table if settings.is_for_tables else _is_text
+    wanted = "tables (.csv, .tsv, .jsonl)" if settings.is_for_tables else "text files (.txt)"
+    found = list[str]()
+    for name in names:
+        folder = Path(name)
+        if not folder.is_dir():
+            found.append(name)
+            continue
+        if not settings.recursive:
+            raise TextgenError(f"{name} is a folder: add `recursive` to read the {wanted} in it")
+        inside = sorted(path for path in folder.rglob("[!.]*") if path.is_file())
+        read = [str(path) for path in inside if kind(path.name)]
+        skipped = [str(path.relative_to(folder)) for path in inside if not kind(path.name)]
+        if not read:
+            raise TextgenError(f"{name} has no {wanted}")
+        if skipped:
+            console.warn(f"{name}: left out, as they are no {wanted}: {console.listed(skipped)}")
+        found += read
+    return found
+
+
+def _is_text(name: str) -> bool:
+    return tables.suffix_of(name) == ".txt"
+
+
+def _read_documents(
+    paths: list[Path], names: Sequence[str], settings: CorpusSettings
+) -> Iterator[str]:
+    """Yields the documents of files, as the settings tell them."""
+    kind = settings.documents
+    for path, name in zip(paths, names, strict=True):
+        if settings.is_for_tables:
+            wanted = tables.Wanted.of(settings.column, settings.template, settings.label)
+            yield from tables.read_table(_decoded(path, name, settings), name, wanted)
+        elif kind == FILES:
+            yield "".join(trim_newlines(clean_file(path, name, settings))).replace(END, "")
+        else:
+            yield from read_documents(clean_file(path, name, settings), kind or "")
+
+
+def _prepare_documents(
+    directory: Path,
+    found: Iterator[str],
+    files: Sequence[str],
+    settings: CorpusSettings,
+    work: Path,
+) -> Report:
+    """Writes documents, of which some are held out; they are told apart in one way or the other."""
+    documents = Counted(drop_duplicates(found, work / "seen") if settings.dedupe else found)
+    text = work / "clean.txt"
+    write_text(text, join_documents(documents, END))
+    _refuse_blank(text, files)
+    kind = settings.documents or (END if documents.has_lines else LINES)
+    kind = END if kind == FILES else kind
+
+    def side(share: float, those: bool) -> Iterator[str]:
+        return join_documents(held_out(read_documents(_chunks(text), END), share, those), kind)
+
+    share = settings.validation_split
+    kept_out = sum(1 for _ in held_out(map(str, range(documents.count)), share, those=True))
+    if share and not 0 < kept_out < documents.count:
+        raise TextgenError(
+            f"{console.counted(documents.count, 'document')} are too few to hold out {share:.1%}:"
+            " give more, or a `validation_split` of 0"
+        )
+    report = measure(side(0.0, those=False))
+    if share:
+        console.say(f"held out {kept_out:,} of {documents.count:,} documents")
+    write_texts(directory, side(share, those=False), side(share, those=True) if share else None)
+    labels = documents.labels.most_common()
+    return report._replace(num_documents=documents.count, documents=kind, labels=labels)
+
+
+class Counted:
+    """Passes documents on, and notes what they are like.
+
+    Attributes:
+        count: how many have passed.
+        has_lines: whether one has several lines.
+        labels: theirs, and how often each came.
+    """
+
+    def __init__(self, documents: Iterable[str]) -> None:
+        self._documents = documents
+        self.count, self.has_lines = 0, False
+        self.labels = collections.Counter[str]()
+
+    def __iter__(self) -> Iterator[str]:
+        for document in self._documents:
+            self.count += 1
+            self.has_lines = self.has_lines or "\n" in document
+            if (label := Document.parse(document).label) and len(self.labels) < MOST_KINDS:
+                self.labels[label] += 1
+            yield document
 
 
 @contextmanager
@@ -122,9 +246,9 @@ def clean_file(path: Path, name: str, settings: CorpusSettings) -> Iterator[str]
 
     `name` is what the user calls the file. Raises TextgenError if it has no text to read.
     """
-    encoding = detect_file_encoding(path)
-    shown = encoding.replace("-sig", " with byte order mark")
-    chunks = _measured(decode_file(path, encoding), f"read {name}: {shown},")
+    _refuse_table(path, name, settings)
+    encoding = detect_file_encoding(path, settings)
+    chunks = _decoded(path, name, settings)
     if settings.strip_gutenberg:
         if next(gutenberg_books(decode_file(path, encoding)), None) is None:
             console.warn(f"{name} has no Project Gutenberg START line: nothing stripped")
@@ -136,19 +260,38 @@ def clean_file(path: Path, name: str, settings: CorpusSettings) -> Iterator[str]
     yield from chunks
 
 
-def detect_file_encoding(path: Path) -> str:
-    """Returns the codec of a text file, by its first 64 MB. Raises TextgenError if it has none."""
+def _refuse_table(path: Path, name: str, settings: CorpusSettings) -> None:
+    """Raises TextgenError for a table, which would be learned with its commas and quotes."""
+    if tables.is_table(name):
+        columns = tables.columns_of(decode_file(path, detect_file_encoding(path, settings)), name)
+        raise TextgenError(
+            f"{name} is a table, and {tables.described(columns)}. Say which has the texts, by"
+            " `column`, or rename the file to .txt to read it as it is"
+        )
+
+
+def _decoded(path: Path, name: str, settings: CorpusSettings) -> Iterator[str]:
+    """Yields the text of a file as it is; says what it is."""
+    encoding = detect_file_encoding(path, settings)
+    shown = encoding.replace("-sig", " with byte order mark")
+    return _measured(decode_file(path, encoding), f"read {name}: {shown},")
+
+
+def detect_file_encoding(path: Path, settings: CorpusSettings) -> str:
+    """Returns the encoding of a file, by its first 64 MB. Raises TextgenError if it has none."""
     with open_text(path) as (file, _):
         head = file.read(HEAD)
     if len(head) == HEAD and 0 not in head:  # UTF-8 may end within a character
         head = head[: head.rfind(b"\n") + 1 or HEAD]
-    return detect_encoding(head, str(path))
+    return detect_encoding(head, str(path), repair=settings.errors == "repair")
 
 
 def decode_file(path: Path, encoding: str) -> Iterator[str]:
     """Yields the text of a file; see `sources.decode_blocks`."""
     with open_text(path) as (file, _):
-        blocks = iter(lambda: file.read(CHUNK), b"")
+        blocks: Iterator[bytes] = iter(lambda: file.read(CHUNK), b"")
+        if encoding == MIXED:
+            blocks, encoding = repaired(blocks, path.name), "utf-8"
         for chunk in decode_blocks(blocks, encoding, str(path)):
             yield chunk.text
 
@@ -267,6 +410,12 @@ class Report(NamedTuple):
     """Between white space."""
     num_kinds: int
     """Distinct words, counted to `MOST_KINDS`."""
+    num_documents: int = 0
+    """Where the text is many."""
+    documents: str = ""
+    """What tells them apart, for training; empty where the text is one."""
+    labels: Sequence[tuple[str, int]] = ()
+    """Of the documents, and how often each comes, commonest first."""
 
 
 def measure(chunks: Iterable[str]) -> Report:

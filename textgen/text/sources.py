@@ -70,6 +70,9 @@ SIGNATURES = {
     b"\x7fELF": "a program",
 }
 
+MIXED = "utf-8 with cp1252"
+"""UTF-8 in which some places are in another encoding."""
+
 CONTROLS = bytes(code for code in range(32) if code not in b"\t\n\v\f\r\x1a\x1b")
 MAX_CONTROL_SHARE = 0.02  # compressed and random data have about 0.1
 FULL_OF_CONTROLS = "a binary file (it is full of control characters)"
@@ -138,10 +141,18 @@ def _refuse_binary(data: bytes, name: str) -> None:
         raise _not_text(name, FULL_OF_CONTROLS)
 
 
-def detect_encoding(data: bytes, name: str) -> str:
+def detect_encoding(data: bytes, name: str, repair: bool = False) -> str:
     """Returns the codec that fits: by byte order mark, else UTF-16 if clear, UTF-8, else cp1252.
 
-    Raises TextgenError for binary data and for UTF-8 with a few damaged places.
+    `MIXED` is no codec; `repaired` makes UTF-8 of it.
+
+    Args:
+        data: what the file begins with.
+        name: what messages call it.
+        repair: whether it may be `MIXED`.
+
+    Raises:
+        TextgenError: for binary data, and if it may not be, for UTF-8 with damaged places.
     """
     refuse_signature(data, name)
     for mark, encoding in BYTE_ORDER_MARKS:
@@ -152,15 +163,44 @@ def detect_encoding(data: bytes, name: str) -> str:
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
-        text = data.decode("utf-8", errors="replace")
-        damaged = text.count("\ufffd")
-        if sum(character > "\x7f" for character in text) >= 2 * damaged:
-            raise TextgenError(  # hardly any letters of cp1252 form valid UTF-8
-                f"{name} is UTF-8 with damage ({_bad_byte(error)}): mend that place or save the"
-                " file as UTF-8 again"
-            ) from error
+        text = data.decode("utf-8", errors="replace")  # letters of cp1252 hardly form valid UTF-8
+        if text.count("\ufffd") < sum(character > "\x7f" for character in text):
+            if not repair:
+                raise TextgenError(
+                    f"{name} is UTF-8 with damage ({_bad_byte(error)}): mend that place, save the"
+                    " file as UTF-8 again, or let `errors` repair read it as cp1252"
+                ) from error
+            return MIXED
         return "cp1252"
     return "utf-8"
+
+
+def repaired(blocks: Iterable[bytes], name: str) -> Iterator[bytes]:
+    """Yields UTF-8 of data that is so but for some places, which are read as cp1252.
+
+    It goes line by line, and says how many lines had such places.
+    """
+    held, mended = b"", 0
+    for block in itertools.chain(blocks, [b""]):
+        whole, newline, held = (held + block).rpartition(b"\n") if block else (held, b"", b"")
+        for line in (whole + newline).splitlines(keepends=True):
+            try:
+                line.decode("utf-8")
+                yield line
+            except UnicodeDecodeError:
+                mended += 1
+                yield line.decode("utf-8", "textgen.cp1252").encode("utf-8")
+    console.say(
+        f"{name}: {console.counted(mended, 'line')} not in UTF-8 alone, read as cp1252 there"
+    )
+
+
+def _as_cp1252(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)
+    return error.object[error.start : error.end].decode("cp1252", "replace"), error.end
+
+
+codecs.register_error("textgen.cp1252", _as_cp1252)
 
 
 def refuse_signature(data: bytes, name: str) -> None:
@@ -195,6 +235,8 @@ class Source:
     """A text that lies in one file or several."""
 
     paths: tuple[Path, ...]
+    skipped: tuple[Path, ...] = ()
+    """Files of the folder that are no texts."""
 
     @property
     def num_bytes(self) -> int:
@@ -206,15 +248,15 @@ class Source:
         stats = [(path.name, path.stat()) for path in self.paths]
         return [[name, s.st_size, s.st_mtime_ns, s.st_ctime_ns] for name, s in stats]
 
-    def read(self, advance: Advance = lambda size: None) -> Iterator[Chunk]:
-        """Yields the text piece by piece.
+    def read(self, advance: Advance = lambda size: None, between: str = "\n") -> Iterator[Chunk]:
+        """Yields the text piece by piece, with `between` between two files.
 
         Raises TextgenError for a missing, unreadable, empty, binary or differently encoded file.
         """
         blank = True
         for number, path in enumerate(self.paths):
             if number:
-                yield Chunk("\n")
+                yield Chunk(between)
             command = console.command_line("corpus", path, out="DIR")
             mend = f"mend that place, or let `{command}` convert it"
             for chunk in decode_blocks(_blocks(path, advance), "utf-8-sig", str(path), mend):
@@ -251,9 +293,11 @@ def find_source(data_dir: Path, name: str) -> Source | None:
     """
     places = [data_dir / f"{name}{ending}" for ending in ENDINGS]
     found: dict[Path, tuple[Path, ...]] = {path: (path,) for path in places if path.exists()}
-    folder = data_dir / name
+    folder, skipped = data_dir / name, list[Path]()
     if folder.is_dir():
-        files = sorted(path for path in folder.iterdir() if path.name.endswith(ENDINGS))
+        present = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        files = [path for path in present if path.name.endswith(ENDINGS)]
+        skipped = [path for path in present if path not in files]
         if not files:
             raise TextgenError(f"the folder {folder} has no .txt files: add some")
         found[folder] = tuple(files)
@@ -267,7 +311,7 @@ def find_source(data_dir: Path, name: str) -> Source | None:
                 f" `{console.command_line('corpus', path, out='DIR')}` makes a data directory of"
                 " what comes out of it"
             )
-    return next(map(Source, found.values()), None)
+    return next((Source(paths, tuple(skipped)) for paths in found.values()), None)
 
 
 @contextmanager

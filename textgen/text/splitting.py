@@ -130,10 +130,12 @@ class Stream:
     source: Source
     split: Split | None = None
     held_out: bool = False
+    between: str = "\n"
+    """What stands between the text of one file and that of the next."""
 
     def chunks(self, advance: Advance = lambda size: None) -> Iterator[str]:
         """Yields the text piece by piece. Raises TextgenError if it cannot be read."""
-        texts = (chunk.text for chunk in self.source.read(advance))
+        texts = (chunk.text for chunk in self.source.read(advance, self.between))
         return self.split.part(texts, self.held_out) if self.split else texts
 
     @property
@@ -218,18 +220,25 @@ def find_texts(data_dir: Path, validation_split: float, kind: str | None = None)
     source = find_source(data_dir, "input")
     if source is None:
         raise _no_text(data_dir)
+    if source.skipped:
+        names = console.listed([path.name for path in source.skipped])
+        console.warn(
+            f"{data_dir / 'input'} has files that are not read, as they are no .txt: {names}"
+        )
+    between = documents.between(kind) if kind else "\n"
     held_out = find_source(data_dir, "validate")
     if held_out is not None:
         if validation_split:
             shown = held_out.paths[0]
             console.say(f"`validation_split={validation_split}` is not used: {shown} is there")
-        return Streams(Stream(source), Stream(held_out))
+        return Streams(Stream(source, between=between), Stream(held_out, between=between))
     if not validation_split:
-        return Streams(Stream(source), None)
+        return Streams(Stream(source, between=between), None)
     split: Split = SlicedSplit(source, validation_split)
     if kind:
         split = DocumentSplit(validation_split, kind)
-    return Streams(Stream(source, split), Stream(source, split, held_out=True))
+    sides = (Stream(source, split, side, between) for side in (False, True))
+    return Streams(*sides)
 
 
 def _no_text(data_dir: Path) -> TextgenError:

@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from textgen.settings.definitions import MAX_VOCABULARY, TokenizerSettings
+from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.text import documents
 
@@ -351,7 +352,7 @@ class Tokenizer(abc.ABC):
                 f" that begin with theirs, such as {documents.label_token(label)}"
             )
         if label not in self.labels:
-            known = ", ".join(self.labels[:20]) + (", ..." if len(self.labels) > 20 else "")
+            known = console.listed(self.labels, 20)
             raise TextgenError(f"`label` must be one of {known}. Received: {label}")
         return self.marks[documents.label_token(label)]
 

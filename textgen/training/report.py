@@ -24,7 +24,6 @@ EPOCHS_TO_JUDGE = 3
 """In fewer, the training loss, a mean over its epoch, lags behind and shows nothing."""
 SMALLEST_LOSS = 1e-9
 """Nats; a loss below, which may be 0, counts as this where another one is compared with it."""
-SHOWN_LABELS = 10
 WASTED = 3
 """Epochs after the best one that are worth a limit of patience."""
 
@@ -45,9 +44,7 @@ def print_summary(metadata: Metadata, known: float, tokens: int, documents: int 
         f"vocabulary: {different:,} different {tokenizer.unit}s, which are {known:.1%} of the text"
     )
     if documents:
-        labels = ", ".join(tokenizer.labels[:SHOWN_LABELS]) + (
-            ", ..." if len(tokenizer.labels) > SHOWN_LABELS else ""
-        )
+        labels = console.listed(tokenizer.labels)
         console.say(f"documents: {documents:,}" + (f", with the labels {labels}" if labels else ""))
     for line in summary(model, settings, size, tokens, tokenizer.unit):
         console.say(line)
