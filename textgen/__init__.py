@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from textgen.generation.generator import Generator
+    from textgen.generation.generator import Generator, Prompt
     from textgen.model.keras_model import build_model
     from textgen.settings.definitions import (
         ModelSettings,
@@ -33,6 +33,7 @@ __version__ = "1.0.0"
 _HOMES = {
     "Generator": "generation.generator",
     "ModelSettings": "settings.definitions",
+    "Prompt": "generation.generator",
     "ResetState": "training.custom",
     "SamplingSettings": "settings.definitions",
     "TextgenError": "support.errors",
@@ -53,6 +54,7 @@ _FORMER_NAMES = {
 __all__ = [
     "Generator",
     "ModelSettings",
+    "Prompt",
     "ResetState",
     "SamplingSettings",
     "TextgenError",

@@ -14,11 +14,13 @@ import pytest
 
 import textgen
 from tests.conftest import ROOT, run_here, run_python
-from tests.networks import random_generator, word_tokenizer
+from tests.networks import biased_generator, random_generator, word_tokenizer
 from tests.processes import beside
 from textgen.commands import sample as script
 from textgen.commands.sample import open_output, shaded
+from textgen.settings.definitions import TokenizerSettings
 from textgen.support.errors import TextgenError
+from textgen.tokens import build_tokenizer
 
 
 @pytest.fixture
@@ -260,3 +262,109 @@ def test_standard_output_takes_any_character(monkeypatch: pytest.MonkeyPatch) ->
 )
 def test_likelier_tokens_are_greener(log_probability: float, color: int) -> None:
     assert shaded("a", log_probability) == f"\x1b[38;5;{color}ma\x1b[0m"
+
+
+# --- several prompts, documents, what is new ---
+
+
+def test_several_seeds_are_written_in_their_order(sample) -> None:
+    flags = ("--length", "15", "--random-seed", "5")
+    several = sample("--seed", "The river", "--seed", "A dog", *flags)
+    alone = [
+        sample("--seed", seed, "--length", "15", "--random-seed", str(5 + number)).stdout
+        for number, seed in enumerate(("The river", "A dog"))
+    ]
+    assert several.stdout == f"{alone[0]}{script.DIVIDER}{alone[1]}"
+    assert error_of(sample("--seed", "a", "--seed", "b", "--color")).startswith(
+        "error: --color does not go with several seeds"
+    )
+
+
+def objects_of(result: "subprocess.CompletedProcess[str]"):
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_prompts_in_lines_and_as_json_with_settings_of_their_own(sample, tmp_path: Path) -> None:
+    lines, objects = tmp_path / "prompts.txt", tmp_path / "prompts.jsonl"
+    lines.write_text("The river\n\nA dog\n")
+    flags = ("--random-seed", "5", "--num-samples", "2", "--json")
+    found = objects_of(sample("--prompts", lines, *flags, "--length", "9"))
+    assert [one["seed"] for one in found] == ["The river"] * 2 + ["A dog"] * 2
+    assert [one["random_seed"] for one in found] == [5, 6, 7, 8]
+    objects.write_text('{"seed": "The river", "length": 4}\n{"seed": "A dog", "random_seed": 9}\n')
+    own = objects_of(sample("--prompts", objects, "--json", "--length", "9"))
+    assert [(one["seed"], len(one["text"])) for one in own] == [("The river", 4), ("A dog", 9)]
+    assert own[1]["random_seed"] == 9
+    assert sample("--seed", "A dog", "--random-seed", "9", "--length", "9").stdout == (
+        f"A dog{own[1]['text']}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("\n", "has no prompts: give one in each line"),
+        ('{"seed": "a"}\n{"seed": ', "prompts, prompt 2: "),
+        ('{"seed": 1}', "prompts, prompt 1: its seed is no text, but 1"),
+        (
+            '{"seed": "a", "lenght": 1}',
+            "prompts, prompt 1: unknown setting 'lenght'",
+        ),
+        ('{"seed": "a", "length": -2}', "prompts, prompt 1: --length must be at least -1"),
+    ],
+)
+def test_mistakes_in_prompts(sample, tmp_path: Path, content: str, problem: str) -> None:
+    path = tmp_path / "prompts"
+    path.write_text(content)
+    assert problem in error_of(sample("--prompts", path))
+
+
+@pytest.fixture
+def listing(trained_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Run sample.py's `main` on a model of documents, of so many lines or paragraphs."""
+
+    def run(documents: str, *flags: object):
+        settings = TokenizerSettings(documents=documents, pristine_input=True)
+        tokenizer = build_tokenizer("<|x|>ab\n\n<|y|>ba", settings)
+        generator = biased_generator({"<|endoftext|>": 0.3, "a": 0.3, "b": 0.4}, tokenizer)
+        generator.data_dir = tmp_path
+        (tmp_path / "input.txt").write_text("<|x|>a\n\n<|y|>b\n")
+        monkeypatch.setattr(textgen, "load", lambda folder: generator)
+        return run_here(script.main, *flags)
+
+    return run
+
+
+def test_documents_are_written_one_a_line_or_with_what_shows_their_end(listing) -> None:
+    flags = ("--num-samples", "30", "--random-seed", "1")
+    lines = listing("lines", *flags).stdout
+    assert lines.count("\n") == 30
+    assert listing("paragraphs", *flags).stdout == lines.replace("\n", "\n\n").removesuffix("\n")
+    marked = listing("<|endoftext|>", *flags).stdout
+    assert marked.split(script.DIVIDER) == [f"{line}\n" for line in lines.split("\n")[:-1]] or (
+        marked.replace(script.DIVIDER, "") == lines
+    )
+    assert "<|" not in lines + marked
+    assert listing("lines", "--random-seed", "1").stdout == lines.split("\n")[0] + "\n"
+
+
+def test_new_documents_with_a_label_as_json(listing) -> None:
+    flags = ("--num-samples", "12", "--random-seed", "1", "--new", "--label", "y", "--json")
+    found = objects_of(listing("paragraphs", *flags))
+    texts = [one["text"] for one in found]
+    assert len(set(texts)) == 12
+    assert not {"a", "b", ""} & set(texts)
+    assert {one["label"] for one in found} == {"y"}
+    refused = error_of(listing("paragraphs", "--label", "z"))
+    assert refused == "error: --label must be one of x, y. Received: z\n"
+
+
+def test_new_texts_need_the_training_text(sample, trained_dir: Path, tmp_path: Path) -> None:
+    lines = sample("--new", "--num-samples", "5", "--random-seed", "1", "--diversity", "0.2").stdout
+    assert len(set(lines.split("\n")[:-1])) == 5
+    known = {line.strip() for line in (trained_dir / "input.txt").read_text().split("\n")}
+    assert not known & set(lines.split("\n")[:-1])
+    for name in ("model.h5", "model.pkl"):
+        shutil.copy(trained_dir / name, tmp_path)
+    refused = run_here(script.main, "--data-dir", tmp_path, "--new")
+    assert "--new needs the text that the model was trained on" in error_of(refused)

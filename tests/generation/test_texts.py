@@ -1,4 +1,5 @@
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -233,6 +234,9 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "length": {"length": 7},
     "label": {"label": "long"},
     "stop": {"stop": (".",)},
+    "stop_after": {"stop_after": (".",)},
+    "sentences": {"sentences": 1},
+    "new": {"new": True},
     "until_paragraph": {"until_paragraph": True},
     "ban": {"ban": ("a",)},
     "force": {"force": ("ba.b",)},
@@ -249,13 +253,89 @@ FIELDS = {field.name for field in dataclasses.fields(SamplingSettings)}
 
 
 @pytest.mark.parametrize("field", sorted(FIELDS - set(FILTERS)))  # see test_sampling for those
-def test_every_setting_changes_the_text(field: str) -> None:
+def test_every_setting_changes_the_text(field: str, tmp_path: Path) -> None:
     """A field of the settings that nothing reads would be a flag that silently does nothing."""
     assert field in EXAMPLES, f"`{field}` is new: is it read, or registered in FILTERS?"
     model = biased_generator({"a": 0.35, "b": 0.25, ".": 0.15, "\n": 0.25})
+    (tmp_path / "input.txt").write_text("b\n")
+    model.data_dir = tmp_path  # where the texts are that are not new
     if field == "label":  # a network that looks at what was before
         documents = TokenizerSettings(documents="paragraphs")
         model = random_generator(build_tokenizer("<|long|>abab.\n\n<|short|>ab.", documents))
     settings = {"length": 60, "random_seed": 1} | EXAMPLES[field]
     before = {**settings, field: SamplingSettings(length=60, random_seed=1).to_dict()[field]}
     assert model.generate("b", **settings) != model.generate("b", **before)
+
+
+# --- where a text ends ---
+
+
+def pushed(ending: Ending, pieces: list[str]) -> str:
+    """The text that comes of pieces, up to the end."""
+    written = ""
+    for piece in pieces:
+        written += ending.push(piece)
+        if ending.reached:
+            return written
+    return written + ending.held
+
+
+def cut(text: str, sizes: list[int]) -> list[str]:
+    pieces, start = [], 0
+    for size in sizes:
+        pieces.append(text[start : start + size])
+        start += size
+    return [*pieces, text[start:]]
+
+
+sizes = st.lists(st.integers(1, 5), max_size=12)
+
+
+@given(text=st.text("ab.", max_size=30), stop=st.text("ab.", min_size=1, max_size=4), sizes=sizes)
+def test_a_text_to_end_after_is_kept_however_it_comes(
+    text: str, stop: str, sizes: list[int]
+) -> None:
+    at = text.find(stop)
+    expected = text if at < 0 else text[: at + len(stop)]
+    assert pushed(Ending([], stop_after=[stop]), cut(text, sizes)) == expected
+
+
+def test_what_comes_first_ends_a_text() -> None:
+    assert pushed(Ending(["X"], stop_after=["."]), ["a.", "bX"]) == "a."
+    assert pushed(Ending(["X"], stop_after=["."]), ["aXb."]) == "a"
+    assert pushed(Ending(["X"], sentences=1), ["One. Two X"]) == "One."
+
+
+SENTENCES = [
+    ("He sat. It rained.", 1, "He sat."),
+    ("He sat. It rained. Then", 2, "He sat. It rained."),
+    ("Mr. Smith and Mrs. Jones sat. Then", 1, "Mr. Smith and Mrs. Jones sat."),
+    ("mr. smith sat. then", 1, "mr. smith sat."),
+    ("At 3.5 m, e.g. there. Yes", 1, "At 3.5 m, e.g. there."),
+    ("J. F. Bach wrote. Yes", 1, "J. F. Bach wrote."),
+    ('"Stop!" he said. No', 1, '"Stop!"'),
+    ("(Why?) So", 1, "(Why?)"),
+    ("No end here", 1, "No end here"),
+    ("A title\nHe sat. No", 1, "A title"),
+    ("\n\nHe sat. No", 1, "\n\nHe sat."),
+    ("Wait... what? No", 2, "Wait... what?"),
+    ("\u6211\u4eec\u5f88\u597d\u3002\u4f60\u4eec\u5462", 1, "\u6211\u4eec\u5f88\u597d\u3002"),
+]
+
+
+@pytest.mark.parametrize(("text", "count", "expected"), SENTENCES)
+@given(sizes=sizes)
+def test_sentences_end_with_their_marks_however_they_come(
+    text: str, count: int, expected: str, sizes: list[int]
+) -> None:
+    assert pushed(Ending([], sentences=count), cut(text, sizes)) == expected
+
+
+def test_sentences_of_characters_and_of_words_are_the_same() -> None:
+    text = 'Dr. No sat. "Why?" he said. So it was.\n'
+    for settings in (TokenizerSettings(pristine_input=True), TokenizerSettings("word")):
+        tokenizer = build_tokenizer(text, settings)
+        made = Text("", SamplingSettings(sentences=2, length=100), tokenizer)
+        parts = [made.take([i], [0.0]).text for i in tokenizer.encode(text) if not made.finished]
+        assert "".join(parts).strip() == 'Dr. No sat. "Why?"'
+        assert made.finished

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from textgen.generation.texts import Piece
 
 CONTRADICTIONS = {
-    "interactive": ("color", "json", "num_samples", "beam_size", "force"),
-    "color": ("json", "num_samples", "beam_size"),
+    "interactive": ("color", "json", "num_samples", "beam_size", "force", "new", "prompts"),
+    "color": ("json", "num_samples", "beam_size", "new", "prompts"),
 }
 """Flags, and others that each does not go with."""
 
@@ -57,17 +57,18 @@ def main(argv: Sequence[str]) -> None:
     if settings.random_seed is None:
         settings = replace(settings, random_seed=secrets.randbits(32))
     generator = load(arguments.data_dir or [DEFAULT_FOLDER], arguments.weights)
-    seed = choose_seed(generator, arguments, settings)
+    prompts = choose_prompts(generator, arguments, settings)
     with open_output(arguments.output) as stream, single_threaded_blas():
+        seed = prompts[0].seed
         echo = "" if arguments.no_echo else console.paint(seed, "cyan", stream)
         if arguments.interactive:
             from textgen.commands.interactive import Interactive
 
             Interactive(generator, seed, settings, arguments.interactive).write(echo, stream)
-        elif arguments.num_samples > 1 or arguments.json:
-            write_many(generator, seed, settings, arguments, echo, stream)
+        elif len(prompts) > 1 or arguments.json or settings.new:
+            write_many(generator, prompts, arguments, stream)
         else:
-            pieces = generator.pieces(seed, settings, scored=arguments.color)
+            pieces = generator.pieces(*prompts[0], scored=arguments.color)
             write_one(pieces, arguments.color, echo, stream)
 
 
@@ -82,6 +83,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         for other in others:
             if {one, other} <= given:
                 raise TextgenError(f"`{one}` does not go with `{other}`. Leave one of them away")
+        if one in given and len(arguments.seed or ()) > 1:
+            raise TextgenError(f"`{one}` does not go with several seeds. Give one `seed`")
     return arguments
 
 
@@ -114,13 +117,19 @@ def _add_source_flags(parser: ArgumentParser) -> None:
     )  # fmt: skip
     seeds = group.add_mutually_exclusive_group()
     seeds.add_argument(
-        "--seed", metavar="TEXT", help="text to go on from (default: how some line of the corpus"
-        " starts; an empty one starts a line); for the number that makes a text repeatable see"
-        " --random-seed",
+        "--seed", metavar="TEXT", action="append",
+        help="text to go on from (default: how some line of the corpus starts, or nothing where the"
+        " model writes documents; an empty one starts a line); repeat the flag for several texts;"
+        " for the number that makes a text repeatable see --random-seed",
     )  # fmt: skip
     seeds.add_argument(
         "--seed-file", metavar="FILE", help="read the seed from FILE, or with - from standard"
         " input; a newline at its end is left away",
+    )  # fmt: skip
+    seeds.add_argument(
+        "--prompts", metavar="FILE", help="a seed in each line of FILE, written together; or JSON"
+        " lines with a seed and settings of its own: {\"seed\": \"The \", \"length\": 50}; with -"
+        " from standard input",
     )  # fmt: skip
 
 
@@ -170,32 +179,84 @@ def load(folders: Sequence[Path], weights: float | tuple[float, ...] | None) -> 
     return textgen.Generator.mix(generators, (weights,) if isinstance(weights, float) else weights)
 
 
-def choose_seed(
+def choose_prompts(
     generator: textgen.Generator, arguments: argparse.Namespace, settings: SamplingSettings
-) -> str:
-    """Returns the seed that was given, or the beginning of a line that is drawn.
+) -> list[textgen.Prompt]:
+    """Returns what is to be written: `num_samples` texts of each seed, with a random seed each.
 
     Warns of what the model does not know.
     """
-    if arguments.seed_file is not None:
-        seed = read_seed(arguments.seed_file)
-    elif arguments.seed is not None:
-        seed = str(arguments.seed)
-    elif generator.tokenizer.settings.documents:
-        return ""  # a document has its own beginning
+    if arguments.prompts is not None:
+        asked = read_prompts(arguments.prompts, settings)
     else:
-        return random.Random(settings.random_seed).choice(generator.line_starts or ("",))
-    unknown = generator.tokenizer.unknown(seed)
+        seeds = choose_seeds(generator, arguments, settings)
+        asked = [textgen.Prompt(seed, settings) for seed in seeds]
+    warn_of_unknown(generator, [prompt.seed for prompt in asked])
+    each = [prompt for prompt in asked for _ in range(arguments.num_samples)]
+    if settings.beam_size is not None and arguments.num_samples > 1:
+        raise TextgenError("`beam_size` finds one text. Leave `num_samples` away")
+    first = settings.random_seed or 0
+    return [
+        prompt._replace(settings=replace(prompt.settings, random_seed=first + number))
+        if prompt.settings.random_seed == settings.random_seed
+        else prompt
+        for number, prompt in enumerate(each)
+    ]
+
+
+def choose_seeds(
+    generator: textgen.Generator, arguments: argparse.Namespace, settings: SamplingSettings
+) -> list[str]:
+    """Returns the seeds that were given, or the beginning of a line that is drawn."""
+    if arguments.seed_file is not None:
+        return [read_text(arguments.seed_file)]
+    if arguments.seed is not None:
+        return list(arguments.seed)
+    if generator.tokenizer.settings.documents or settings.new:
+        return [""]  # a document, or a line, has its own beginning
+    return [random.Random(settings.random_seed).choice(generator.line_starts or ("",))]
+
+
+def warn_of_unknown(generator: textgen.Generator, seeds: Sequence[str]) -> None:
+    """Warns of tokens in seeds that the training text had not."""
+    unknown = dict.fromkeys(token for seed in seeds for token in generator.tokenizer.unknown(seed))
     if unknown:
-        listed = ", ".join(map(repr, unknown[:10])) + (", ..." if len(unknown) > 10 else "")
+        listed = console.listed(list(map(repr, unknown)))
         console.warn(
             f"the seed has {generator.tokenizer.unit}s that the training text had not: {listed}."
             " They are read as unknown"
         )
-    return seed
 
 
-def read_seed(file: str) -> str:
+def read_prompts(file: str, settings: SamplingSettings) -> list[textgen.Prompt]:
+    """Returns the seeds in the lines of a file, with their own settings where they have some.
+
+    Raises:
+        TextgenError: if it cannot be read, or has none.
+    """
+    lines = [line for line in read_text(file).split("\n") if line.strip()]
+    if not lines:
+        raise TextgenError(f"{file} has no prompts: give one in each line")
+    if not lines[0].lstrip().startswith("{"):
+        return [textgen.Prompt(line, settings) for line in lines]
+    return [_prompt(line, number, file, settings) for number, line in enumerate(lines, start=1)]
+
+
+def _prompt(line: str, number: int, file: str, settings: SamplingSettings) -> textgen.Prompt:
+    try:
+        values = json.loads(line)
+        if not isinstance(values, dict):
+            raise TextgenError(f"not an object, but {line[:40]}")
+        seed = values.pop("seed", "")
+        if not isinstance(seed, str):
+            raise TextgenError(f"its seed is no text, but {seed!r}")
+        own = SamplingSettings.from_dict(settings.to_dict() | values)
+    except (ValueError, TextgenError) as error:
+        raise TextgenError(f"{file}, prompt {number:,}: {error}") from error
+    return textgen.Prompt(seed, own)
+
+
+def read_text(file: str) -> str:
     """Returns the text of a file, or of standard input for "-", without a newline at its end."""
     try:
         data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
@@ -219,25 +280,23 @@ def write_one(pieces: Iterator[Piece], color: bool, echo: str, stream: TextIO) -
 
 def write_many(
     generator: textgen.Generator,
-    seed: str,
-    settings: SamplingSettings,
+    prompts: Sequence[textgen.Prompt],
     arguments: argparse.Namespace,
-    echo: str,
     stream: TextIO,
 ) -> None:
     """Writes several texts, or JSON, when they are complete."""
-    total = max(settings.length, 0) * arguments.num_samples
+    total = sum(max(prompt.settings.length, 0) for prompt in prompts)
     kind = generator.tokenizer.settings.documents or ""
+    divider = DIVIDERS.get(kind, DIVIDER)
+    if prompts[0].settings.new and not kind:
+        divider = ""  # a line each
     with console.bar("{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} tokens", total) as bar:
-        samples = generator.samples(
-            arguments.num_samples, seed, settings, arguments.json, bar.update
-        )
-        for number, sample in enumerate(samples):
+        for number, sample in enumerate(generator.write(prompts, arguments.json, bar.update)):
             if arguments.json:
                 stream.write(json.dumps(sample.to_dict(), ensure_ascii=False) + "\n")
-            else:
-                stream.write(DIVIDERS.get(kind, DIVIDER) if number else "")
-                stream.write(echo + sample.text + "\n")
+                continue
+            echo = "" if arguments.no_echo else console.paint(sample.seed, "cyan", stream)
+            stream.write((divider if number else "") + echo + sample.text + "\n")
 
 
 def shaded(text: str, log_probability: float) -> str:

@@ -1,28 +1,31 @@
 """Seed -> text: one as it is made, many at once, or the next tokens to choose from."""
 
+import itertools
 import math
 import reprlib
 import secrets
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from textgen.generation import notebook
 from textgen.generation.batch import BLOCK, Batch, Model, beam_search, last_ids
 from textgen.generation.mixture import Mixture, common_tokenizer
+from textgen.generation.novelty import KnownTexts
 from textgen.generation.sampling import next_probabilities
 from textgen.generation.texts import Piece, Text
 from textgen.model import checkpoint, history
 from textgen.model.architecture import weights_per_layer
 from textgen.model.network import Network
 from textgen.settings.definitions import SamplingSettings
+from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.support.parallel import map_in_threads, single_threaded_blas
 from textgen.tokens.tokenizer import Tokenizer
@@ -44,6 +47,24 @@ SMALLEST_WORK = 25_000_000
 wait for Python's lock more than they compute. 64 samples on two cores, with two threads and with
 one: 128 x 2 166,000 and 216,000 tokens/s (AMD Zen 5), 256 x 2 53,000 and 32,000, 512 x 2 12,100 and
 8,900 (AMD Zen 3)."""
+
+
+TRIES = 100
+"""How often a text that is to be new is written, at most."""
+STRIDE = 1 << 20
+"""Between the random seeds of two tries, so that they are those of no other text."""
+
+
+class Prompt(NamedTuple):
+    """A text to go on from, and how; see `Generator.write`.
+
+    Example:
+        >>> textgen.Prompt("The ", textgen.SamplingSettings(length=9)).seed
+        'The '
+    """
+
+    seed: str
+    settings: SamplingSettings
 
 
 @dataclass(frozen=True)
@@ -287,7 +308,12 @@ class Generator:
             0
         """
         sampling = _sampling(settings, length, temperature, random_seed)
-        return next(self.samples(1, seed, sampling)).text
+        for sample in self.samples(1, seed, sampling):
+            return sample.text
+        raise TextgenError(
+            f"nothing new was written in {TRIES} tries. Give a higher `temperature` or another"
+            " `seed`"
+        )
 
     def stream(
         self,
@@ -347,6 +373,12 @@ class Generator:
         Raises:
             TextgenError: on settings that do not go together.
         """
+        if settings.new:
+            samples = self.write([Prompt(seed, settings)], scored)
+            return (
+                Piece(sample.text, sample.mean_log_probability or math.nan, [])
+                for sample in samples
+            )
         return self._written(Text(seed, settings, self.tokenizer, scored))
 
     def _written(self, text: Text) -> Iterator[Piece]:
@@ -364,20 +396,20 @@ class Generator:
     def samples(
         self,
         count: int,
-        seed: str = "",
+        seed: str | Sequence[str] = "",
         settings: SamplingSettings | None = None,
         scored: bool = False,
         progress: Callable[[int], object] = lambda tokens: None,
         **more: Any,
     ) -> Iterator[Sample]:
-        """Yields `count` texts that go on from one seed; many are made at once.
+        """Yields `count` texts that go on from a seed, or from each of several, written together.
 
         The random seed of each text is one above that of the text before, and each text is what
         that number gives alone.
 
         Args:
             count: how many.
-            seed: the text before all of them.
+            seed: the text before all of them, or a list of such texts.
             settings: how they are written.
             scored: whether to compute the mean log-probabilities.
             progress: called with the number of tokens made since the last call, from any thread.
@@ -390,6 +422,9 @@ class Generator:
             >>> one, other = textgen.load(folder).samples(2, "The ", length=20, random_seed=7)
             >>> one.random_seed, other.random_seed, len(one.text)
             (7, 8, 20)
+            >>> samples = textgen.load(folder).samples(1, ["The ", "He "], length=20)
+            >>> [sample.seed for sample in samples]
+            ['The ', 'He ']
         """
         if not (settings is None or isinstance(settings, SamplingSettings)):
             raise TextgenError(
@@ -400,22 +435,123 @@ class Generator:
         if settings.beam_size is not None and count > 1:
             raise TextgenError("`beam_size` finds one text. Leave `num_samples` away")
         first = _with_random_seed(settings).random_seed or 0
-        each = (replace(settings, random_seed=first + number) for number in range(count))
-        texts = (Text(seed, own, self.tokenizer, scored) for own in each)
-        return self._samples(texts, progress)
+        seeds = [seed] if isinstance(seed, str) else seed
+        each = itertools.chain.from_iterable(itertools.repeat(one, count) for one in seeds)
+        prompts = (
+            Prompt(one, replace(settings, random_seed=first + number))
+            for number, one in enumerate(each)
+        )
+        return self.write(prompts, scored, progress)
 
-    def _samples(
-        self, texts: Iterator[Text], progress: Callable[[int], object]
+    def write(
+        self,
+        prompts: Iterable["Prompt"],
+        scored: bool = False,
+        progress: Callable[[int], object] = lambda tokens: None,
     ) -> Iterator[Sample]:
-        """Yields the samples of texts that differ in their random seeds only."""
-        while together := list(islice(texts, AT_ONCE)):
-            if together[0].settings.beam_size is not None:
-                written = [self._search(text).text for text in together]
+        """Yields a text for each prompt, in their order; many are written at once.
+
+        What is to be `new` is written anew, up to `TRIES` times, and left out if it never is.
+
+        Args:
+            prompts: seeds, each with the settings to go on by.
+            scored: whether to compute the mean log-probabilities.
+            progress: called with the number of tokens made since the last call, from any thread.
+
+        Raises:
+            TextgenError: if a text would never end, on settings that do not go together, or if
+                something is to be new and the training text is not at hand.
+
+        Example:
+            >>> prompts = [
+            ...     textgen.Prompt("The ", textgen.SamplingSettings(length=9)),
+            ...     textgen.Prompt("He ", textgen.SamplingSettings(length=5, temperature=0.5)),
+            ... ]
+            >>> [len(sample.text) for sample in textgen.load(folder).write(prompts)]
+            [9, 5]
+        """
+        known: KnownTexts | None = None
+        failed = total = 0
+        waiting = iter(prompts)
+        while together := list(islice(waiting, AT_ONCE)):
+            for prompt in together:
+                _refuse_endless(prompt.settings)
+            total += len(together)
+            if any(prompt.settings.new for prompt in together):
+                known = known or KnownTexts.of_training(
+                    self.data_dir, self.tokenizer.settings.documents
+                )
+                found = self._new(together, known, scored, progress)
             else:
-                share = math.ceil(SMALLEST_WORK / self.network.multiplications)
-                with single_threaded_blas():
-                    written = map_in_threads(partial(self._write, progress), together, share)
-            yield from map(Sample.of, together, written)
+                found = dict(enumerate(self._written_together(together, scored, progress)))
+            failed += len(together) - len(found)
+            yield from (found[number] for number in sorted(found))
+        if failed:
+            console.warn(
+                f"{failed:,} of {total:,} texts are left out: they were not new in {TRIES} tries"
+                " each. A higher `temperature`, or another `seed`, gives more"
+            )
+
+    def _new(
+        self,
+        prompts: Sequence["Prompt"],
+        known: KnownTexts,
+        scored: bool,
+        progress: Callable[[int], object],
+    ) -> dict[int, Sample]:
+        """Returns what was written for each prompt, by its place, if it is new or need not be."""
+        found: dict[int, Sample] = {}
+        waiting = {place: self._ending_in_line(prompt) for place, prompt in enumerate(prompts)}
+        for _ in range(TRIES):
+            samples = self._written_together(list(waiting.values()), scored, progress)
+            for place, sample in zip(list(waiting), samples, strict=True):
+                text = sample.seed + sample.text
+                if not self.tokenizer.settings.documents:
+                    text = text.split("\n")[-1]
+                if not sample.settings.new or known.meets(text):
+                    found[place] = sample
+                    del waiting[place]
+                else:
+                    settings = waiting[place].settings
+                    later = (settings.random_seed or 0) + STRIDE
+                    again = replace(settings, random_seed=later)
+                    waiting[place] = waiting[place]._replace(settings=again)
+            if not waiting:
+                break
+        return found
+
+    def _ending_in_line(self, prompt: "Prompt") -> "Prompt":
+        """Returns a prompt whose text, if it is to be new and is no document, ends with its line.
+
+        It has a random seed.
+        """
+        settings = _with_random_seed(prompt.settings)
+        if settings.new and not self.tokenizer.settings.documents:
+            settings = replace(settings, stop=(*settings.stop, "\n"))
+        return prompt._replace(settings=settings)
+
+    def _written_together(
+        self,
+        prompts: Sequence["Prompt"],
+        scored: bool,
+        progress: Callable[[int], object],
+    ) -> list[Sample]:
+        """Returns a sample for each prompt."""
+        texts = [
+            Text(seed, _with_random_seed(settings), self.tokenizer, scored)
+            for seed, settings in prompts
+        ]
+        written: dict[Text, str] = {}
+        for text in texts:
+            if text.settings.beam_size is not None:
+                written[text] = self._search(text).text
+        drawn = [text for text in texts if text not in written]
+        if drawn:
+            share = math.ceil(SMALLEST_WORK / self.network.multiplications)
+            with single_threaded_blas():
+                parts = map_in_threads(partial(self._write, progress), drawn, share)
+            written |= dict(zip(drawn, parts, strict=True))
+        return [Sample.of(text, written[text]) for text in texts]
 
     def _write(
         self,
@@ -423,13 +559,15 @@ class Generator:
         together: Sequence[Text],
         given_up: threading.Event,
     ) -> list[str]:
-        """Finishes texts that begin alike; returns what was written for each."""
+        """Finishes texts; returns what was written for each."""
         pieces: dict[Text, list[str]] = {text: [] for text in together}
         batch = Batch(self.network)
-        batch.add(together)
+        for _, alike in itertools.groupby(together, key=lambda text: text.prompt.tobytes()):
+            batch.add(list(alike))
         while batch.texts and not given_up.is_set():
             made = sum(len(text.ids) for text in together)
-            steps = min(BLOCK, together[0].settings.length - len(batch.texts[0].ids))
+            left = min(text.settings.length - len(text.ids) for text in batch.texts)
+            steps = min(BLOCK, left)
             for text, piece in batch.advance(steps):
                 pieces[text].append(piece.text)
             progress(sum(len(text.ids) for text in together) - made)
@@ -448,7 +586,7 @@ class Generator:
             return Piece("", 0.0, [])
 
         def is_over(ids: list[int]) -> bool:
-            if not (settings.stop or settings.until_paragraph):
+            if not text.may_end:
                 return False
             trial = Text(text.seed, replace(settings, length=-1), self.tokenizer)
             trial.push(ids)

@@ -1,5 +1,6 @@
 """One text while it is written: how its tokens are drawn, what they spell, and where it ends."""
 
+import re
 import reprlib
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -9,7 +10,8 @@ from textgen.generation.sampling import Rules, filters_of
 from textgen.settings.definitions import SamplingSettings
 from textgen.support.errors import TextgenError
 from textgen.text.documents import Document
-from textgen.tokens.tokenizer import END_ID, UNKNOWN_ID, Ids, Tokenizer
+from textgen.tokens.tokenizer import CLOSING, END_ID, UNKNOWN_ID, Ids, Tokenizer
+from textgen.treebank.words import is_abbreviation
 
 
 class Token(NamedTuple):
@@ -83,7 +85,14 @@ class Text:
         self._vocabulary = tokenizer.vocabulary
         forced = ForcedTokens(first, settings.force, settings.length, tokenizer)
         self._forced = forced if forced.may_come else None
-        self._ending = Ending(settings.stop, settings.until_paragraph)
+        self._ending = Ending(
+            settings.stop, settings.until_paragraph, settings.stop_after, settings.sentences
+        )
+
+    @property
+    def may_end(self) -> bool:
+        """Whether it may end before its length."""
+        return self._ending.is_watching or bool(self._marks)
 
     @property
     def has_forced(self) -> bool:
@@ -141,7 +150,7 @@ class Text:
         is_over = END_ID in ids if self._marks else False
         if is_over:
             ids = ids[: ids.index(END_ID)]
-        if self._ending.stop:
+        if self._ending.is_watching:
             text = "".join(self._until_stop(ids))
         else:
             self.ids += ids
@@ -178,23 +187,35 @@ class Text:
 
 
 class Ending:
-    """Finds where a text ends that comes in pieces: before its first stop text.
+    """Finds where a text ends that comes in pieces.
 
-    What may be the beginning of a stop text is held back until the next pieces decide.
+    What may be the beginning of a text to end before is held back until the next pieces decide.
 
     Args:
         stop: texts to end before.
         until_paragraph: end before a blank line too, but not before anything is written.
+        stop_after: texts to end after.
+        sentences: how many to end after.
 
     Attributes:
-        stop: all texts to end before.
+        is_watching: whether there is anything to end at.
         held: what is held back.
         reached: whether the end has come.
     """
 
-    def __init__(self, stop: Sequence[str], until_paragraph: bool = False) -> None:
-        self._stop, self._until_paragraph = stop, until_paragraph
-        self.stop = [*stop, "\n\n"] if until_paragraph else stop
+    def __init__(
+        self,
+        stop: Sequence[str],
+        until_paragraph: bool = False,
+        stop_after: Sequence[str] = (),
+        sentences: int | None = None,
+    ) -> None:
+        self._stop, self._until_paragraph, self._stop_after = stop, until_paragraph, stop_after
+        self._held_for = [*stop, "\n\n"] if until_paragraph else stop
+        self._sentences = Sentences(sentences) if sentences else None
+        self.is_watching = bool(self._held_for or stop_after or sentences)
+        self._longest = max(map(len, stop_after), default=1)
+        self._before = ""  # the end of what is certain, where a text to end after may begin
         self._begun = False
         self.held = ""
         self.reached = False
@@ -202,17 +223,75 @@ class Ending:
     def push(self, new: str) -> str:
         """Takes a piece; returns what is certain now of the text that is held back and of it."""
         text = self.held + new
+        ends = self._ends(text, new)
+        if ends:
+            self.reached = True
+            return text[: min(ends)]
+        certain = len(text) - max((_overlap(text, stop) for stop in self._held_for), default=0)
+        self.held = text[certain:]
+        self._before = (self._before + text[:certain])[-self._longest :]
+        return text[:certain]
+
+    def _ends(self, text: str, new: str) -> list[int]:
+        """Returns the places in `text`, which ends with the piece that is new, where it may end."""
         start = 0 if self._begun else len(text) - len(text.lstrip("\n"))
         self._begun |= start < len(text)
-        found = [at for stop in self._stop if (at := text.find(stop)) >= 0]
+        ends = [at for stop in self._stop if (at := text.find(stop)) >= 0]
         if self._until_paragraph and (at := text.find("\n\n", start)) >= 0:
-            found.append(at)
-        if found:
-            self.reached = True
-            return text[: min(found)]
-        certain = len(text) - max(_overlap(text, stop) for stop in self.stop)
-        self.held = text[certain:]
-        return text[:certain]
+            ends.append(at)
+        whole, shift = self._before + text, len(self._before)
+        for stop in self._stop_after:
+            if (at := whole.find(stop, max(0, shift - len(stop) + 1))) >= 0:
+                ends.append(at + len(stop) - shift)
+        if self._sentences and (last := self._sentences.push(new)) is not None:
+            ends.append(max(0, len(text) - len(new) + last))
+        return ends
+
+
+class Sentences:
+    """Finds where a number of sentences ends in a text that comes in pieces.
+
+    A sentence ends as `ends_sentence` tells of a word, where white space comes next, but not with
+    the period of an abbreviation.
+
+    Args:
+        count: how many sentences.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+        self._sentence = ""
+
+    def push(self, new: str) -> int | None:
+        """Takes a piece; returns the place in it where the last sentence ends, if that is known.
+
+        The place may be below 0: then the sentence has ended before the piece.
+        """
+        self._sentence += new
+        at = 0
+        while found := SENTENCE_END.search(self._sentence, at):
+            at = found.end()
+            body = self._sentence[: found.start()]
+            if not body.strip() or (found[0][0] == "." and _is_abbreviated(body)):
+                continue
+            self._left -= 1
+            if self._left == 0:
+                end = found.start() if found[0] == "\n" else at
+                return len(new) - len(self._sentence) + end
+            self._sentence, at = self._sentence[at:], 0
+        return None
+
+
+SENTENCE_END = re.compile(
+    rf"\n|[.!?\u2026]+[{re.escape(CLOSING)}]*(?=\s)|[\u3002\uff01\uff1f]+[\u300d\u300f{re.escape(CLOSING)}]*(?=.)"
+)
+"""The end of a sentence, and the next character seen; those of Chinese and Japanese (the fullwidth
+ones) need no white space after them."""
+
+
+def _is_abbreviated(text: str) -> bool:
+    """Whether the last word of a text is one whose period ends no sentence."""
+    return is_abbreviation(re.sub(r"^[^\w]+", "", text.split()[-1]))
 
 
 def _overlap(text: str, stop: str) -> int:

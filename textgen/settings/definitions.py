@@ -451,7 +451,16 @@ class SamplingSettings(Settings):
         None, "write a document with this label, one of those that the training documents had"
     )
     stop: tuple[str, ...] = setting((), "end before this text")
+    stop_after: tuple[str, ...] = setting((), "end after this text, which is kept")
+    sentences: int | None = setting(
+        None, "end after so many whole sentences; the period of Mr. ends none", minimum=1
+    )
     until_paragraph: bool = setting(False, "end with the paragraph: before the next blank line")
+    new: bool = setting(
+        False,
+        "write only documents, or without documents lines, that stand neither in the training text"
+        " nor among those written before, whatever their case",
+    )
     ban: tuple[str, ...] = setting(
         (), "a text that must not appear (in a character model also within words)"
     )

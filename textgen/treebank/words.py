@@ -174,6 +174,14 @@ def _is_abbreviation(word: str) -> bool:
     return word in _ABBREVIATIONS or _INITIALS.fullmatch(word) is not None
 
 
+def is_abbreviation(word: str) -> bool:
+    """Returns whether a period after a word is its own, in small letters too: Mr., e.g., j.
+
+    Such a period ends no sentence.
+    """
+    return _is_abbreviation(word) or _is_abbreviation(word.capitalize())
+
+
 def _split_apostrophes(word: str, quoting: bool) -> list[str]:
     """Tells quotation marks from apostrophes at both ends of a word, and splits clitics off."""
     if len(word) == 1 or word == "''":

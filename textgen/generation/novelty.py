@@ -1,0 +1,84 @@
+"""What has been written before: the documents, or lines, of a training text, and new ones."""
+
+import functools
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from textgen.support.errors import TextgenError
+from textgen.text.documents import LINES, Document, read_documents
+from textgen.text.sources import find_source
+from textgen.text.splitting import Stream, find_texts
+
+Digests = npt.NDArray[np.uint64]
+COPIES = ("latest", "previous")
+"""Folders with a model within the data directory that has its text."""
+
+
+class KnownTexts:
+    """Texts that have been met, whatever their case and the white space around them.
+
+    They are told apart by 64 bits of BLAKE2, so that a list of a million takes 8 MB.
+
+    Args:
+        digests: of texts to begin with, ascending, see `digests_of`.
+    """
+
+    def __init__(self, digests: Digests) -> None:
+        self._listed = digests
+        self._added = set[int]()
+
+    @classmethod
+    def of_training(cls, data_dir: Path | None, documents: str | None) -> "KnownTexts":
+        """Returns the texts that a model was trained on, those held out of them too.
+
+        Args:
+            data_dir: the folder of the model; None for a mixture.
+            documents: the kind of its documents; None for lines.
+
+        Raises:
+            TextgenError: if the training text is not at hand.
+        """
+        if data_dir is None:
+            raise TextgenError(
+                "`new` needs the training text, and this model is in no folder that could have it."
+                " Leave it out"
+            )
+        folder = data_dir.parent if data_dir.name in COPIES else data_dir
+        if find_source(folder, "input") is None:
+            raise TextgenError(
+                f"`new` needs the text that the model was trained on, and {folder} has no"
+                " input.txt. Copy it there, or leave `new` out"
+            )
+        text = find_texts(folder, 0.0, documents).training
+        return cls(_training_digests(text, documents, str(text.origin())))
+
+    def meets(self, text: str) -> bool:
+        """Returns whether a text is new, and not blank; from then on it is known."""
+        digest = _digest(text)
+        place = np.searchsorted(self._listed, np.uint64(digest))
+        listed = place < len(self._listed) and int(self._listed[place]) == digest
+        if listed or digest in self._added or not text.strip():
+            return False
+        self._added.add(digest)
+        return True
+
+
+@functools.lru_cache(maxsize=2)
+def _training_digests(text: Stream, documents: str | None, stamp: str) -> Digests:
+    """`digests_of` the documents of a text; read again only when its `stamp` is another."""
+    found = read_documents(text.chunks(), documents or LINES)
+    return digests_of(Document.parse(each).text if documents else each for each in found)
+
+
+def digests_of(texts: Iterable[str]) -> Digests:
+    """Returns numbers that tell texts apart, (N,), ascending."""
+    return np.unique(np.fromiter(map(_digest, texts), np.uint64))
+
+
+def _digest(text: str) -> int:
+    data = text.strip().casefold().encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest())
