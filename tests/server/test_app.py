@@ -2,6 +2,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
@@ -10,6 +11,8 @@ from tests.server.conftest import LIMITS
 from textgen.server import ServerSettings
 from textgen.server.app import build_app
 from textgen.server.service import Service
+from textgen.settings.definitions import ModelSettings, TokenizerSettings
+from textgen.tokens import build_tokenizer
 
 
 def events(content: str) -> list[tuple[str, dict]]:
@@ -305,3 +308,62 @@ def test_a_closing_service_says_so(trained_dir: Path) -> None:
         answer = client.post("/api/generate", json={"length": 5})
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
         assert client.get("/healthz").json() == {"status": "closing"}
+
+
+# --- documents and what is new ---
+
+
+@pytest.fixture
+def documents(tmp_path: Path) -> Path:
+    """A model of documents with labels, which knows two of them."""
+    folder = tmp_path / "list"
+    tokenizer = build_tokenizer(
+        "<|x|>ab\n<|y|>ba", TokenizerSettings(documents="lines", pristine_input=True)
+    )
+    settings = ModelSettings(rnn_size=8)
+    model = textgen.build_model(settings, len(tokenizer.vocabulary), 1)
+    shares = {"<|endoftext|>": 0.3, "a": 0.3, "b": 0.4}
+    biases = np.log([shares.get(token, 1e-9) for token in tokenizer.vocabulary])
+    logits = model.get_layer("logits")
+    logits.set_weights([np.zeros_like(logits.get_weights()[0]), biases])
+    textgen.save(model, tokenizer, folder)
+    (folder / "input.txt").write_text("<|x|>a\n<|y|>b\n")
+    return folder
+
+
+def test_a_document_that_is_new_with_a_label(documents: Path) -> None:
+    with TestClient(build_app(Service([documents], LIMITS))) as client:
+        (shown,) = client.get("/api/models").json()["models"]
+        assert (shown["labels"], shown["line_starts"]) == (["x", "y"], [])
+        wanted = {"length": 40, "label": "y"}
+        seeds = range(40)
+        texts = {
+            client.post("/api/generate", json=wanted | {"random_seed": n}).json()["text"]
+            for n in seeds
+        }
+        assert {"", "a", "b"} <= texts
+        new = [
+            client.post("/api/generate", json=wanted | {"random_seed": n, "new": True}).json()
+            for n in seeds
+        ]
+        assert not {"", "a", "b"} & {answer["text"] for answer in new}
+        assert {answer["finish_reason"] for answer in new} == {"stop"}
+        again = textgen.load(documents)
+        for number, answer in list(zip(seeds, new, strict=True))[:10]:
+            expected = again.generate(length=40, label="y", random_seed=number, new=True)
+            assert answer["text"] == expected
+        streamed = client.post(
+            "/api/generate", json=wanted | {"random_seed": 3, "new": True, "stream": True}
+        )
+        pieces = [data["text"] for name, data in events(streamed.text) if name == "piece"]
+        assert pieces == [new[3]["text"]]
+        never = client.post("/api/generate", json={"length": 1, "new": True})
+        assert never.status_code == 422
+        assert "nothing new was written in 100 tries" in never.json()["error"]
+        (documents / "input.txt").unlink()
+        missing = client.post("/api/generate", json=wanted | {"new": True})
+        assert missing.status_code == 422
+        assert missing.json()["error"] == (
+            "`new` needs the training text, which this service does not have"
+        )
+        assert client.post("/api/generate", json={"label": "z"}).status_code == 422

@@ -90,7 +90,7 @@ def test_a_broken_model_is_not_taken_nor_one_without_room(
     assert not served.refresh()
     assert served.loaded is before
 
-    def too_large(found: checkpoint.Checkpoint) -> None:
+    def too_large(found: checkpoint.Checkpoint, data_dir: Path) -> None:
         raise MemoryError
 
     monkeypatch.setattr(Generator, "of", too_large)

@@ -18,7 +18,7 @@ import numpy as np
 from textgen.generation import notebook
 from textgen.generation.batch import BLOCK, Batch, Model, beam_search, last_ids
 from textgen.generation.mixture import Mixture, common_tokenizer
-from textgen.generation.novelty import KnownTexts
+from textgen.generation.novelty import STRIDE, TRIES, KnownTexts, document_of, ending_in_line
 from textgen.generation.sampling import next_probabilities
 from textgen.generation.texts import Piece, Text
 from textgen.model import checkpoint, history
@@ -47,12 +47,6 @@ SMALLEST_WORK = 25_000_000
 wait for Python's lock more than they compute. 64 samples on two cores, with two threads and with
 one: 128 x 2 166,000 and 216,000 tokens/s (AMD Zen 5), 256 x 2 53,000 and 32,000, 512 x 2 12,100 and
 8,900 (AMD Zen 3)."""
-
-
-TRIES = 100
-"""How often a text that is to be new is written, at most."""
-STRIDE = 1 << 20
-"""Between the random seeds of two tries, so that they are those of no other text."""
 
 
 class Prompt(NamedTuple):
@@ -501,13 +495,15 @@ class Generator:
     ) -> dict[int, Sample]:
         """Returns what was written for each prompt, by its place, if it is new or need not be."""
         found: dict[int, Sample] = {}
-        waiting = {place: self._ending_in_line(prompt) for place, prompt in enumerate(prompts)}
+        documents = self.tokenizer.settings.documents
+        waiting = {
+            place: Prompt(seed, ending_in_line(_with_random_seed(settings), documents))
+            for place, (seed, settings) in enumerate(prompts)
+        }
         for _ in range(TRIES):
             samples = self._written_together(list(waiting.values()), scored, progress)
             for place, sample in zip(list(waiting), samples, strict=True):
-                text = sample.seed + sample.text
-                if not self.tokenizer.settings.documents:
-                    text = text.split("\n")[-1]
+                text = document_of(sample.seed, sample.text, documents)
                 if not sample.settings.new or known.meets(text):
                     found[place] = sample
                     del waiting[place]
@@ -519,16 +515,6 @@ class Generator:
             if not waiting:
                 break
         return found
-
-    def _ending_in_line(self, prompt: "Prompt") -> "Prompt":
-        """Returns a prompt whose text, if it is to be new and is no document, ends with its line.
-
-        It has a random seed.
-        """
-        settings = _with_random_seed(prompt.settings)
-        if settings.new and not self.tokenizer.settings.documents:
-            settings = replace(settings, stop=(*settings.stop, "\n"))
-        return prompt._replace(settings=settings)
 
     def _written_together(
         self,

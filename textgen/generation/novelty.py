@@ -3,16 +3,22 @@
 import functools
 import hashlib
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from textgen.settings.definitions import SamplingSettings
 from textgen.support.errors import TextgenError
 from textgen.text.documents import LINES, Document, read_documents
 from textgen.text.sources import find_source
 from textgen.text.splitting import Stream, find_texts
 
+TRIES = 100
+"""How often a text that is to be new is written, at most."""
+STRIDE = 1 << 20
+"""Between the random seeds of two tries, so that they are those of no other text."""
 Digests = npt.NDArray[np.uint64]
 COPIES = ("latest", "previous")
 """Folders with a model within the data directory that has its text."""
@@ -65,6 +71,19 @@ class KnownTexts:
             return False
         self._added.add(digest)
         return True
+
+
+def ending_in_line(settings: SamplingSettings, documents: str | None) -> SamplingSettings:
+    """Returns settings for a text that, if it is to be new and is no document, is one line."""
+    if settings.new and not documents:
+        return replace(settings, stop=(*settings.stop, "\n"))
+    return settings
+
+
+def document_of(seed: str, text: str, documents: str | None) -> str:
+    """Returns the whole document, or line, of a seed and the text that goes on from it."""
+    whole = seed + text
+    return whole if documents else whole.split("\n")[-1]
 
 
 @functools.lru_cache(maxsize=2)

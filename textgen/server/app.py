@@ -1,12 +1,13 @@
 """The web application: its addresses, what each answers, and a text as it is made for a client."""
 
 import asyncio
+import itertools
 import json
 import math
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -22,6 +23,7 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Scope
 
 from textgen.generation.generator import Generator
+from textgen.generation.novelty import STRIDE, TRIES, KnownTexts, document_of, ending_in_line
 from textgen.generation.texts import Text, Token
 from textgen.server.limits import Guard, accepts_html, answer
 from textgen.server.scheduler import BusyError, Chunk, ClosingError, Job
@@ -229,11 +231,14 @@ def note(request: Request, service: Service, seed: str) -> None:
 class Writing:
     """A text that is being written for a client; made in the event loop.
 
+    What is to be new is written again until it is, and then goes out at once.
+
     Args:
-        text: what is asked for.
+        texts: what is asked for: begun with another random seed each time.
         generator: the model.
         served: whose scheduler writes.
         service: the limits, and what is counted.
+        known: the texts that it must be none of.
 
     Attributes:
         start: what is known before the first token.
@@ -243,28 +248,66 @@ class Writing:
         HTTPException: with the status that says why it is not begun.
     """
 
-    def __init__(self, text: Text, generator: Generator, served: Served, service: Service) -> None:
+    def __init__(
+        self,
+        texts: Iterator[Text],
+        generator: Generator,
+        served: Served,
+        service: Service,
+        known: KnownTexts | None = None,
+    ) -> None:
+        text = next(texts)
         self.start = Start(model=served.name, random_seed=text.settings.random_seed or 0)
         self.outcome: Outcome | None = None
         self._vocabulary = generator.tokenizer.vocabulary
         self._first_piece = service.metrics.first_piece
         self._chunks: asyncio.Queue[Chunk] = asyncio.Queue()  # holds no more than the text
-        deadline = time.monotonic() + service.settings.max_seconds
-        self._job = Job(generator, text, self._chunks.put_nowait, deadline)
+        self._texts, self._generator, self._known = texts, generator, known
+        self._served, self._service = served, service
+        self._deadline = time.monotonic() + service.settings.max_seconds
+        self._job = self._submitted(text)
+
+    def _submitted(self, text: Text) -> Job:
+        service = self._service
+        job = Job(self._generator, text, self._chunks.put_nowait, self._deadline)
         try:
-            served.scheduler.submit(self._job)
+            self._served.scheduler.submit(job)
         except BusyError:
             problem = f"{service.settings.max_queue} requests are waiting already; try again soon"
             raise HTTPException(429, problem, RETRY) from None
         except ClosingError:
             raise HTTPException(503, "the service is closing", RETRY) from None
+        return job
 
     async def chunks(self) -> AsyncIterator[Chunk]:
         """Yields what is written, until the text is finished.
 
         Raises:
-            HTTPException: if the text cannot be written, or its turn has not come in time.
+            HTTPException: if the text cannot be written, its turn has not come in time, or nothing
+                new came of it.
         """
+        if self._known is None:
+            async for chunk in self._written():
+                yield chunk
+        else:
+            yield await self._new(self._known)
+
+    async def _new(self, known: KnownTexts) -> Chunk:
+        """Returns the first text that is new, whole."""
+        documents = self._generator.tokenizer.settings.documents
+        for tries in itertools.count(1):
+            parts = [chunk async for chunk in self._written()]
+            whole = "".join(part.text for part in parts)
+            if known.meets(document_of(self._job.text.seed, whole, documents)):
+                return Chunk(whole, [t for part in parts for t in part.tokens], parts[-1].finished)
+            if tries == TRIES or time.monotonic() > self._deadline:
+                break
+            self._job = self._submitted(next(self._texts))
+        problem = f"nothing new was written in {tries} tries: a higher `temperature` gives more"
+        raise HTTPException(422, problem)
+
+    async def _written(self) -> AsyncIterator[Chunk]:
+        """Yields what the job writes."""
         chunk = await self._next()
         self._refuse(chunk)
         self._first_piece.observe(time.monotonic() - self._job.begun)
@@ -341,7 +384,7 @@ def text_of(request: Generate, random_seed: int, generator: Generator) -> Text:
             first = (tokenizer.token_id(request.first),)
             if first == (UNKNOWN_ID,):
                 raise TextgenError(f"`first` is no {tokenizer.unit} that the model knows")
-        settings = request.sampling(random_seed)
+        settings = ending_in_line(request.sampling(random_seed), tokenizer.settings.documents)
         alternatives = request.alternatives or 0
         return Text(request.seed, settings, tokenizer, alternatives=alternatives, first=first)
     except TextgenError as error:
@@ -367,8 +410,21 @@ async def begin(request: Generate, service: Service) -> Writing:
         random_seed = secrets.randbits(32)
     generator = served.loaded.generator  # a newer one may come while the seed is read
     # In a thread, because the words of a long seed take many milliseconds to find.
-    text = await asyncio.to_thread(text_of, request, random_seed, generator)
-    return Writing(text, generator, served, service)
+    first = await asyncio.to_thread(text_of, request, random_seed, generator)
+    seeds = itertools.count(random_seed + STRIDE, STRIDE)
+    others = (text_of(request, number, generator) for number in seeds)
+    known = await asyncio.to_thread(known_of, generator) if request.new else None
+    return Writing(itertools.chain([first], others), generator, served, service, known)
+
+
+def known_of(generator: Generator) -> KnownTexts:
+    """Returns the texts that a new one must be none of. Raises HTTPException."""
+    try:
+        documents = generator.tokenizer.settings.documents
+        return KnownTexts.of_training(generator.data_dir, documents)
+    except TextgenError:  # which names a folder of this machine
+        problem = "`new` needs the training text, which this service does not have"
+        raise HTTPException(422, problem) from None
 
 
 async def unless_gone(writing: Writing, request: Request) -> Generated:

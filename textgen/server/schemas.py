@@ -224,6 +224,7 @@ class ModelShown(BaseModel):
     layers: list[int] | None = None
     results: dict[str, float] | None = None
     line_starts: list[str] | None = None
+    labels: list[str] | None = Field(None, description="those that `label` may be, the commonest")
 
 
 class ModelList(BaseModel):

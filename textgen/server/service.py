@@ -25,6 +25,7 @@ SECONDS_BETWEEN_LOOKS = 0.5
 """At a folder, for a newer model or a later epoch."""
 MOST_ROWS = 2000
 """Epochs of a training that are shown."""
+SHOWN_LABELS = 100
 SHOWN_STARTS = 20
 """Beginnings of lines that the page may suggest."""
 SHOWN_RESULTS = ("epoch", "step", "seconds", "loss", "val_loss")
@@ -95,7 +96,7 @@ class Served:
         """Reads the model. Raises TextgenError if there is no intact one."""
         now = stamp(self._file)
         found = checkpoint.load(self.folder)
-        self.loaded = Loaded(Generator.of(found), _facts(found.metadata), now)
+        self.loaded = Loaded(Generator.of(found, self.folder), _facts(found.metadata), now)
 
     def refresh(self) -> bool:
         """Reads the model if another one is there; whether it was. Keeps what it has otherwise."""
@@ -112,14 +113,16 @@ class Served:
 
 
 def _facts(metadata: checkpoint.Metadata) -> dict[str, Any]:
-    model, results = metadata.model, metadata.results
+    model, results, tokenizer = metadata.model, metadata.results, metadata.tokenizer
+    begins = [] if tokenizer.settings.documents else metadata.line_starts
     return {
-        "unit": metadata.tokenizer.unit,
-        "vocabulary_size": len(metadata.tokenizer.vocabulary),
+        "unit": tokenizer.unit,
+        "vocabulary_size": len(tokenizer.vocabulary),
         "cell": model.cell,
         "layers": [model.rnn_size] * model.num_layers,
         "results": {name: results[name] for name in SHOWN_RESULTS if name in results},
-        "line_starts": metadata.line_starts[:SHOWN_STARTS],
+        "line_starts": begins[:SHOWN_STARTS],
+        "labels": tokenizer.labels[:SHOWN_LABELS],
     }
 
 

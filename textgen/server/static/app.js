@@ -2,7 +2,7 @@
 
 import { events, getJson, setKey } from "./api.js";
 import { openChoices, closeChoices } from "./choices.js";
-import { build, fill as fillControls, parsed, settingsKnown, values } from "./controls.js";
+import { build, fill as fillControls, offerLabels, parsed, settingsKnown, values } from "./controls.js";
 import { $, element, seedElement } from "./dom.js";
 import { forget, remember, showHistory } from "./history.js";
 import { watch } from "./training.js";
@@ -270,7 +270,10 @@ async function start() {
   const wanted = fromLink();
   $("error").hidden = true;
   if (wanted) fill(wanted);
-  const chosen = models.find(({ name }) => name === $("model").value);
+  const find = () => models.find(({ name }) => name === $("model").value);
+  const chosen = find();
+  offerLabels(chosen?.labels);
+  $("model").addEventListener("change", () => offerLabels(find()?.labels));
   if (!wanted && chosen?.line_starts?.length) $("seed").value = chosen.line_starts[0];
   if (chosen && !chosen.ready) say("This model is still being trained; it can write after its first epoch.");
   if (chosen?.watched) watch($("model").value);

@@ -43,6 +43,19 @@ export function build(schemas) {
   fill({}, true);
 }
 
+// The labels that a model knows, to choose from; without any there is nothing to choose.
+export function offerLabels(found) {
+  const labels = found ?? [];
+  const input = controls.get("label")?.input;
+  if (!input) return;
+  const list = made(element("datalist", { id: "labels" }, ...labels.map((label) => new Option(label, label))));
+  $("labels")?.remove();
+  input.after(list);
+  input.setAttribute("list", list.id);
+  input.placeholder = labels.length ? "any" : "this model has none";
+  input.disabled = !labels.length;
+}
+
 // What the controls say, by name; what is as it is anyway is left out, unless it is one of LOOKS.
 export function values() {
   const found = [...controls].map(([name, { setting, input }]) => [name, read(setting, input)]);
