@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from textgen.generation import notebook
+from textgen.generation import notebook, scoring
 from textgen.generation.batch import BLOCK, Batch, Model, beam_search, last_ids
 from textgen.generation.mixture import Mixture, common_tokenizer
 from textgen.generation.sampling import next_probabilities
-from textgen.generation.scoring import Score, score, scores
+from textgen.generation.scoring import Score
 from textgen.generation.texts import Piece, Text
 from textgen.model import checkpoint, history
 from textgen.model.architecture import weights_per_layer
@@ -488,7 +488,7 @@ class Generator:
             >>> score.pieces[1][0], score.pieces[1][1] < 0
             ('h', True)
         """
-        return score(self.network, self.tokenizer, _chunks(text), pieces)
+        return scoring.score(self.network, self.tokenizer, _chunks(text), pieces)
 
     def scores(self, texts: Iterable[str], pieces: bool = False) -> Iterator[Score]:
         """Yields the score of each of many texts; they are read side by side, so that it is fast.
@@ -513,7 +513,7 @@ class Generator:
             raise TextgenError(
                 f"`texts` is a list of texts. Received: {reprlib.repr(texts)}. Give `score` one"
             )
-        return scores(self.network, self.tokenizer, texts, pieces)
+        return scoring.scores(self.network, self.tokenizer, texts, pieces)
 
     def next_tokens(
         self, seed: str, count: int = 10, settings: SamplingSettings | None = None

@@ -166,7 +166,7 @@ def score(
     if not found.tokens:
         raise TextgenError(
             f"{name} has no {tokenizer.unit} after the first, which is only read: a text to score"
-            f" has at least 2. Give a longer one"
+            " has at least 2. Give a longer one"
         )
     return found
 
@@ -239,7 +239,7 @@ class Tokens(NamedTuple):
     def of(cls, tokenizer: Tokenizer, parts: Parts) -> Tokens:
         """Returns the tokens of a text that was split."""
         ids = tokenizer.encode_parts(parts.kinds, parts.places)
-        if len(ids) == len(parts.places):  # a part is a token
+        if len(ids) == len(parts.places):  # each part is a token
             return cls(ids, lambda i: parts.kinds[parts.places[i]])
         return cls(ids, lambda i: tokenizer.vocabulary[ids[i]])
 
@@ -317,13 +317,13 @@ class Row(NamedTuple):
 
 def _written(tokens: Tokens, given: int, tokenizer: Tokenizer) -> Iterator[str]:
     """Yields what each token adds to a text; an end of a document what stands after it."""
-    decoder, marks = tokenizer.decoder(), set(tokenizer.marks.values())
+    decoder, kind = tokenizer.decoder(), tokenizer.settings.documents
     for place, (token_id, text) in enumerate(
         zip(tokens.ids.tolist(), tokens.spelled(), strict=True)
     ):
-        if marks and token_id == END_ID:
-            yield documents.separator(tokenizer.settings.documents or documents.LINES)
-        elif token_id in marks or (marks and place == 0 and documents.LABEL.fullmatch(text)):
+        if kind and token_id == END_ID:
+            yield documents.separator(kind)
+        elif place < given:
             yield text
         else:
             yield decoder.push(text)
