@@ -5,8 +5,10 @@ import gzip
 import html
 import io
 import json
+import os
 import re
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,17 @@ def test_standard_input_and_a_whole_process(score, trained_dir: Path, text: Path
     assert list(of_file) == list(values)
     assert float(of_file["nats"]) == pytest.approx(values["nats"], rel=1e-9)
     assert of_file["file"] == str(text)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_pipe_is_read(score, text: Path) -> None:
+    pipe = text.with_name("pipe")
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(text.read_bytes(),))
+    writer.start()
+    found = score(pipe).stdout.splitlines()[1]
+    writer.join()
+    assert found.split()[:5] == score(text).stdout.splitlines()[1].split()[:5]
 
 
 def test_lines_are_ranked_by_surprise(score, trained_dir: Path, text: Path) -> None:

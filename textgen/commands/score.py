@@ -43,6 +43,7 @@ PAGE = """\
 body { max-width: 50rem; margin: 2rem auto; padding: 0 1rem; font-family: sans-serif;
   line-height: 1.5 }
 th { padding-right: 1rem; font-weight: normal }
+table { margin-bottom: 1rem }
 h2 { overflow-wrap: anywhere }
 </style>
 </head>
@@ -124,16 +125,23 @@ def read(file: str) -> Iterator[str]:
     """
     from textgen.text import sources  # only now: --help needs no library
 
-    if file == STANDARD_INPUT:
-        blocks = iter(lambda: sys.stdin.buffer.read(sources.CHUNK), b"")
-        for chunk in sources.decode_blocks(blocks, "utf-8-sig", "standard input"):
+    path = Path(file)
+    if file == STANDARD_INPUT or not (path.is_file() or path.is_dir()):
+        blocks = read_pipe(file, sources.CHUNK)
+        for chunk in sources.decode_blocks(blocks, "utf-8-sig", name_of(file)):
             yield chunk.text
         return
-    path = Path(file)
-    size = path.stat().st_size if path.is_file() else 0
-    with console.reading(f"scoring {path.name}", size) as advance:
+    with console.reading(f"scoring {path.name}", path.stat().st_size) as advance:
         for chunk in sources.read_file(path, advance):
             yield chunk.text
+
+
+def read_pipe(file: str, size: int) -> Iterator[bytes]:
+    """Yields what comes out of a pipe, or of standard input, in blocks of up to `size` bytes."""
+    with contextlib.ExitStack() as stack:
+        is_input = file == STANDARD_INPUT
+        pipe = sys.stdin.buffer if is_input else stack.enter_context(Path(file).open("rb"))
+        yield from iter(lambda: pipe.read(size), b"")
 
 
 def name_of(file: str) -> str:

@@ -224,7 +224,7 @@ class Source:
 
 
 def read_file(path: Path, advance: Advance = lambda size: None) -> Iterator[Chunk]:
-    """Yields the text of a file, which may be a pipe, piece by piece.
+    """Yields the text of a file piece by piece.
 
     Raises TextgenError for a missing, unreadable, binary or differently encoded file.
     """
