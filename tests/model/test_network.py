@@ -7,6 +7,7 @@ import pytest
 
 from tests.conftest import VERSES
 from tests.networks import SMALL, random_network, random_weights
+from textgen.generation.sampling import log_softmax
 from textgen.model import checkpoint, network
 from textgen.model.keras_model import build_model, set_weights
 from textgen.model.network import Network, Stepper
@@ -45,6 +46,25 @@ def test_reading_changes_neither_the_state_it_was_given_nor_the_network() -> Non
     np.testing.assert_array_equal(state.h, before.h)
     np.testing.assert_array_equal(state.c, before.c)
     np.testing.assert_array_equal(first, again)
+
+
+def test_the_probabilities_of_a_text_are_those_of_stepping(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In blocks of any size, and going on from the state that was returned."""
+    monkeypatch.setattr(network, "SCORED_AT_ONCE", 4)
+    monkeypatch.setattr(network, "LOGITS_AT_ONCE", 21)
+    model = random_network()
+    ids = np.array([[1, 2, 3, 4, 5], [6, 0, 2, 2, 1]])
+    targets = np.array([[2, 3, 4, 5, 0], [0, 2, 2, 1, 6]])
+    before = model.initial_state(2)
+    first, state = model.log_probabilities(ids[:, :3], targets[:, :3], before)
+    rest, _ = model.log_probabilities(ids[:, 3:], targets[:, 3:], state)
+    assert not before.h.any()
+    stepper, expected = from_zero(model, 2), []
+    for column, wanted in zip(ids.T, targets.T, strict=True):
+        stepper.step(column)
+        expected.append(log_softmax(stepper.logits)[[0, 1], wanted])
+    found = np.concatenate([first, rest], axis=1)
+    np.testing.assert_allclose(found, np.stack(expected, axis=1), atol=1e-5)
 
 
 def test_streams_join_leave_and_repeat() -> None:

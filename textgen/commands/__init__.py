@@ -28,6 +28,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "train": Command("train", "train a model on the text in a folder"),
     "sample": Command("sample", "print new text from a trained model"),
+    "score": Command("score", "tell how well a model knows a text, or each of its lines"),
     "corpus": Command("corpus", "make a data directory from a known corpus or from text files"),
     "serve": Command("serve", "a web service and a page where people let models write"),
     "convert": Command("convert", "make a model of keras-text-generation one of textgen"),

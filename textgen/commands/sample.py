@@ -76,8 +76,6 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Returns the flags of a command line. Raises TextgenError on mistakes."""
     flags = parser()
     arguments = flags.read(argv)
-    # What is wrong with a mixture is told in the flags that its models were trained with.
-    console.add_flags({field.name: flags_of(field)[0] for field in flag_fields(TokenizerSettings)})
     given = {name for name, value in vars(arguments).items() if value != flags.get_default(name)}
     for one, others in CONTRADICTIONS.items():
         for other in others:
@@ -105,16 +103,7 @@ def parser() -> ArgumentParser:
 def _add_source_flags(parser: ArgumentParser) -> None:
     """Adds the flags of the model and of the text before."""
     group = parser.add_argument_group("the model and its seed")
-    group.add_argument(
-        "--data-dir", metavar="FOLDER", type=Path, action="append",
-        help=f"folder with model.h5 and model.pkl (default: {DEFAULT_FOLDER}); repeat the flag to"
-        " mix models: they write a word (or sentence) by turns",
-    )  # fmt: skip
-    group.add_argument(
-        "--weights", metavar="X,X", type=numbers,
-        help="blend the models instead, with a weight for each, such as 0.7,0.3: each"
-        " token's probabilities, to these powers, are multiplied",
-    )  # fmt: skip
+    add_model_flags(group)
     seeds = group.add_mutually_exclusive_group()
     seeds.add_argument(
         "--seed", metavar="TEXT", action="append",
@@ -130,6 +119,20 @@ def _add_source_flags(parser: ArgumentParser) -> None:
         "--prompts", metavar="FILE", help="a seed in each line of FILE, written together; or JSON"
         " lines with a seed and settings of its own: {\"seed\": \"The \", \"length\": 50}; with -"
         " from standard input",
+    )  # fmt: skip
+
+
+def add_model_flags(group: argparse._ActionsContainer) -> None:
+    """Adds the flags of the model, or of several that are mixed; see `load`."""
+    group.add_argument(
+        "--data-dir", metavar="FOLDER", type=Path, action="append",
+        help=f"folder with model.h5 and model.pkl (default: {DEFAULT_FOLDER}); repeat the flag to"
+        " mix models: they write a word (or sentence) by turns",
+    )  # fmt: skip
+    group.add_argument(
+        "--weights", metavar="X,X", type=numbers,
+        help="blend the models instead, with a weight for each, such as 0.7,0.3: each"
+        " token's probabilities, to these powers, are multiplied",
     )  # fmt: skip
 
 
@@ -173,6 +176,8 @@ def positive(text: str) -> int:
 
 def load(folders: Sequence[Path], weights: float | tuple[float, ...] | None) -> textgen.Generator:
     """Returns the model of the folder, or the mixture of several. Raises TextgenError."""
+    # What is wrong with a mixture is told in the flags that its models were trained with.
+    console.add_flags({field.name: flags_of(field)[0] for field in flag_fields(TokenizerSettings)})
     generators = [textgen.load(folder) for folder in folders]
     if len(generators) == 1 and weights is None:
         return generators[0]

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from textgen.generation import notebook
+from textgen.generation import notebook, scoring
 from textgen.generation.batch import BLOCK, Batch, Model, beam_search, last_ids
 from textgen.generation.mixture import Mixture, common_tokenizer
 from textgen.generation.novelty import STRIDE, TRIES, KnownTexts, document_of, ending_in_line
 from textgen.generation.sampling import next_probabilities
+from textgen.generation.scoring import Score
 from textgen.generation.texts import Piece, Text
 from textgen.model import checkpoint, history
 from textgen.model.architecture import weights_per_layer
@@ -583,6 +584,61 @@ class Generator:
         )
         return text.take(found.ids, [found.score] * len(found.ids))
 
+    def score(self, text: str | Iterable[str], pieces: bool = True) -> Score:
+        """Tells how well the model knows a text: how probable it finds each token.
+
+        The text is read as one stream from an empty state, and its first token is only read. A
+        model of documents reads each document by itself, and its end is scored too; a label at its
+        beginning is given. Characters or words that the vocabulary lacks are scored as the unknown
+        token, and counted.
+
+        A notebook shows the text shaded from red, improbable, to green.
+
+        Args:
+            text: the text, or the pieces, cut anywhere, of one that is larger than memory.
+            pieces: whether to keep the text and the log-probability of each token, of the first
+                100,000.
+
+        Returns:
+            Nats per token, bits per character, perplexity, and what they are made of.
+
+        Raises:
+            TextgenError: if there is no token to score.
+
+        Example:
+            >>> score = textgen.load(folder).score("The river keeps no record")
+            >>> score.tokens, score.unknown, round(score.perplexity) < 20
+            (24, 0, True)
+            >>> score.pieces[1][0], score.pieces[1][1] < 0
+            ('h', True)
+        """
+        return scoring.score(self.network, self.tokenizer, _chunks(text), pieces)
+
+    def scores(self, texts: Iterable[str], pieces: bool = False) -> Iterator[Score]:
+        """Yields the score of each of many texts; they are read side by side, so that it is fast.
+
+        Each is read by itself: as a document where the model was trained on documents, else as
+        text that begins a line, so that its first token is scored too.
+
+        Args:
+            texts: the texts, each with at least one token.
+            pieces: whether to keep the text and the log-probability of each token.
+
+        Raises:
+            TextgenError: if a text has no token to score.
+
+        Example:
+            >>> lines = ["And yet it carries all of it away.", "Xq zzv!"]
+            >>> known, strange = textgen.load(folder).scores(lines)
+            >>> known.nats_per_token < strange.nats_per_token
+            True
+        """
+        if isinstance(texts, str):
+            raise TextgenError(
+                f"`texts` is a list of texts. Received: {reprlib.repr(texts)}. Give `score` one"
+            )
+        return scoring.scores(self.network, self.tokenizer, texts, pieces)
+
     def next_tokens(
         self, seed: str, count: int = 10, settings: SamplingSettings | None = None
     ) -> list[tuple[str, float]]:
@@ -603,6 +659,15 @@ class Generator:
         ids = np.argsort(-probabilities, kind="stable")[:count]
         ids = ids[probabilities[ids] > 0]
         return [(self.tokenizer.vocabulary[i], float(probabilities[i])) for i in ids]
+
+
+def _chunks(text: str | Iterable[str]) -> Iterable[str]:
+    """Returns the pieces of a text. Raises TextgenError on what has none."""
+    if isinstance(text, str):
+        return [text]
+    if isinstance(text, bytes) or not isinstance(text, Iterable):
+        raise TextgenError(f"`text` is the text to score. Received: {reprlib.repr(text)}")
+    return text
 
 
 def _sampling(

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from textgen.model.architecture import (
     CELLS,
@@ -33,6 +34,13 @@ LARGEST_TABLE = 2**21
 
 READ_AT_ONCE = 1024
 """Tokens per row of a long prompt that are read with one product per layer; bounds memory."""
+
+SCORED_AT_ONCE = 2**13
+"""Tokens of all rows together that are scored with one product per layer; bounds memory."""
+
+LOGITS_AT_ONCE = 2**21
+"""Logits that are there at a time while tokens are scored (8 MB): more leave the processor's cache.
+"""
 
 
 class State(NamedTuple):
@@ -200,8 +208,45 @@ class Network:
             self._read(ids[:, start : start + READ_AT_ONCE], state)
         return self.output(state) @ self.output_kernel + self.output_bias, state
 
-    def _read(self, ids: Ids, state: State) -> None:
-        """Advances `state` over `ids` (B, T), layer by layer."""
+    def log_probabilities(
+        self, ids: Ids, targets: Ids, state: State
+    ) -> tuple[npt.NDArray[np.float64], State]:
+        """Reads a text and tells how probable some token is after each of its tokens.
+
+        Args:
+            ids: token ids, (B, T).
+            targets: a token id for each, (B, T): whose probability after it is wanted.
+            state: the state before them; it is not changed.
+
+        Returns:
+            The log-probabilities of `targets`, (B, T), in nats, and the state after `ids`.
+        """
+        state = state.copy()
+        rows, length = ids.shape
+        found = np.empty((length, rows))  # (T, B)
+        steps = max(1, SCORED_AT_ONCE // rows)
+        for start in range(0, length, steps):
+            block = slice(start, start + steps)
+            outputs = self._read(ids[:, block], state)  # (t, B, H)
+            scored = self._score(outputs.reshape(-1, outputs.shape[2]), targets[:, block].T.ravel())
+            found[block] = scored.reshape(-1, rows)
+        return found.T, state
+
+    def _score(self, outputs: Array, targets: Ids) -> npt.NDArray[np.float64]:
+        """Returns the log-probabilities (N,) of `targets` (N,), given what logits are made of."""
+        found = np.empty(len(targets))
+        size = max(1, LOGITS_AT_ONCE // self.vocabulary_size)
+        for start in range(0, len(targets), size):
+            block = slice(start, start + size)
+            logits = outputs[block] @ self.output_kernel  # (n, V)
+            logits += self.output_bias
+            logits -= logits.max(axis=1, keepdims=True)
+            found[block] = logits[np.arange(len(logits)), targets[block]]
+            found[block] -= np.log(np.exp(logits, out=logits).sum(axis=1))
+        return found
+
+    def _read(self, ids: Ids, state: State) -> Array:
+        """Advances `state` over `ids` (B, T), layer by layer; returns the outputs, (T, B, H)."""
         rows, steps = ids.shape
         gates = self.buffer(rows)
         sequence = np.empty((steps, rows, 0), np.float32)
@@ -217,6 +262,7 @@ class Network:
                 outputs = layer.norm_and_residual.apply(outputs, sequence)
                 state.h[:, layer.norm_and_residual.output_columns] = outputs[-1]
             sequence = outputs  # (T, B, H)
+        return sequence
 
     def _run(self, layer: Layer, inputs: Array, h: Array, c: Array | None, gates: Gates) -> Array:
         """Returns the outputs of a layer, (T, B, H), for projected inputs (gates, T x B, H)."""

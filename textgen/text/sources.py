@@ -257,14 +257,23 @@ class Source:
         for number, path in enumerate(self.paths):
             if number:
                 yield Chunk(between)
-            command = console.command_line("corpus", path, out="DIR")
-            mend = f"mend that place, or let `{command}` convert it"
-            for chunk in decode_blocks(_blocks(path, advance), "utf-8-sig", str(path), mend):
+            for chunk in read_file(path, advance):
                 blank = blank and chunk.text.isspace()
-                yield chunk._replace(path=path)
+                yield chunk
         if blank:
             shown = self.paths[0] if len(self.paths) == 1 else self.paths[0].parent
             raise TextgenError(f"{shown} is empty: put the text to learn from in it")
+
+
+def read_file(path: Path, advance: Advance = lambda size: None) -> Iterator[Chunk]:
+    """Yields the text of a file piece by piece.
+
+    Raises TextgenError for a missing, unreadable, binary or differently encoded file.
+    """
+    command = console.command_line("corpus", path, out="DIR")
+    mend = f"mend that place, or let `{command}` convert it"
+    for chunk in decode_blocks(_blocks(path, advance), "utf-8-sig", str(path), mend):
+        yield chunk._replace(path=path)
 
 
 def reread(chunk: Chunk) -> str:
