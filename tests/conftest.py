@@ -168,8 +168,8 @@ def ancestor() -> Iterator[Any]:
 def run_python(*arguments: object, **options: object) -> "subprocess.CompletedProcess[str]":
     """Run Python from the project's root, as a user would, and return what it printed."""
     command = [sys.executable, *map(str, arguments)]
-    settings: Any = {"cwd": ROOT} | options
-    return subprocess.run(command, capture_output=True, encoding="utf-8", timeout=240, **settings)
+    settings: Any = {"cwd": ROOT, "encoding": "utf-8"} | options
+    return subprocess.run(command, capture_output=True, timeout=240, **settings)
 
 
 def run_here(main: Main, *arguments: object) -> "subprocess.CompletedProcess[str]":

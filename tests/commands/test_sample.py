@@ -1,6 +1,5 @@
 """sample.py as a user runs it: flags, seeds, output, errors."""
 
-import io
 import json
 import os
 import re
@@ -246,14 +245,6 @@ def test_a_full_device() -> None:
     ):
         s.write("text")
     assert not Path("/dev/full").is_file(), "the device was replaced by a file"
-
-
-def test_standard_output_takes_any_character(monkeypatch: pytest.MonkeyPatch) -> None:
-    raw = io.BytesIO()
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
-    with open_output(None) as stream:
-        stream.write("é")
-    assert raw.getvalue() == b"?"
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,17 @@
 """Both scripts as a user runs them: real files and, but for mistakes, real processes."""
 
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
+import textgen
 from tests.conftest import VERSES, run_here, run_python
 from tests.processes import beside
 from textgen.commands import sample, train
+from textgen.settings.definitions import ModelSettings, TokenizerSettings
+from textgen.tokens import build_tokenizer
 
 SMALL = (
     "--embedding-size", "8", "--rnn-size", "16", "--num-layers", "1", "--batch-size", "4",
@@ -88,7 +92,7 @@ def test_a_reader_that_goes_away_is_no_error(trained_dir: Path) -> None:
     [
         ("nothing.txt", b"", "input.txt"),
         ("input.txt", b"", "input.txt"),
-        ("input.txt", b"Too short.", "needs at least 1,626 tokens; the training text has 10"),
+        ("input.txt", b"a", "has 1 distinct character"),
         ("input.txt", b"\x00\x01\x02" * 3000, "input.txt"),
         ("input.txt", b"caf\xe9 " * 3000, "not UTF-8"),
         ("input.txt", b"a" * 3000, "has 1 distinct character"),
@@ -135,3 +139,38 @@ def test_output_to_a_folder_that_does_not_exist(trained_dir: Path, tmp_path: Pat
     path = tmp_path / "no" / "such.txt"
     result = run_here(sample.main, "--data-dir", trained_dir, "--output", path)
     assert str(path) in error_of(result)
+
+
+@pytest.fixture
+def storks(tmp_path: Path) -> Path:
+    """A folder whose model writes letters that few encodings have."""
+    tokenizer = build_tokenizer("żółw我 ", TokenizerSettings(pristine_input=True))
+    model = textgen.build_model(ModelSettings(rnn_size=8), len(tokenizer.vocabulary), 1)
+    textgen.save(model, tokenizer, tmp_path)
+    return tmp_path
+
+
+def in_ascii(**more: str) -> dict[str, str]:
+    """The environment of a system that knows no other letters."""
+    kept = {name: value for name, value in os.environ.items() if name[:3] not in ("LC_", "LAN")}
+    return {**kept, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", **more}
+
+
+def test_a_pipe_gets_utf8_whatever_the_system(storks: Path) -> None:
+    command = ("sample.py", "--data-dir", storks, "--seed", "w", "--length", "40")
+    expected = run_python(*command, "--random-seed", "1").stdout
+    done = run_python(*command, "--random-seed", "1", env=in_ascii())
+    assert done.stdout == expected
+    assert "我" in done.stdout
+    assert done.stderr == ""
+
+
+def test_what_an_encoding_that_was_asked_for_lacks_is_told(storks: Path) -> None:
+    command = ("sample.py", "--data-dir", storks, "--seed", "w", "--length", "40")
+    done = run_python(*command, env=in_ascii(PYTHONIOENCODING="latin-1"), encoding="latin-1")
+    assert done.returncode == 0
+    assert "?" in done.stdout
+    assert "ó" in done.stdout
+    assert "standard output is " in done.stderr
+    assert "which cannot show" in done.stderr
+    assert "Set PYTHONIOENCODING=utf-8" in done.stderr

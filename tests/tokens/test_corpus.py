@@ -363,7 +363,7 @@ def test_every_cut_of_a_file_is_noticed(path: Path) -> None:
     for size in range(len(data)):
         path.write_bytes(data[:size])
         assert corpus.stored(path) is None, size
-    path.write_bytes(data.replace(b"tokens 1", b"tokens 0"))
+    path.write_bytes(data.replace(b"tokens 2", b"tokens 1"))
     assert corpus.stored(path) is None
     path.write_bytes(bytes(corpus.START) + data[corpus.START :])
     assert corpus.stored(path) is None, "as long as the first line is not written"

@@ -25,8 +25,11 @@ def test_words_by_hand() -> None:
 def test_pristine_words_are_what_stands_between_white_space() -> None:
     settings = TokenizerSettings("word", pristine_input=True)
     tokenizer = build_tokenizer("a b.\n a  (c)", settings)
-    assert tokenizer.vocabulary == ["<unk>", "a", "(c)", "b."]
-    assert tokenizer.decode([1, 3, 1]) == "a b. a"
+    assert tokenizer.vocabulary == ["<unk>", "a", "\n", "(c)", "b."]
+    assert tokenizer.decode([1, 4, 1]) == "a b. a"
+    assert tokenizer.decode(tokenizer.encode("a b.\n\n a  (c)\n")) == "a b.\n\na (c)\n", (
+        "lines stay"
+    )
 
 
 def test_lowercase_words() -> None:

@@ -43,11 +43,20 @@ def test_the_speed_that_is_measured_is_that_of_the_vocabulary(
     assert small > 3 * large > 0
 
 
-@pytest.mark.parametrize(("tokens", "rows"), [(10**6, 32), (1041, 32), (1040, 16), (9, 1)])
-def test_a_batch_has_as_many_rows_as_the_text_fills(tokens: int, rows: int) -> None:
+@pytest.mark.parametrize(
+    ("tokens", "rows", "length", "step"),
+    [
+        (10**6, 32, 32, 16), (1041, 32, 32, 16), (1040, 16, 32, 16), (49, 1, 32, 16),
+        (48, 1, 16, 16), (17, 1, 16, 16), (16, 1, 8, 8), (2, 1, 1, 1), (1, 1, 1, 1),
+    ],
+)  # fmt: skip
+def test_a_batch_has_as_many_rows_and_then_tokens_as_the_text_fills(
+    tokens: int, rows: int, length: int, step: int
+) -> None:
     """32 rows of 32 tokens, the targets, and the offset of the second pass: 1,041 tokens."""
     settings = TrainingSettings(batch_size=32, seq_length=32, seq_step=16)
-    assert sizing.fitting_batch(settings, tokens) == rows
+    expected = {"batch_size": rows, "seq_length": length, "seq_step": step}
+    assert sizing.fitting_batch(settings, tokens) == expected
 
 
 def test_the_speed_of_this_machine_is_plausible() -> None:

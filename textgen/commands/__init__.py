@@ -76,8 +76,9 @@ def run(argv: Sequence[str], main: Main = main) -> int:
     os.environ["KERAS_BACKEND"] = "tensorflow"  # this process is ours, and those that it begins
     with console.flags_for_settings(), console.verbosity(console.Verbosity.USUAL):
         try:
-            main(argv)
-            sys.stdout.flush()
+            with console.readable_output():
+                main(argv)
+                sys.stdout.flush()
         except TextgenError as error:
             console.error(str(error))
             return error.exit_code

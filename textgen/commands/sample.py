@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import io
 import json
 import math
 import os
@@ -335,8 +334,6 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
 @contextlib.contextmanager
 def _standard_output() -> Iterator[TextIO]:
     stream = sys.stdout
-    if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(errors="replace")
     try:
         yield stream
         stream.flush()

@@ -5,8 +5,10 @@ Notes go to the logger `textgen`, where any program can take them up. They are p
 belongs to generated text alone; but in a notebook, which has no such order, to standard output.
 """
 
+import codecs
 import enum
 import importlib
+import io
 import logging
 import math
 import os
@@ -247,6 +249,40 @@ def _stream_of_notes() -> TextIO:
 def show(text: str) -> None:
     """Print generated text to standard output, above the progress bar if there is one."""
     _write(text, sys.stdout)
+
+
+@contextmanager
+def readable_output() -> Iterator[None]:
+    """Within the block, standard output shows every character, or it is said what it could not.
+
+    To a file or a pipe it is UTF-8, unless the environment variable PYTHONIOENCODING asks for
+    another encoding. A terminal has its own; what that lacks is shown as ?, and told at the end.
+    """
+    stream = sys.stdout
+    if not isinstance(stream, io.TextIOWrapper):  # a notebook's, or that of a test
+        yield
+        return
+    lost: dict[str, None] = {}
+
+    def replace(error: UnicodeError) -> tuple[str, int]:
+        assert isinstance(error, UnicodeEncodeError)
+        characters = error.object[error.start : error.end]
+        lost.update(dict.fromkeys(characters))
+        return "?" * len(characters), error.end
+
+    codecs.register_error("textgen.lost", replace)
+    if not (stream.isatty() or os.environ.get("PYTHONIOENCODING")):
+        stream.reconfigure(encoding="utf-8")
+    stream.reconfigure(errors="textgen.lost")
+    try:
+        yield
+    finally:
+        if lost:
+            warn(
+                f"standard output is {stream.encoding}, which cannot show"
+                f" {listed(list(map(repr, lost)))}: shown as ?. Set PYTHONIOENCODING=utf-8, or give"
+                " `output` a file"
+            )
 
 
 def _write(line: str, stream: TextIO) -> None:

@@ -17,6 +17,7 @@ import heapq
 import itertools
 import json
 import mmap
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -32,7 +33,6 @@ from textgen.support.files import (
     check_room,
     exclusive,
     explained,
-    made_folder,
     replacing,
     work_folder,
 )
@@ -42,7 +42,7 @@ from textgen.text.splitting import Stream
 from textgen.tokens import reading, tokenizer_class, tokenizer_from_dict
 from textgen.tokens.tokenizer import END_ID, Counts, Parts, StoredIds, Tokenizer, smallest_type
 
-FORMAT = "textgen tokens 1"
+FORMAT = "textgen tokens 2"
 START = 64
 """Bytes before the first id: they are aligned for every type."""
 MOST_KINDS = 10_000_000
@@ -154,10 +154,16 @@ def tokenized(data_dir: Path, name: str, text: Stream, rule: VocabularyRule) -> 
     path = work / TOKENS / f"{name}.tokens"
     file = stored(path)
     if file is None or not rule.accepts(file.header) or file.header["origin"] != text.origin():
-        with explained(data_dir), made_folder(work), exclusive(data_dir):
-            path.parent.mkdir(exist_ok=True)
-            with explained(path):
-                file = _make(text, path, rule)
+        is_new = not work.exists()
+        with explained(data_dir), exclusive(data_dir):
+            try:
+                path.parent.mkdir(exist_ok=True)
+                with explained(path):
+                    file = _make(text, path, rule)
+            except BaseException:
+                if is_new:  # while nobody else may work there
+                    shutil.rmtree(work, ignore_errors=True)
+                raise
     header, tokenizer = file.header, tokenizer_from_dict(file.header["tokenizer"])
     starts = (tokenizer.folded(start, tokenizer.settings) for start in header["line_starts"])
     return Tokenized(

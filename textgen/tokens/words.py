@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import itertools
+import re
 import types
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -35,6 +36,7 @@ MANY_WORDS = 50_000
 The unknown token has to be met in training to mean something, and words met once are not learned.
 """
 SPACES = " \t"
+NEWLINE_OR_WORD = re.compile(r"\n|\S+")
 FEW_READINGS = 10
 """Of a text, up to which small steps and output weights of their own learn more."""
 OFTEN = Size(0.0, 256, 1, 0.003, 12_000)
@@ -49,10 +51,10 @@ SELDOM_SETTINGS: dict[str, Any] = {
 class WordTokenizer(Tokenizer):
     r"""Penn Treebank words and punctuation; a newline is a token of its own.
 
-    Words keep their case unless `lowercase`. With `pristine_input` the tokens are
-    `text.split()`, and with `pristine_output` tokens are joined by single spaces. The unknown
-    token is `<unk>`, as in the Penn Treebank corpus; a literal `<unk>` in a pristine text means
-    the same.
+    Words keep their case unless `lowercase`. With `pristine_input` the tokens are newlines and
+    what stands between white space, and with `pristine_output` tokens are joined by single
+    spaces. The unknown token is `<unk>`, as in the Penn Treebank corpus; a literal `<unk>` in a
+    pristine text means the same.
 
     Example:
         >>> from textgen.tokens import build_tokenizer
@@ -82,7 +84,7 @@ class WordTokenizer(Tokenizer):
     def split(cls, text: str, settings: TokenizerSettings, state: State) -> tuple[Parts, State]:
         if settings.pristine_input:
             met: dict[str, int] = collections.defaultdict(itertools.count().__next__)
-            numbers, kinds = list(map(met.__getitem__, text.split())), list(met)
+            numbers, kinds = list(map(met.__getitem__, NEWLINE_OR_WORD.findall(text))), list(met)
         else:
             numbers, kinds, state = treebank.number_from(text, state)
         places = np.array(numbers, np.int32)

@@ -120,13 +120,14 @@ def _new(request: TrainRequest) -> Plan:
     if training.word2vec:
         pretrained.check_vectors(Path(training.word2vec))  # now, not after reading a long text
     corpus = read_corpus(request.data_dir, VocabularyRule(tokenizer), training.validation_split)
-    if not training.minutes or sizing.SIZES & request.given.keys():
-        return _with_vectors(Plan(corpus, request.settings(ModelSettings, defaults), training))
     tokens = len(corpus.training.ids)
+    if not training.minutes or sizing.SIZES & request.given.keys():
+        training = _fitting(training, request, tokens)
+        return _with_vectors(Plan(corpus, request.settings(ModelSettings, defaults), training))
 
     def settings(chosen: dict[str, Any]) -> tuple[ModelSettings, TrainingSettings]:
         training = request.settings(TrainingSettings, {**defaults, **chosen})
-        chosen["batch_size"] = sizing.fitting_batch(training, tokens)
+        chosen |= sizing.fitting_batch(training, tokens)
         training = request.settings(TrainingSettings, {**defaults, **chosen})
         return request.settings(ModelSettings, {**defaults, **chosen}), training
 
@@ -142,6 +143,20 @@ def _new(request: TrainRequest) -> Plan:
     console.say(f"chosen for {console.counted(training.minutes or 0, 'minute')}: {shown}")
     console.say(f"because {reason}")
     return _with_vectors(Plan(corpus, model, training))
+
+
+def _fitting(training: TrainingSettings, request: TrainRequest, tokens: int) -> TrainingSettings:
+    """Returns settings with a batch that a short text fills, and says so; what is given stays."""
+    fitting = sizing.fitting_batch(training, tokens)
+    smaller: dict[str, Any] = {
+        name: value
+        for name, value in fitting.items()
+        if name not in request.given and value != getattr(training, name)
+    }
+    if smaller:
+        shown = " ".join(f"`{name}={value}`" for name, value in smaller.items())
+        console.say(f"the text is short, with {tokens:,} tokens: {shown}")
+    return dataclasses.replace(training, **smaller)
 
 
 def _with_vectors(plan: Plan) -> Plan:

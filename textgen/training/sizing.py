@@ -100,12 +100,18 @@ def measure_speed(
     return MOST_AT_ONCE * rows * length / statistics.median(times)
 
 
-def fitting_batch(settings: TrainingSettings, num_tokens: int) -> int:
-    """Returns the rows of a batch that a text of so many tokens fills: those set, or fewer."""
-    rows = settings.batch_size
-    while rows > 1 and tokens_needed(rows, settings.seq_length, settings.seq_step) > num_tokens:
+def fitting_batch(settings: TrainingSettings, num_tokens: int) -> dict[str, int]:
+    """Returns fields of a batch that a text of so many tokens fills: as set, or smaller.
+
+    Rows are fewer first, as they are computed side by side; then they are shorter.
+    """
+    rows, length, step = settings.batch_size, settings.seq_length, settings.seq_step
+    while rows > 1 and tokens_needed(rows, length, step) > num_tokens:
         rows //= 2
-    return rows
+    while length > 1 and tokens_needed(rows, length, step) > num_tokens:
+        length //= 2
+        step = min(step, length)
+    return {"batch_size": rows, "seq_length": length, "seq_step": step}
 
 
 SIZES = frozenset(["embedding_size", "rnn_size", "num_layers"])
