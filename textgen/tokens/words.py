@@ -73,6 +73,7 @@ class WordTokenizer(Tokenizer):
         "batch_size": 16, "seq_length": 35, "learning_rate": 0.003,
     })  # fmt: skip
     live_length = 50
+    least_copied = (8, "word")
 
     start = treebank.PARAGRAPH
     piece_size = 1 << 22  # more than of characters, as each distinct word is counted once a piece
