@@ -3,9 +3,9 @@
 Every window of W characters of the short texts has a hash, and so has every window of the long
 text: the sum of c_k * B^k over its characters, modulo 2^32, which cumulative sums give for all
 windows at once (after Karp & Rabin 1987, https://doi.org/10.1147/rd.312.0249). A table of the top
-bits leaves few places of the long text to look at. There the characters are compared: a hash alone
-proves nothing. Where the characters before differ a match begins, and it is followed to its end,
-through as many pieces as that takes.
+bits, and one of the lowest, leave few places of the long text to look at. There the characters are
+compared: a hash alone proves nothing. Where the characters before differ a match begins, and it is
+followed to its end, through as many pieces as that takes.
 
 Texts that repeat themselves cost no more than others, within a factor:
 
@@ -44,9 +44,12 @@ MOST_EQUAL = 16
 """Equal windows of the short texts that are looked at each by itself."""
 ROUNDS = 8
 """In which one match for each place is followed, before all that are left are."""
+TABLE_PLACES = (8, 32)
+"""Places of the two tables for each window: the first is asked about every place of the long text,
+so that it should fit a processor's cache; the second about the tenth that the first lets through.
+"""
 TABLE_BITS = (12, 24)
-"""The smallest and the largest table; it has 32 places a window, so that few windows of another
-text meet a place that is taken."""
+"""The smallest and the largest table."""
 BETWEEN, EDGE = 0x110000, 0x110001
 """Stand between the short texts, and around a piece of the long one; no characters."""
 PAIRS = 1 << 20
@@ -122,15 +125,17 @@ class Texts:
         return same
 
     def _make_table(self) -> None:
-        low, high = TABLE_BITS
-        bits = min(max(low, (32 * len(self.keys)).bit_length()), high)
+        number, low, high = len(self.keys), *TABLE_BITS
+        bits, other_bits = (
+            min(max(low, (places * number).bit_length()), high) for places in TABLE_PLACES
+        )
         self.shift = np.uint32(32 - bits)
         self.table: Flags = np.zeros(1 << bits, bool)
         """Whether a window has a hash with these top bits."""
         self.table[self.keys >> self.shift] = True
-        self.mask = np.uint32((1 << bits) - 1)
-        self.other_table: Flags = np.zeros(1 << bits, bool)
-        """Likewise of the lowest bits: asked about the few that the first one lets through."""
+        self.mask = np.uint32((1 << other_bits) - 1)
+        self.other_table: Flags = np.zeros(1 << other_bits, bool)
+        """Likewise of the lowest bits: asked about what the first one lets through."""
         self.other_table[self.keys & self.mask] = True
         same_key = np.flatnonzero(np.diff(self.keys, prepend=self.keys[:1] ^ np.uint32(1)) != 0)
         self.with_key: Numbers = np.zeros(len(self.keys), np.int64)
@@ -182,6 +187,7 @@ class Search:
         self._open = _Pairs.none(), np.zeros(0, np.int64), np.zeros(0, np.int64)
         self._behind: Points = np.zeros(0, np.uint32)
         self._line = 1
+        self._newlines: Numbers | None = None
         self._last_hit = False
         powers = [pow(BASE, k, 1 << 32) for k in range(BLOCK + texts.width)]
         inverse = pow(BASE, -1, 1 << 32)
@@ -201,6 +207,7 @@ class Search:
         edge = np.array([EDGE], np.uint32)
         long: Points = np.concatenate([edge, behind, piece, edge])
         begin = 1 + len(behind)  # of the piece
+        self._newlines = None
         self._go_on(long, begin)
         first = max(1, begin - width + 1)  # of the windows that were not whole before
         places, kinds = self._hits(long, first, len(long) - 1)
@@ -209,7 +216,9 @@ class Search:
         self._last_hit = bool(len(places)) and places[-1] == len(long) - 1 - width
         keep = max(BEHIND, width)
         self._behind = long[max(1, len(long) - 1 - keep) : -1]
-        self._line += int(np.count_nonzero(long[1 : len(long) - 1 - len(self._behind)] == 10))
+        self._line += int(
+            np.count_nonzero(long[1 : len(long) - 1 - len(self._behind)] == ord("\n"))
+        )
 
     def _hits(self, long: Points, first: int, end: int) -> tuple[Numbers, Numbers]:
         """Returns where windows of the short texts may begin in `long`, and their kinds."""
@@ -240,9 +249,8 @@ class Search:
         self.found[kinds[new]] = True
         # Most windows stand once. Of those that stand often, only where the long text begins to be
         # one of the short texts.
-        met = np.unique(places)
-        begins = np.diff(met, prepend=first - 1 if self._last_hit else first - 2) > 1
-        begins = begins[np.searchsorted(met, places)]
+        steps = np.diff(places, prepend=first - 1 if self._last_hit else first - 2)
+        begins = steps > 1  # of kinds with the same hash, which have the same place, the first
         often = texts.counts[kinds] > MOST_EQUAL
         self._begin(long, places, kinds, np.flatnonzero(~often | begins))
         new = new[often[new]]
@@ -303,8 +311,9 @@ class Search:
         lengths = self._lengths(long, *pairs)
         kept = np.flatnonzero(lengths >= self.texts.width)
         pairs, lengths = pairs.at(kept), lengths[kept]
-        newlines = np.flatnonzero(long == 10)
-        lines = self._line + np.searchsorted(newlines, pairs.theirs)
+        if self._newlines is None:
+            self._newlines = np.flatnonzero(long == ord("\n"))
+        lines = self._line + np.searchsorted(self._newlines, pairs.theirs)
         self._improve(pairs.mine, lengths, lines)
         ended = pairs.theirs + lengths < len(long) - 1
         still = np.flatnonzero(~ended)

@@ -36,8 +36,8 @@ from textgen.tokens.tokenizer import Tokenizer
 
 Fold = Callable[[str], str]
 
-ANCHOR = 16
-"""Characters that a run of words has at least: fewer are met too often to be looked at all."""
+ANCHOR = 20
+"""Characters that a run of words has at least, too: fewer are met too often to look at them all."""
 SIZES = (100, 10_000)
 """The shortest and the longest piece of held-out text that is compared."""
 SHOWN = 70
@@ -175,7 +175,8 @@ def compare(
         held_out: text that was not trained on, likewise; pieces as long as the texts, spread
             evenly over it, are looked at too.
         least: the shortest run that counts, in characters or words. A word is what stands
-            between white space, and counts if it is whole in the text.
+            between white space, and counts if it is whole in the text; a run of words has at least
+            20 characters.
         fold: makes one of letters that are not told apart.
         most: passages to list.
 
