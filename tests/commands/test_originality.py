@@ -1,5 +1,6 @@
 """`python -m textgen originality` as a user runs it."""
 
+import html
 import json
 import re
 import shutil
@@ -125,7 +126,13 @@ def test_ctrl_c_leaves_no_half_page(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html", "text.txt"]
 
 
-def test_the_whole_training_text_is_copied(trained_dir: Path) -> None:
-    done = run_here(originality.main, trained_dir / "input.txt", "--data-dir", trained_dir)
+def test_the_whole_training_text_is_copied(trained_dir: Path, tmp_path: Path) -> None:
+    """Its passage is listed by its beginning, and marked whole."""
+    page = tmp_path / "page.html"
+    flags = ("--data-dir", trained_dir, "--html", page)
+    done = run_here(originality.main, trained_dir / "input.txt", *flags)
+    assert max(map(len, done.stdout.splitlines())) < 120
+    listed, marked = re.findall(r"(?s)<q>(.*?)</q>|<mark [^>]*>(.*?)</mark>", page.read_text())
+    assert (len(html.unescape(listed[0])), html.unescape(marked[1])) == (300, (VERSES * 4)[:-1])
     number = len(VERSES * 4) - 1
     assert f"100.0% of {number:,} characters; the longest run has {number:,}\n" in done.stdout

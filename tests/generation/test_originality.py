@@ -199,6 +199,8 @@ def test_models_without_a_folder_and_texts_that_are_none() -> None:
     for nothing in ("", [], [""]):
         with pytest.raises(TextgenError, match="there is no text to look at"):
             model.originality(nothing)
+    with pytest.raises(TextgenError, match=r"texts are str, .* Received: 5"):
+        model.originality(["a", 5])
 
 
 def test_models_of_words_count_words(tmp_path: Path) -> None:

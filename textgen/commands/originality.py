@@ -24,6 +24,8 @@ from textgen.text.sources import decode, open_text
 if TYPE_CHECKING:
     from textgen.generation.originality import Originality
 
+SHOWN = 300
+"""Characters of a passage in the list of them; the text below has it whole."""
 PAGE = """\
 <!doctype html>
 <html lang="en">
@@ -178,6 +180,6 @@ def _passages(found: Originality) -> Iterator[str]:
     if found.passages:
         yield "<h2>The longest passages, and their lines in the training text</h2>\n<ol>"
         for passage in found.passages:
-            text = html.escape(passage.text)
+            text = html.escape(passage.shown(SHOWN))
             yield f"<li>{len(passage.text):,} characters, line {passage.line:,}: <q>{text}</q></li>"
         yield "</ol>"

@@ -56,6 +56,10 @@ class Passage(NamedTuple):
     line: int
     """The line that it begins in, of the training text (without what is held out), from 1."""
 
+    def shown(self, most: int) -> str:
+        """Returns at most so many characters of it."""
+        return self.text if len(self.text) <= most else self.text[: most - 3] + "..."
+
 
 @dataclass(frozen=True)
 class Figures:
@@ -120,11 +124,8 @@ class Originality:
         rows = [("copied", _in_words(self.figures)), ("held-out text", NO_BASELINE)]
         if self.held_out:
             rows[1] = ("held-out text", _in_words(self.held_out))
-        return [*rows, ("copied is", f"in a run of at least {self._least} of the training text")]
-
-    @property
-    def _least(self) -> str:
-        return console.counted(self.least, self.unit)
+        least = console.counted(self.least, self.unit)
+        return [*rows, ("counted", f"runs of at least {least} that the training text has too")]
 
     def __str__(self) -> str:
         width = max(len(name) for name, _ in self.rows())
@@ -408,6 +409,9 @@ def of_model(
 ) -> Originality:
     """Compares texts with what a model was trained on; see `Generator.originality`."""
     texts = [texts] if isinstance(texts, str) else list(texts)
+    wrong = [text for text in texts if not isinstance(text, str)]
+    if wrong:
+        raise TextgenError(f"texts are str, such as `sample.text`. Received: {wrong[0]!r:.100}")
     if not any(texts):
         raise TextgenError("there is no text to look at: it is empty")
     found = find_training_text(tokenizer, data_dir, training_text)
