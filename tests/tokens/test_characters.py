@@ -85,3 +85,11 @@ def test_losses_are_bits_per_character() -> None:
     assert CharacterTokenizer.loss_name == "bits_per_character"
     assert CharacterTokenizer.loss_value(math.log(8)) == 3.0
     assert CharacterTokenizer.loss_text(math.log(4)) == "2.000 bits per character"
+
+
+def test_each_character_is_lowered_by_itself() -> None:
+    """Also where Python lowers by what is around (Σ), or to two characters (İ)."""
+    every = "".join(map(chr, range(0x110000)))
+    for text in (every, every[::-1], "ΟΔΟΣ ΣİΣ", "\ud800Ä"):
+        alone = [c.lower() if len(c.lower()) == 1 else c for c in text]
+        assert CharacterTokenizer.folded(text, TokenizerSettings()) == "".join(alone)

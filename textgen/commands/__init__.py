@@ -32,6 +32,7 @@ COMMANDS = {
     "corpus": Command("corpus", "make a data directory from a known corpus or from text files"),
     "serve": Command("serve", "a web service and a page where people let models write"),
     "convert": Command("convert", "make a model of keras-text-generation one of textgen"),
+    "originality": Command("originality", "how much of a text is copied from the training text"),
     "search": Command("search", "find settings that train better than the defaults"),
     "train-on-ray": Command("ray", "train one model on the machines of a Ray cluster"),
 }

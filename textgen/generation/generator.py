@@ -19,6 +19,7 @@ from textgen.generation import notebook, scoring
 from textgen.generation.batch import BLOCK, Batch, Model, beam_search, last_ids
 from textgen.generation.mixture import Mixture, common_tokenizer
 from textgen.generation.novelty import STRIDE, TRIES, KnownTexts, document_of, ending_in_line
+from textgen.generation.originality import Originality, of_model
 from textgen.generation.sampling import next_probabilities
 from textgen.generation.scoring import Score
 from textgen.generation.texts import Piece, Text
@@ -659,6 +660,40 @@ class Generator:
         ids = np.argsort(-probabilities, kind="stable")[:count]
         ids = ids[probabilities[ids] > 0]
         return [(self.tokenizer.vocabulary[i], float(probabilities[i])) for i in ids]
+
+    def originality(
+        self,
+        texts: str | Sequence[str],
+        training_text: str | Path | None = None,
+        most: int = 10,
+    ) -> Originality:
+        """Tells how much of texts is copied from what the model was trained on.
+
+        Copied is what stands in a run of at least 30 characters (8 words, for models of words) in
+        the training text too. As much held-out text, if there is some, is looked at besides: what
+        it has is chance.
+
+        Args:
+            texts: one text, or several, such as samples.
+            training_text: a file, or the data directory that has the text, if it is not in the
+                folder of the model.
+            most: passages to list.
+
+        Returns:
+            The figures, the longest passages, and where they are.
+
+        Raises:
+            TextgenError: if there is no text, or the training text is not at hand.
+
+        Example:
+            >>> model = textgen.load(folder)
+            >>> found = model.originality("He said: The river keeps no record of the rain!")
+            >>> found.passages[0].text, found.passages[0].line
+            ('The river keeps no record of the rain', 2)
+            >>> 0 < found.share < 1, found.held_out.characters
+            (True, 47)
+        """
+        return of_model(texts, self.tokenizer, self.data_dir, training_text, most)
 
 
 def _chunks(text: str | Iterable[str]) -> Iterable[str]:

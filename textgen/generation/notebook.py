@@ -9,6 +9,9 @@ from textgen.support import console
 TEXT = "white-space: pre-wrap; overflow-wrap: anywhere; font-family: monospace"
 """Style of what a model wrote: as it is, in long lines too."""
 
+MARK = "background: hsla(40, 95%, 50%, 0.4); color: inherit"
+"""Style of a part that is marked; the ground suits light and dark pages."""
+
 
 def shaded(seed: str, pieces: Iterable[tuple[str, float]]) -> str:
     """Returns a text on a ground from red to green: from improbable to probable.
@@ -30,6 +33,22 @@ def _span(text: str, log_probability: float) -> str:
     # through what is behind it, so that it suits light and dark pages.
     color = f"hsla({120 * math.sqrt(probability):.0f}, 90%, 45%, 0.3)"
     return f'<span style="background: {color}" title="{probability:.1%}">{shown}</span>'
+
+
+def marked(text: str, spans: Iterable[tuple[int, int, str]]) -> str:
+    """Returns a text with parts of it marked.
+
+    Args:
+        text: the text.
+        spans: where parts begin and end, ascending, and what is shown when one points at them.
+    """
+    parts, done = [], 0
+    for start, end, title in spans:
+        parts.append(html.escape(text[done:start]))
+        shown = html.escape(text[start:end])
+        parts.append(f'<mark style="{MARK}" title="{html.escape(title)}">{shown}</mark>')
+        done = end
+    return f'<div style="{TEXT}">{"".join(parts)}{html.escape(text[done:])}</div>'
 
 
 def table(title: str, facts: Mapping[str, str]) -> str:

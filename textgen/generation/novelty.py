@@ -20,8 +20,8 @@ TRIES = 100
 STRIDE = 1 << 20
 """Between the random seeds of two tries, so that they are those of no other text."""
 Digests = npt.NDArray[np.uint64]
-COPIES = ("latest", "previous")
-"""Folders with a model within the data directory that has its text."""
+LATEST = "latest"
+"""The folder within a data directory that has the model of the newest epoch."""
 
 
 class KnownTexts:
@@ -53,7 +53,7 @@ class KnownTexts:
                 "`new` needs the training text, and this model is in no folder that could have it."
                 " Leave it out"
             )
-        folder = data_dir.parent if data_dir.name in COPIES else data_dir
+        folder = text_folder(data_dir)
         if find_source(folder, "input") is None:
             raise TextgenError(
                 f"`new` needs the text that the model was trained on, and {folder} has no"
@@ -71,6 +71,12 @@ class KnownTexts:
             return False
         self._added.add(digest)
         return True
+
+
+def text_folder(folder: Path) -> Path:
+    """Returns where the training text of a model is: in its folder, or above that of the latest."""
+    is_latest = folder.name == LATEST and find_source(folder, "input") is None
+    return folder.parent if is_latest else folder
 
 
 def ending_in_line(settings: SamplingSettings, documents: str | None) -> SamplingSettings:

@@ -73,7 +73,9 @@ class CharacterTokenizer(Tokenizer):
     def folded(cls, text: str, settings: TokenizerSettings) -> str:
         if settings.pristine_input:
             return text
-        return "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
+        # Each by itself: the lower case of Σ depends on the letters around it.
+        parts = text.replace("Σ", "σ").split("İ")
+        return "İ".join(part.lower() for part in parts)
 
     @classmethod
     def last_cut(cls, text: str, settings: TokenizerSettings) -> int:

@@ -121,6 +121,9 @@ class Tokenizer(abc.ABC):
     loss_name: ClassVar[str] = "perplexity"
     """The column in `history.csv` with the loss as the field quotes it."""
 
+    least_copied: ClassVar[tuple[int, str]] = (30, "character")
+    """The run of characters or words that counts as copied where a text shares it with another."""
+
     start: ClassVar[State] = None
     """The state in which the first piece of a text is split."""
     piece_size: ClassVar[int] = 1 << 19

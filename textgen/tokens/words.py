@@ -75,6 +75,7 @@ class WordTokenizer(Tokenizer):
         "batch_size": 16, "seq_length": 35, "learning_rate": 0.003,
     })  # fmt: skip
     live_length = 50
+    least_copied = (8, "word")
 
     start = treebank.PARAGRAPH
     piece_size = 1 << 22  # more than of characters, as each distinct word is counted once a piece
@@ -113,16 +114,27 @@ class WordTokenizer(Tokenizer):
     def default_min_count(cls, num_parts: int) -> int:
         return 2 if num_parts > MANY_WORDS else 1
 
+    def encode(self, text: str) -> Ids:
+        return super().encode(self._without_lines(text))
+
+    def _without_lines(self, text: str) -> str:
+        """Returns a text for a pristine vocabulary that knows no ends of lines, as of older models.
+
+        There they are white space.
+        """
+        knows_lines = not self.settings.pristine_input or self.token_id("\n") != UNKNOWN_ID
+        return text if knows_lines else text.replace("\n", " ")
+
     def unknown(self, text: str) -> list[str]:
         """See `Tokenizer.unknown`; a space at the end of `text` is none, see `prompt`."""
-        return super().unknown(text.rstrip(SPACES))
+        return super().unknown(self._without_lines(text).rstrip(SPACES))
 
     def go_on(self, text: str) -> tuple[Ids, Decoder]:
         """See `Tokenizer.go_on`; a space at the end of `text` belongs to the word to come."""
         stripped = text.rstrip(SPACES)
         if not stripped:
             raise TextgenError(f"a seed of spaces alone has no words. Received: {text!r}")
-        parts, _ = self.split(stripped, self.settings, self.start)
+        parts, _ = self.split(self._without_lines(stripped), self.settings, self.start)
         ids, decoder = self.encode_parts(parts.kinds, parts.places), self.decoder()
         for place in parts.places.tolist():
             decoder.push(parts.kinds[place])
