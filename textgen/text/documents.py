@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from textgen.text.cleaning import join_texts, split_chunks
 
@@ -20,6 +20,9 @@ LABEL = re.compile(r"<\|(?!endoftext\|>)([^|\n]{1,100})\|>")
 """The label that a document begins with."""
 GOLDEN = (5**0.5 - 1) / 2
 """Of its multiples, the fractional parts are spread over 0 to 1 as evenly as can be."""
+
+
+Kind = TypeVar("Kind")
 
 
 class Document(NamedTuple):
@@ -84,7 +87,7 @@ def between(kind: str) -> str:
     return mark if mark.strip("\n") == "" else f"\n{mark.strip()}\n"
 
 
-def held_out(documents: Iterable[str], share: float, those: bool) -> Iterator[str]:
+def held_out(documents: Iterable[Kind], share: float, those: bool) -> Iterator[Kind]:
     """Yields the documents that are held out, about one in `1 / share`, or the others.
 
     They are spread evenly and not periodically, and the same for the same number of documents.
