@@ -42,8 +42,9 @@ class TokenizerSettings(Settings):
     documents: str | None = setting(
         None,
         "the text is many texts, and each is learned as one of its own: lines, paragraphs (with"
-        " blank lines between them), or what stands between marks such as '<|endoftext|>'",
-        metavar="lines|paragraphs|MARK",
+        " blank lines between them), files (of a folder input/), or what stands between marks such"
+        " as '<|endoftext|>'",
+        metavar="lines|paragraphs|files|MARK",
     )
     pristine_input: bool = setting(
         False,
