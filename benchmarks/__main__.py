@@ -39,6 +39,10 @@ BENCHMARKS = {
     "calibration": Measured("What `--minutes` promises", "calibration", SHAKESPEARE),
     "generation": Measured("Writing", "generation", ""),
     "treebank": Measured("Words: exactness and speed", "treebank", "--corpora FOLDER"),
+    "documents": Measured("Documents and labels", "documents", "FOLDER"),
+    "originality": Measured(
+        "How much is copied", "originality", f"{SHAKESPEARE} FOLDER/74-0.txt FOLDER/76-0.txt"
+    ),
     "corpora": Measured("Large texts", "corpora", f"{SHAKESPEARE} FOLDER/74-0.txt --sizes 10 100"),
     "distributed": Measured("Several processes", "distributed", ""),
     "service": Measured("The service", "service", ""),

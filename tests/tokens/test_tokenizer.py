@@ -1,6 +1,7 @@
 """What holds for all tokenizers, and what it takes to add one."""
 
 import collections
+import dataclasses
 import itertools
 import json
 import re
@@ -322,3 +323,16 @@ def test_a_document_is_begun_with_its_end_its_label_and_the_seed(
 def test_documents_that_nothing_separates_are_refused(documents: str) -> None:
     with pytest.raises(TextgenError, match="`documents` is lines, paragraphs, or the mark"):
         TokenizerSettings(documents=documents)
+
+
+@pytest.mark.parametrize("pristine", [False, True])
+@each_kind
+def test_a_piece_without_documents_has_no_parts(
+    settings: TokenizerSettings, pristine: bool
+) -> None:
+    kind = TOKENIZERS[settings.tokens]
+    chosen = dataclasses.replace(settings, pristine_input=pristine)
+    assert kind.split_documents([], chosen).kinds == []
+    texts = ["a b", "<|x|>b"]
+    parts = kind.split_documents(texts, chosen)
+    assert parts.counts[parts.kinds.index("<|endoftext|>")] == 2

@@ -289,13 +289,21 @@ def write_many(
     stream: TextIO,
 ) -> None:
     """Writes several texts, or JSON, when they are complete."""
-    total = sum(max(prompt.settings.length, 0) for prompt in prompts)
     kind = generator.tokenizer.settings.documents or ""
     divider = DIVIDERS.get(kind, DIVIDER)
     if prompts[0].settings.new and not kind:
         divider = ""  # a line each
-    with console.bar("{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} tokens", total) as bar:
-        for number, sample in enumerate(generator.write(prompts, arguments.json, bar.update)):
+    total, unit = sum(max(prompt.settings.length, 0) for prompt in prompts), "tokens"
+    if kind or prompts[0].settings.new:  # who knows how long they will be
+        total, unit = len(prompts), "texts"
+    layout = f"{{percentage:3.0f}}%|{{bar:20}}| {{n_fmt}}/{{total_fmt}} {unit}"
+    with console.bar(layout, total) as bar:
+
+        def progress(tokens: int) -> None:
+            bar.update(tokens if unit == "tokens" else 0)
+
+        for number, sample in enumerate(generator.write(prompts, arguments.json, progress)):
+            bar.update(1 if unit == "texts" else 0)
             if arguments.json:
                 stream.write(json.dumps(sample.to_dict(), ensure_ascii=False) + "\n")
                 continue

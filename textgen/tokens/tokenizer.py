@@ -218,7 +218,7 @@ class Tokenizer(abc.ABC):
         """
         met: dict[str, int] = collections.defaultdict(itertools.count().__next__)
         end = np.array([END_NUMBER])
-        numbers = list[npt.NDArray[np.int64]]()
+        numbers = [np.zeros(0, np.int64)]
         for text in texts:
             parts, _ = cls.split(text, settings, cls.start)
             table = np.array([met[kind] for kind in parts.kinds], np.int64)
@@ -245,17 +245,19 @@ class Tokenizer(abc.ABC):
             TextgenError: if there are fewer than two distinct tokens; there is nothing to learn.
         """
         unknown = cls.unknown_token
-        marks = [documents.END, *filter(documents.LABEL.fullmatch, counts)]
-        first = [unknown, *sorted(marks[1:], key=lambda token: (-counts[token], token))]
+
+        def order(token: str) -> tuple[int, str]:
+            return -counts[token], token
+
+        first = [unknown]  # those that are kept however rare they are
         if settings.documents:
-            first.insert(END_ID, documents.END)
-        else:
-            first = [unknown]
+            labels = sorted(filter(documents.LABEL.fullmatch, counts), key=order)
+            first += [documents.END, *labels]
         total = sum(counts.values()) - counts.get(unknown, 0)
         least = settings.min_count or cls.default_min_count(total)
-        kept = [token for token, n in counts.items() if n >= least and token not in first]
-        kept.sort(key=lambda token: (-counts[token], token))
-        kept = kept[: max(0, settings.max_vocab - len(first))]
+        others = set(first)
+        kept = [token for token, n in counts.items() if n >= least and token not in others]
+        kept = sorted(kept, key=order)[: max(0, settings.max_vocab - len(first))]
         if len(kept) < 2:
             raise TextgenError(
                 f"the training text has {len(kept)} distinct {cls.unit}(s), and a model needs at"
