@@ -7,8 +7,9 @@ import pytest
 from tests.networks import biased_generator, random_generator, word_tokenizer
 from tests.processes import in_a_terminal
 from textgen.commands.interactive import Interactive, ask
-from textgen.settings.definitions import SamplingSettings
+from textgen.settings.definitions import SamplingSettings, TokenizerSettings
 from textgen.support.errors import TextgenError
+from textgen.tokens import build_tokenizer
 
 MODEL = biased_generator({"a": 0.5, "b": 0.3, ".": 0.2})
 
@@ -146,3 +147,17 @@ def test_the_end_of_input_ends_the_line_of_the_question(
     with pytest.raises(EOFError):
         ask("> ")
     assert capsys.readouterr() == ("", "> > \n")
+
+
+def test_choosing_the_end_of_a_document_ends_it_and_a_label_is_taken(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    settings = TokenizerSettings(documents="lines")
+    tokenizer = build_tokenizer("<|x|>ab\n<|y|>a", settings)
+    model = biased_generator({"<|endoftext|>": 0.5, "<|y|>": 0.3, "a": 0.2}, tokenizer)
+    # The label is banned once it is given: the end and the letters are left to choose from.
+    assert written(["2", "2", "2", "1", "2"], model) == "aa"
+    shown = capsys.readouterr().err
+    assert "1   50.0%  '<|endoftext|>'\n  2   30.0%  '<|y|>'\n" in shown
+    assert written([""], model, sample_mode="argmax") == ""
+    assert "the model would end the text here" in capsys.readouterr().err

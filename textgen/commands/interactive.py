@@ -12,6 +12,7 @@ from textgen.generation.generator import Generator
 from textgen.settings.definitions import SamplingSettings
 from textgen.support import console
 from textgen.support.errors import TextgenError
+from textgen.text import documents
 from textgen.tokens.tokenizer import ends_sentence
 
 HELP = (
@@ -106,7 +107,7 @@ class Interactive:
         elif answer == "<":
             self._go_back()
         else:
-            self._add(answer, [token for token, _ in found])
+            return self._add(answer, [token for token, _ in found])
         return True
 
     def _go_back(self) -> None:
@@ -115,7 +116,8 @@ class Interactive:
         else:
             self._texts.pop()
 
-    def _add(self, answer: str, tokens: list[str]) -> None:
+    def _add(self, answer: str, tokens: list[str]) -> bool:
+        """Adds what is answered to the text; returns False where that is its end."""
         if answer == "":
             new = "".join(self._drawn(1))
         elif answer == ".":
@@ -123,11 +125,21 @@ class Interactive:
         elif answer.isdecimal():
             if not 1 <= int(answer) <= len(tokens):
                 console.say(f"choose a number from 1 to {len(tokens)}. Received: {answer}")
-                return
-            new = self._spelled(tokens[int(answer) - 1])
+                return True
+            token = tokens[int(answer) - 1]
+            if token == documents.END:
+                return False
+            if token in self._generator.tokenizer.marks:
+                label = documents.Document.parse(token).label
+                self._settings = replace(self._settings, label=label)
+                return True
+            new = self._spelled(token)
         else:
             new = answer
+        if new == "" and self._generator.tokenizer.marks:
+            console.say("the model would end the text here, or give it a label; q ends it")
         self._texts.append(self.text + new)
+        return True
 
     def _spelled(self, token: str) -> str:
         """Returns what a token adds to the text so far."""
