@@ -15,7 +15,9 @@ from textgen.support.errors import TextgenError
 from textgen.text.tables import Table, Wanted, columns_of, is_table, read_table, suffix_of
 
 TWEETS = 'id,text,topic\n1,"Taxes, rise",politics\n2,"He said ""no""",sport\n3,"two\nlines",sport\n'
-CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\0"), max_size=20)
+CELLS = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\r\0"), max_size=20
+).map(lambda cell: cell.replace("<|", "<"))  # no marks; see below for those
 
 
 def documents(text: str, name: str = "t.csv", size: int = 7, **asked: str) -> list[str]:
@@ -220,3 +222,7 @@ def test_a_file_in_cp1252_alone_is_read_as_that(
     run(path, "--out", tmp_path / "out", "--validation-split", 0)
     assert read(tmp_path / "out" / "input.txt") == "café \u201cnaïve\u201d\n"
     assert "old.txt: cp1252" in capsys.readouterr().err
+
+
+def test_a_mark_in_a_cell_would_end_its_document_and_is_taken_out() -> None:
+    assert documents("a\nx <|endoftext|>y\n<|endoftext|>\nz\n", column="a") == ["x y", "z"]

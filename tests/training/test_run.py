@@ -468,3 +468,9 @@ def test_a_run_over_documents_resumes_bit_for_bit_and_tells_their_number(
     for sample in model.samples(20, length=60, random_seed=1):
         assert "\n" not in sample.text
         assert "<|" not in sample.text
+
+
+def test_a_mark_that_does_not_stand_in_the_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "input.txt").write_text(VERSES)
+    with pytest.raises(TextgenError, match="`documents` '@@' does not part the text"):
+        train_on(tmp_path, MODEL, TokenizerSettings(documents="@@"), CONFIG)

@@ -65,11 +65,14 @@ class Wanted(NamedTuple):
 
     def document(self, row: Row) -> str:
         """Returns the document of a row; empty where one of its cells is. Raises TextgenError."""
-        cells = {name: row.get(name, "").strip("\n") for name in PLACE.findall(self.template)}
+        cells = {
+            name: row.get(name, "").replace(END, "").strip("\n")
+            for name in PLACE.findall(self.template)
+        }
         if not all(map(str.strip, cells.values())):
             return ""
         text = PLACE.sub(lambda place: cells[place[1]], self.template)
-        return self._label(row) + text.replace(END, "").strip("\n")
+        return self._label(row) + text.strip("\n")
 
     def _label(self, row: Row) -> str:
         if self.label is None:

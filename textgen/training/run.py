@@ -163,6 +163,11 @@ class Run:
         documents = None
         if tokenizer.settings.documents:
             documents = ShuffledDocuments(text.ids, settings.random_seed or 0)
+            if len(documents) < 2:
+                raise TextgenError(
+                    f"`documents` {tokenizer.settings.documents!r} does not part the text, which is"
+                    " one document by it. Give what stands between its documents, or leave it out"
+                )
         self.num_documents = len(documents) if documents else 0
         self.batches = dataclasses.replace(
             training_batches(
