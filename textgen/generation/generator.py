@@ -15,13 +15,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from textgen.generation import notebook, scoring
+from textgen.generation import notebook
 from textgen.generation.batch import BLOCK, Batch, Model, beam_search, last_ids
 from textgen.generation.mixture import Mixture, common_tokenizer
 from textgen.generation.novelty import STRIDE, TRIES, KnownTexts, document_of, ending_in_line
-from textgen.generation.originality import Originality, of_model
 from textgen.generation.sampling import next_probabilities
-from textgen.generation.scoring import Score
 from textgen.generation.texts import Piece, Text
 from textgen.model import checkpoint, history
 from textgen.model.architecture import weights_per_layer
@@ -34,6 +32,9 @@ from textgen.tokens.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from textgen.generation.originality import Originality
+    from textgen.generation.scoring import Score
 
 LONGEST_PATH = 1000
 """Characters; a longer one is a text that somebody meant to train on."""
@@ -585,7 +586,7 @@ class Generator:
         )
         return text.take(found.ids, [found.score] * len(found.ids))
 
-    def score(self, text: str | Iterable[str], pieces: bool = True) -> Score:
+    def score(self, text: str | Iterable[str], pieces: bool = True) -> "Score":
         """Tells how well the model knows a text: how probable it finds each token.
 
         The text is read as one stream from an empty state, and its first token is only read. A
@@ -613,9 +614,11 @@ class Generator:
             >>> score.pieces[1][0], score.pieces[1][1] < 0
             ('h', True)
         """
+        from textgen.generation import scoring  # here, for the start of `sample.py`
+
         return scoring.score(self.network, self.tokenizer, _chunks(text), pieces)
 
-    def scores(self, texts: Iterable[str], pieces: bool = False) -> Iterator[Score]:
+    def scores(self, texts: Iterable[str], pieces: bool = False) -> "Iterator[Score]":
         """Yields the score of each of many texts; they are read side by side, so that it is fast.
 
         Each is read by itself: as a document where the model was trained on documents, else as
@@ -638,6 +641,8 @@ class Generator:
             raise TextgenError(
                 f"`texts` is a list of texts. Received: {reprlib.repr(texts)}. Give `score` one"
             )
+        from textgen.generation import scoring  # here, for the start of `sample.py`
+
         return scoring.scores(self.network, self.tokenizer, texts, pieces)
 
     def next_tokens(
@@ -666,7 +671,7 @@ class Generator:
         texts: str | Sequence[str],
         training_text: str | Path | None = None,
         most: int = 10,
-    ) -> Originality:
+    ) -> "Originality":
         """Tells how much of texts is copied from what the model was trained on.
 
         Copied is what stands in a run of at least 30 characters (8 words, for models of words) in
@@ -693,6 +698,8 @@ class Generator:
             >>> 0 < found.share < 1, found.held_out.characters
             (True, 47)
         """
+        from textgen.generation.originality import of_model  # here, for the start of `sample.py`
+
         return of_model(texts, self.tokenizer, self.data_dir, training_text, most)
 
 

@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +13,9 @@ import numpy.typing as npt
 from textgen.settings.definitions import SamplingSettings
 from textgen.support.errors import TextgenError
 from textgen.text.documents import LINES, Document, read_documents
-from textgen.text.sources import find_source
-from textgen.text.splitting import Stream, find_texts
+
+if TYPE_CHECKING:
+    from textgen.text.splitting import Stream
 
 TRIES = 100
 """How often a text that is to be new is written, at most."""
@@ -48,6 +50,9 @@ class KnownTexts:
         Raises:
             TextgenError: if the training text is not at hand.
         """
+        from textgen.text.sources import find_source  # here, for the start of `sample.py`
+        from textgen.text.splitting import find_texts
+
         if data_dir is None:
             raise TextgenError(
                 "`new` needs the training text, and this model is in no folder that could have it."
@@ -75,6 +80,8 @@ class KnownTexts:
 
 def text_folder(folder: Path) -> Path:
     """Returns where the training text of a model is: in its folder, or above that of the latest."""
+    from textgen.text.sources import find_source  # here, for the start of `sample.py`
+
     is_latest = folder.name == LATEST and find_source(folder, "input") is None
     return folder.parent if is_latest else folder
 
@@ -93,7 +100,7 @@ def document_of(seed: str, text: str, documents: str | None) -> str:
 
 
 @functools.lru_cache(maxsize=2)
-def _training_digests(text: Stream, documents: str | None, stamp: str) -> Digests:
+def _training_digests(text: "Stream", documents: str | None, stamp: str) -> Digests:
     """`digests_of` the documents of a text; read again only when its `stamp` is another."""
     found = read_documents(text.chunks(), documents or LINES)
     return digests_of(Document.parse(each).text if documents else each for each in found)

@@ -154,14 +154,14 @@ class Text:
             text = "".join(self._until_stop(ids))
         else:
             self.ids += ids
-            text = "".join(map(self._shown, ids))
+            text = self._spelled(ids)
         return text + self.end() if is_over or len(self.ids) == length else text
 
-    def _shown(self, token_id: int) -> str:
-        """Returns the text that a token adds: of a label, none."""
-        if token_id in self._marks:
-            return ""
-        return self._decoder.push(self._vocabulary[token_id])
+    def _spelled(self, ids: list[int]) -> str:
+        """Returns the text that tokens add: of a label, none."""
+        if self._marks:
+            ids = [token_id for token_id in ids if token_id not in self._marks]
+        return "".join(map(self._decoder.push, map(self._vocabulary.__getitem__, ids)))
 
     @property
     def label(self) -> str | None:
@@ -175,7 +175,7 @@ class Text:
             if self.finished:
                 return
             self.ids.append(token_id)
-            yield self._ending.push(self._shown(token_id))
+            yield self._ending.push(self._spelled([token_id]))
             self.finished = self._ending.reached
 
     def end(self) -> str:

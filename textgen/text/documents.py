@@ -9,8 +9,6 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, TypeVar
 
-from textgen.text.cleaning import join_texts, split_chunks
-
 END = "<|endoftext|>"
 """The token that ends a document, and what such files put between documents."""
 LINES, PARAGRAPHS, FILES = "lines", "paragraphs", "files"
@@ -70,6 +68,8 @@ def last_cut(text: str, kind: str) -> int:
 
 def read_documents(chunks: Iterable[str], kind: str) -> Iterator[str]:
     """Yields the documents of a text in chunks, cut anywhere; see `split_documents`."""
+    from textgen.text.cleaning import split_chunks  # here, for the start of `sample.py`
+
     for part in split_chunks(chunks, separator(kind)):
         text = part.strip("\n")
         if text and not text.isspace():
@@ -78,6 +78,8 @@ def read_documents(chunks: Iterable[str], kind: str) -> Iterator[str]:
 
 def join_documents(documents: Iterable[str], kind: str) -> Iterator[str]:
     """Yields documents with what stands between them."""
+    from textgen.text.cleaning import join_texts  # here, for the start of `sample.py`
+
     return join_texts(documents, between(kind))
 
 
