@@ -134,9 +134,7 @@ class Originality:
         if self.passages:
             lines += ["", "the longest passages, and their lines in the training text:"]
         for passage in self.passages:
-            shown = (
-                passage.text if len(passage.text) <= SHOWN else passage.text[: SHOWN - 3] + "..."
-            )
+            shown = passage.shown(SHOWN)
             lines.append(f"{len(passage.text):>7,} characters, line {passage.line:,}: {shown!r}")
         return "\n".join(lines)
 

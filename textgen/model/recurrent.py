@@ -32,6 +32,8 @@ from textgen.model.backend import keras, tf
 
 Tensors = list[tf.Tensor]
 Keep = Sequence[tf.Tensor]
+with_gradient: Callable[[Callable[..., Any]], Callable[..., Any]] = tf.custom_gradient
+"""`tf.custom_gradient`, with the types that TensorFlow lacks."""
 Step = Callable[[Tensors, Tensors], tuple[Tensors, Tensors]]
 
 
@@ -124,7 +126,7 @@ def lstm(z: tf.Tensor, h0: tf.Tensor, c0: tf.Tensor, u: tf.Tensor, keep: Keep = 
         h of all steps, (T, B, H); the last h and c, (B, H).
     """
 
-    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    @with_gradient
     def run(z: tf.Tensor, h0: tf.Tensor, c0: tf.Tensor, u: tf.Tensor) -> Any:
         kernel, columns, keep_next = apart(u), u.shape[1], of_next_step(keep)
         first = [at_start(x, keep) for x in (h0, c0)]
@@ -197,7 +199,7 @@ def gru(z: tf.Tensor, h0: tf.Tensor, u: tf.Tensor, bias: tf.Tensor, keep: Keep =
         h of all steps, (T, B, H); the last h, (B, H).
     """
 
-    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    @with_gradient
     def run(z: tf.Tensor, h0: tf.Tensor, u: tf.Tensor, bias: tf.Tensor) -> Any:
         kernel, size, keep_next = apart(u), u.shape[0], of_next_step(keep)
 
@@ -251,7 +253,7 @@ def simple_rnn(z: tf.Tensor, h0: tf.Tensor, u: tf.Tensor, keep: Keep = ()) -> An
     Args and returns as for `gru`, with z (T, B, H), u (H, H), and no `bias`.
     """
 
-    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    @with_gradient
     def run(z: tf.Tensor, h0: tf.Tensor, u: tf.Tensor) -> Any:
         kernel, size, keep_next = apart(u), u.shape[0], of_next_step(keep)
 
@@ -279,7 +281,7 @@ def simple_rnn(z: tf.Tensor, h0: tf.Tensor, u: tf.Tensor, keep: Keep = ()) -> An
     return run(z, h0, u)
 
 
-@tf.custom_gradient  # type: ignore[untyped-decorator]
+@with_gradient
 def look_up(table: tf.Tensor, ids: tf.Tensor) -> Any:
     """Returns rows of a table: (V, G), (N,) -> (N, G).
 

@@ -143,7 +143,8 @@ def _read_documents(
     for path, name in zip(paths, names, strict=True):
         if settings.is_for_tables:
             wanted = tables.Wanted.of(settings.column, settings.template, settings.label)
-            yield from tables.read_table(_decoded(path, name, settings), name, wanted)
+            chunks = _decoded(path, name, detect_file_encoding(path, settings))
+            yield from tables.read_table(chunks, name, wanted)
         elif kind == FILES:
             yield "".join(trim_newlines(clean_file(path, name, settings))).replace(END, "")
         else:
@@ -169,7 +170,7 @@ def _prepare_documents(
         return join_documents(held_out(read_documents(_chunks(text), END), share, those), kind)
 
     share = settings.validation_split
-    kept_out = sum(1 for _ in held_out(map(str, range(documents.count)), share, those=True))
+    kept_out = sum(1 for _ in held_out(range(documents.count), share, those=True))
     if share and not 0 < kept_out < documents.count:
         raise TextgenError(
             f"{console.counted(documents.count, 'document')} are too few to hold out {share:.1%}:"
@@ -246,9 +247,9 @@ def clean_file(path: Path, name: str, settings: CorpusSettings) -> Iterator[str]
 
     `name` is what the user calls the file. Raises TextgenError if it has no text to read.
     """
-    _refuse_table(path, name, settings)
     encoding = detect_file_encoding(path, settings)
-    chunks = _decoded(path, name, settings)
+    _refuse_table(path, name, encoding)
+    chunks = _decoded(path, name, encoding)
     if settings.strip_gutenberg:
         if next(gutenberg_books(decode_file(path, encoding)), None) is None:
             console.warn(f"{name} has no Project Gutenberg START line: nothing stripped")
@@ -260,19 +261,18 @@ def clean_file(path: Path, name: str, settings: CorpusSettings) -> Iterator[str]
     yield from chunks
 
 
-def _refuse_table(path: Path, name: str, settings: CorpusSettings) -> None:
+def _refuse_table(path: Path, name: str, encoding: str) -> None:
     """Raises TextgenError for a table, which would be learned with its commas and quotes."""
     if tables.is_table(name):
-        columns = tables.columns_of(decode_file(path, detect_file_encoding(path, settings)), name)
+        columns = tables.columns_of(decode_file(path, encoding), name)
         raise TextgenError(
             f"{name} is a table, and {tables.described(columns)}. Say which has the texts, by"
             " `column`, or rename the file to .txt to read it as it is"
         )
 
 
-def _decoded(path: Path, name: str, settings: CorpusSettings) -> Iterator[str]:
+def _decoded(path: Path, name: str, encoding: str) -> Iterator[str]:
     """Yields the text of a file as it is; says what it is."""
-    encoding = detect_file_encoding(path, settings)
     shown = encoding.replace("-sig", " with byte order mark")
     return _measured(decode_file(path, encoding), f"read {name}: {shown},")
 

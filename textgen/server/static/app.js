@@ -256,8 +256,12 @@ function render() {
 
 // ---- start
 
+let models = []; // that are served
+
+const chosenModel = () => models.find(({ name }) => name === $("model").value);
+
 async function start() {
-  let models, documentation, schemas;
+  let documentation, schemas;
   try {
     [{ models, documentation }, schemas] = await Promise.all([getJson("/api/models"), getJson("/api/settings")]);
   } catch (error) {
@@ -270,10 +274,8 @@ async function start() {
   const wanted = fromLink();
   $("error").hidden = true;
   if (wanted) fill(wanted);
-  const find = () => models.find(({ name }) => name === $("model").value);
-  const chosen = find();
+  const chosen = chosenModel();
   offerLabels(chosen?.labels);
-  $("model").addEventListener("change", () => offerLabels(find()?.labels));
   if (!wanted && chosen?.line_starts?.length) $("seed").value = chosen.line_starts[0];
   if (chosen && !chosen.ready) say("This model is still being trained; it can write after its first epoch.");
   if (chosen?.watched) watch($("model").value);
@@ -284,7 +286,10 @@ $("form").addEventListener("submit", (event) => { event.preventDefault(); write(
 $("seed").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); $("form").requestSubmit(); }
 });
-$("model").addEventListener("change", () => { if (!$("training").hidden) watch($("model").value); });
+$("model").addEventListener("change", () => {
+  offerLabels(chosenModel()?.labels);
+  if (!$("training").hidden) watch($("model").value);
+});
 $("stop").addEventListener("click", stop);
 $("copy").addEventListener("click", () => copy(sample.request.seed + sample.text, "Text"));
 $("link").addEventListener("click", () => copyLink(sample.request));
