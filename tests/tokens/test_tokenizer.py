@@ -321,7 +321,7 @@ def test_a_document_is_begun_with_its_end_its_label_and_the_seed(
 
 @pytest.mark.parametrize("documents", [" ", "\n"])
 def test_documents_that_nothing_separates_are_refused(documents: str) -> None:
-    with pytest.raises(TextgenError, match="`documents` is lines, paragraphs, or the mark"):
+    with pytest.raises(TextgenError, match="`documents` is lines, paragraphs, files, or the mark"):
         TokenizerSettings(documents=documents)
 
 

@@ -71,7 +71,7 @@ class TokenizerSettings(Settings):
         super().__post_init__()
         if self.documents is not None and not self.documents.strip():
             raise TextgenError(
-                "`documents` is lines, paragraphs, or the mark between texts. Received:"
+                "`documents` is lines, paragraphs, files, or the mark between texts. Received:"
                 f" {self.documents!r}"
             )
         if self.lowercase and self.pristine_input:
