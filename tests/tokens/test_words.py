@@ -78,14 +78,14 @@ def test_a_prompt_and_what_follows_read_as_one_text(
     seed: str, settings: TokenizerSettings, expected: str
 ) -> None:
     tokenizer = build_tokenizer(f"{seed}\n {seed} no", settings)
-    ids, decoder = tokenizer.prompt(seed)
+    ids, decoder, _ = tokenizer.prompt(seed)
     assert 0 not in ids
     assert seed + decoder.push("no") + decoder.push("no") == expected
 
 
 def test_a_prompt_without_words_still_gives_the_network_something_to_read() -> None:
     settings = TokenizerSettings("word", pristine_input=True)
-    ids, _ = build_tokenizer("a b", settings).prompt("\n")
+    ids, *_ = build_tokenizer("a b", settings).prompt("\n")
     assert ids.tolist() == [0]
 
 

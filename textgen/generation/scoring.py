@@ -331,7 +331,7 @@ def _written(tokens: Tokens, given: int, tokenizer: Tokenizer) -> Iterator[str]:
 
 def _rows_of_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Row]:
     """Returns texts that each begin a line."""
-    context, _ = tokenizer.prompt("")
+    context = tokenizer.prompt("").ids
     rows = []
     for text in texts:
         parts, _ = tokenizer.split(text, tokenizer.settings, tokenizer.start)

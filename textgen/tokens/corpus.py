@@ -82,8 +82,9 @@ class VocabularyRule:
         """
         if self.fixed:
             return self.fixed
-        learned = tokenizer_class(self.settings).learn(counts, self.settings)
-        return self.known.joined([learned]) if self.known else learned
+        if self.known:
+            return self.known.grown(counts)
+        return tokenizer_class(self.settings).learn(counts, self.settings)
 
     def key(self) -> dict[str, Any]:
         """Returns what tells whether a token file was made by this rule."""
