@@ -43,9 +43,9 @@ def probability(model: Generator, ids: list[int]) -> float:
 
 def test_log_probabilities_are_those_of_reading_each_opening(model: Generator) -> None:
     tokenizer = model.tokenizer
-    begun = tokenizer.prompt("the slo")
+    begun = tokenizer.prompt("the slat")
     openings = tokenizer.openings(begun.typed)
-    assert max(map(len, openings)) > 1
+    assert max(map(len, openings)) > 2
     stepper = model.network.stepper(begun.ids[np.newaxis])
     before = stepper.logits.copy()
     found = log_probabilities(openings, stepper)
