@@ -171,7 +171,6 @@ def test_a_new_tokenizer_needs_no_more_than_its_class(chunks: TokenizerSettings)
     assert tokenizer.encode("").tolist() == []
     assert tokenizer.decode([3, 4, 2, 1]) == "other the"
     assert tokenizer.unknown("the day may end.") == ["may", "end", "."]
-    assert tokenizer.loss_text(0.0) == "perplexity 1.0"
 
 
 def test_what_a_new_tokenizer_has_learned_is_stored(chunks: TokenizerSettings) -> None:

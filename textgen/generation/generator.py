@@ -271,8 +271,7 @@ class Generator:
         if self.data_dir is not None:
             facts["folder"] = str(self.data_dir)
         if best := history.best_of(self.history):
-            loss = history.selection_loss(best)
-            facts["loss"] = f"{loss:.3f} nats per {self.tokenizer.unit}, epoch {best['epoch']:.0f}"
+            facts["loss"] = f"{history.loss_text(best, self.tokenizer)}, epoch {best['epoch']:.0f}"
         return facts
 
     def generate(
@@ -611,7 +610,7 @@ class Generator:
                 100,000.
 
         Returns:
-            Nats per token, bits per character, perplexity, and what they are made of.
+            Nats per token, nats and bits per character, perplexity, and what they are made of.
 
         Raises:
             TextgenError: if there is no token to score.

@@ -44,8 +44,6 @@ END_ID = 1
 """The token that ends a document, where the text is many documents."""
 END_NUMBER = -1
 """Stands for it in what `number_documents` returns."""
-LARGEST_EXPONENT = 700.0
-"""That `math.exp` takes without an error; a loss may be higher where training has diverged."""
 CLOSING = "\"'”’»)]"
 """Marks that may stand between the mark that ends a sentence and the end of its token."""
 
@@ -131,7 +129,8 @@ class Tokenizer(abc.ABC):
     live_length: ClassVar[int] = 200
     """Tokens in a sample that is shown while a model is trained."""
     loss_name: ClassVar[str] = "perplexity"
-    """The column in `history.csv` with the loss as the field quotes it."""
+    """The column in `history.csv` with the loss as the field quotes it; `bits_per_character` where
+    perplexity is not worth telling."""
 
     least_copied: ClassVar[tuple[int, str]] = (30, "character")
     """The run of characters or words that counts as copied where a text shares it with another."""
@@ -466,16 +465,6 @@ class Tokenizer(abc.ABC):
         dropout = next(share for most, share in cls.dropouts if readings <= most)
         batch = {"dropout": dropout, "batch_size": 32, "seq_length": 32, "seq_step": 16}
         return Choice(size.settings() | batch, tokens_per_second)
-
-    @classmethod
-    def loss_value(cls, loss: float) -> float:
-        """Returns a loss in nats per token as the field quotes it, for the column `loss_name`."""
-        return math.inf if loss > LARGEST_EXPONENT else math.exp(loss)
-
-    @classmethod
-    def loss_text(cls, loss: float) -> str:
-        """Returns the same for people: `perplexity 80.0`."""
-        return f"{cls.loss_name} {cls.loss_value(loss):.1f}"
 
     # Files.
 
