@@ -58,6 +58,38 @@ def choose(
     return settings, reason
 
 
+CHARACTERS_PER_SECOND = 35_000
+"""That a model of characters reads in training, about, where tokens are chosen by the time."""
+FEW_READINGS = 4
+"""Of a text by characters, up to which subwords learn more from it: see docs/training.md."""
+LEAST_CHARACTERS = 300_000
+"""Of a text whose subwords are worth learning."""
+
+
+def choose_tokens(characters: float, minutes: float | None) -> tuple[str, str]:
+    """Chooses what a token is: the name of a tokenizer.
+
+    Args:
+        characters: of the text.
+        minutes: wall time of the training; None: so many epochs that the text is read often.
+
+    Returns:
+        The name, and the reason.
+    """
+    size = f"{characters:,.0f} characters"
+    if characters < LEAST_CHARACTERS:
+        return "character", f"the text is short, with about {size}"
+    if minutes is None:
+        return "character", f"the text, about {size}, is read often"
+    readings = 60 * minutes * CHARACTERS_PER_SECOND / characters
+    if readings > FEW_READINGS:
+        return "character", f"they read the text, about {size}, {readings:.0f} times"
+    return "subword", (
+        f"characters would read the text, about {size}, only {readings:.1f} times in"
+        f" {console.counted(minutes, 'minute')}"
+    )
+
+
 WARM_UP = 2
 """Calls that do not count when speed is measured; the first one compiles."""
 
