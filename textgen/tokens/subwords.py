@@ -6,7 +6,9 @@ import collections
 import importlib.util
 import itertools
 import json
+import math
 import re
+import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
@@ -24,6 +26,7 @@ from textgen.tokens.tokenizer import (
     Decoder,
     Ids,
     Parts,
+    Size,
     State,
     Tokenizer,
     ends_sentence,
@@ -94,8 +97,20 @@ class SubwordTokenizer(Tokenizer):
     unit = "subword"
     unknown_token = "<unk>"
     live_length = 80
+    defaults = types.MappingProxyType({"dropout": 0.1, "learning_rate": 0.01})
     piece_size = 1 << 22  # each distinct part is encoded once a piece
     parallel = True
+    sizes = (
+        Size(0.0, 128, 1, 0.02, 60_000),
+        Size(0.2, 192, 1, 0.015, 45_000),
+        Size(0.5, 256, 1, 0.015, 35_000),
+        Size(1.2, 320, 1, 0.015, 28_000),
+        Size(2.5, 384, 1, 0.012, 21_000),
+        Size(5.0, 512, 1, 0.01, 13_000),
+    )
+    dropouts = (
+        (1.5, 0.0), (4, 0.1), (8, 0.2), (14, 0.3), (25, 0.4), (math.inf, 0.5),
+    )  # fmt: skip
 
     def __init__(
         self, vocabulary: Sequence[str], settings: TokenizerSettings, merges: Sequence[Merge]
