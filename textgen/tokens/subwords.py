@@ -349,6 +349,11 @@ class SubwordTokenizer(Tokenizer):
         return cls(vocabulary, settings, list(zip(merges[::2], merges[1::2], strict=True)))
 
 
+def is_installed() -> bool:
+    """Whether there is the package that learns subwords; to use them, none is needed."""
+    return importlib.util.find_spec("tokenizers") is not None
+
+
 def default_vocab_size(characters: int) -> int:
     """Returns how many tokens suit a text of so many characters."""
     return 1024
@@ -374,7 +379,7 @@ def _without(table: Ids, columns: Ids) -> Ids:
 
 def _learned_merges(counts: Counts, number: int) -> list[tuple[bytes, bytes]]:
     """Returns up to so many merges for parts that stand so often in a text, in their order."""
-    if importlib.util.find_spec("tokenizers") is None:
+    if not is_installed():
         raise TextgenError(
             "subwords are learned by Hugging Face tokenizers, which is not installed. Install it:"
             f" {INSTALL}"

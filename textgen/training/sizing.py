@@ -18,6 +18,7 @@ from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.support.parallel import cores
+from textgen.tokens import subwords
 from textgen.tokens.tokenizer import Tokenizer
 from textgen.training.batches import MOST_AT_ONCE, tokens_needed
 
@@ -84,6 +85,8 @@ def choose_tokens(characters: float, minutes: float | None) -> tuple[str, str]:
     readings = 60 * minutes * CHARACTERS_PER_SECOND / characters
     if readings > FEW_READINGS:
         return "character", f"they read the text, about {size}, {readings:.0f} times"
+    if not subwords.is_installed():
+        return "character", f"subwords, which suit {size} better, need {subwords.INSTALL}"
     return "subword", (
         f"characters would read the text, about {size}, only {readings:.1f} times in"
         f" {console.counted(minutes, 'minute')}"
