@@ -61,8 +61,8 @@ def choose(
 
 CHARACTERS_PER_SECOND = 35_000
 """That a model of characters reads in training, about, where tokens are chosen by the time."""
-FEW_READINGS = 4
-"""Of a text by characters, up to which subwords learn more from it: see docs/training.md."""
+FEW_READINGS = 1.5
+"""Of a text by characters, up to which subwords learn more from it: see docs/tokens.md."""
 LEAST_CHARACTERS = 300_000
 """Of a text whose subwords are worth learning."""
 
@@ -84,7 +84,7 @@ def choose_tokens(characters: float, minutes: float | None) -> tuple[str, str]:
         return "character", f"the text, about {size}, is read often"
     readings = 60 * minutes * CHARACTERS_PER_SECOND / characters
     if readings > FEW_READINGS:
-        return "character", f"they read the text, about {size}, {readings:.0f} times"
+        return "character", f"they read the text, about {size}, {readings:.1f} times"
     if not subwords.is_installed():
         return "character", f"subwords, which suit {size} better, need {subwords.INSTALL}"
     return "subword", (
