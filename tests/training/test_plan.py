@@ -53,7 +53,7 @@ def test_what_is_chosen_fits_the_text(
     (tmp_path / "input.txt").write_text(VERSES[:300])
     monkeypatch.setattr(sizing, "measure_speed", lambda *given: 50_000.0)
     assert planned(tmp_path, minutes=1.0, dropout=0.3).training.batch_size == 8
-    chosen = capsys.readouterr().err.splitlines()[-2]
+    chosen = capsys.readouterr().err.splitlines()[-3]
     assert "`batch_size=8`" in chosen
     assert "dropout" not in chosen, "it was given"
     assert planned(tmp_path, minutes=1.0, batch_size=64).training.batch_size == 64

@@ -24,7 +24,7 @@ def test_the_choice_is_the_tokenizers_for_what_is_measured(speed: float) -> None
         tried.append((settings["rnn_size"], settings["num_layers"]))
         return speed * tables[tried[-1]].tokens_per_second
 
-    settings, reason = sizing.choose(2, 960_000, tokenizer, measure)
+    settings, _, reason = sizing.choose(2, 960_000, tokenizer, measure)
     expected = tokenizer.choose_size(2, 960_000, speed)
     assert settings == expected.settings
     assert f"about {expected.tokens_per_second:,.0f} characters/s here read the text" in reason
@@ -138,3 +138,13 @@ def test_weights_are_counted_as_keras_does(settings: ModelSettings) -> None:
         if name == "logits" and settings.is_tied:
             expected = 7  # its kernel is the embedding's
         assert count == expected, name
+
+
+def test_a_text_is_told_how_often_it_is_read_by_each_kind_of_token() -> None:
+    said = sizing.compared(1_000_000, 1.0, 1.0)
+    # 320 x 1 at 50,000 characters/s, 256 x 1 at 35,000 subwords/s of 2.2, 9,500 words/s of 4.3.
+    assert "in 1 minute this text is read about so many times:" in said
+    assert "as characters 3.0, as words 2.5, as subwords 4.6;" in said
+    assert "takes characters" in said
+    assert "takes subwords" in sizing.compared(10_000_000, 1.0, 1.0)
+    assert sizing.choose_tokens(1e7, 1.0, bytes_per_character=2.9)[0] == "character"

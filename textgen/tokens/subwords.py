@@ -98,6 +98,7 @@ class SubwordTokenizer(Tokenizer):
     help = "model pieces of words, which the text suggests, instead of characters; needs tokenizers"
     unit = "subword"
     unknown_token = "<unk>"
+    usual_length = 2.2
     live_length = 80
     defaults = types.MappingProxyType({"dropout": 0.1, "learning_rate": 0.01})
     piece_size = 1 << 22  # each distinct part is encoded once a piece

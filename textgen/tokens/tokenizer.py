@@ -126,6 +126,8 @@ class Tokenizer(abc.ABC):
     unknown_token: ClassVar[str]
     defaults: ClassVar[Mapping[str, Any]] = types.MappingProxyType({})
     """Settings of model and training whose defaults are others than those of characters."""
+    usual_length: ClassVar[float] = 1.0
+    """Characters of a token, about, in English."""
     live_length: ClassVar[int] = 200
     """Tokens in a sample that is shown while a model is trained."""
     loss_name: ClassVar[str] = "perplexity"

@@ -75,6 +75,7 @@ class WordTokenizer(Tokenizer):
         "dropout": 0.5, "embedding_dropout": 0.3,
         "batch_size": 16, "seq_length": 35, "learning_rate": 0.003,
     })  # fmt: skip
+    usual_length = 4.3
     live_length = 50
     least_copied = (8, "word")
 

@@ -136,7 +136,8 @@ def _with_tokens(request: TrainRequest) -> TrainRequest:
     ).training
     sample = next(iter(text.chunks()), "")
     share = len(sample) / max(1, len(sample.encode("utf-8", "surrogatepass")))
-    name, reason = sizing.choose_tokens(share * text.num_bytes, training.minutes)
+    characters = share * text.num_bytes
+    name, reason = sizing.choose_tokens(characters, training.minutes, 1 / max(share, 0.1))
     console.say(f"tokens: {name}s, because {reason}")
     chosen: dict[str, Any] = {"tokens": name}
     if name == DEFAULT_TOKENS:  # as subwords do, they keep the case
@@ -167,12 +168,13 @@ def _new(request: TrainRequest) -> Plan:
         size = len(corpus.tokenizer.vocabulary)
         return sizing.measure_speed(*settings(chosen), size, on_gpu, bool(tokenizer.documents))
 
-    chosen, reason = sizing.choose(training.minutes, tokens, corpus.tokenizer, speed)
+    chosen, factor, reason = sizing.choose(training.minutes, tokens, corpus.tokenizer, speed)
     model, training = settings(chosen)
     values = model.to_dict() | training.to_dict()
     shown = " ".join(f"`{n}={values[n]}`" for n in chosen if n not in request.given)
     console.say(f"chosen for {console.counted(training.minutes or 0, 'minute')}: {shown}")
     console.say(f"because {reason}")
+    console.say(sizing.compared(corpus.training.num_characters, training.minutes or 0, factor))
     return _with_vectors(Plan(corpus, model, training))
 
 

@@ -8,19 +8,29 @@ import os
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from textgen.model import devices
 from textgen.model.architecture import weight_shapes
-from textgen.settings.definitions import ModelSettings, TrainingSettings
+from textgen.settings.definitions import AUTO_TOKENS, ModelSettings, TrainingSettings
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.support.parallel import cores
-from textgen.tokens import subwords
+from textgen.tokens import TOKENIZERS, subwords
 from textgen.tokens.tokenizer import Tokenizer
 from textgen.training.batches import MOST_AT_ONCE, tokens_needed
+
+
+class Chosen(NamedTuple):
+    """What is trained in a time, and why."""
+
+    settings: dict[str, Any]
+    """Fields of `ModelSettings` and `TrainingSettings`."""
+    speed: float
+    """Of this machine, as a multiple of the one that the tables of sizes were measured on."""
+    reason: str
 
 
 def choose(
@@ -28,7 +38,7 @@ def choose(
     num_tokens: int,
     tokenizer: Tokenizer,
     measure: Callable[[dict[str, Any]], float],
-) -> tuple[dict[str, Any], str]:
+) -> Chosen:
     """Chooses size, dropout, batch and learning rate for `minutes` of training.
 
     What would be chosen on the machine that the tables of sizes were measured on is trained here
@@ -40,8 +50,6 @@ def choose(
         tokenizer: knows what suits its tokens.
         measure: returns the tokens per second of a training with such settings.
 
-    Returns:
-        Fields of `ModelSettings` and `TrainingSettings`, and the reason.
     """
     speed, measured = 1.0, dict[tuple[int, int], float]()
     while True:
@@ -56,23 +64,49 @@ def choose(
         f" {60 * minutes * measured[size] / num_tokens:.1f} times in"
         f" {console.counted(minutes, 'minute')}"
     )
-    return settings, reason
+    return Chosen(settings, speed, reason)
+
+
+def compared(characters: int, minutes: float, speed: float) -> str:
+    """Tells how often each kind of token lets a text be read, and which one suits it best.
+
+    Args:
+        characters: of the training text.
+        minutes: wall time of the training.
+        speed: of this machine, as a multiple of the one that the tables were measured on.
+    """
+    readings = []
+    for kind in TOKENIZERS.values():
+        tokens = max(1, round(characters / kind.usual_length))
+        choice = kind.choose_size(minutes, tokens, speed)
+        times = 60 * minutes * choice.tokens_per_second / tokens
+        readings.append(f"as {kind.unit}s {times:.1f}")
+    best, _ = choose_tokens(characters, minutes)
+    return (
+        f"in {console.counted(minutes, 'minute')} this text is read about so many times:"
+        f" {', '.join(readings)}; `tokens={AUTO_TOKENS}` takes {TOKENIZERS[best].unit}s"
+    )
 
 
 CHARACTERS_PER_SECOND = 35_000
 """That a model of characters reads in training, about, where tokens are chosen by the time."""
 FEW_READINGS = 1.5
 """Of a text by characters, up to which subwords learn more from it: see docs/tokens.md."""
+MANY_BYTES = 2.5
+"""Of a character in UTF-8, on average: in Chinese and Japanese a character is a word, or nearly."""
 LEAST_CHARACTERS = 300_000
 """Of a text whose subwords are worth learning."""
 
 
-def choose_tokens(characters: float, minutes: float | None) -> tuple[str, str]:
+def choose_tokens(
+    characters: float, minutes: float | None, bytes_per_character: float = 1.0
+) -> tuple[str, str]:
     """Chooses what a token is: the name of a tokenizer.
 
     Args:
         characters: of the text.
         minutes: wall time of the training; None: so many epochs that the text is read often.
+        bytes_per_character: of the text in UTF-8.
 
     Returns:
         The name, and the reason.
@@ -80,6 +114,8 @@ def choose_tokens(characters: float, minutes: float | None) -> tuple[str, str]:
     size = f"{characters:,.0f} characters"
     if characters < LEAST_CHARACTERS:
         return "character", f"the text is short, with about {size}"
+    if bytes_per_character > MANY_BYTES:
+        return "character", "each character of its script says much"
     if minutes is None:
         return "character", f"the text, about {size}, is read often"
     readings = 60 * minutes * CHARACTERS_PER_SECOND / characters
