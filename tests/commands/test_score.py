@@ -15,8 +15,11 @@ import pytest
 
 import textgen
 from tests.conftest import VERSES, run_here, run_python
+from tests.networks import random_generator
 from textgen.commands import score as script
 from textgen.generation import scoring
+from textgen.settings.definitions import TokenizerSettings
+from textgen.tokens import build_tokenizer
 
 STRANGE = 'Xq, "zzv"!'
 
@@ -59,6 +62,23 @@ def test_a_row_for_each_file(score, trained_dir: Path, text: Path) -> None:
         f"{text} has {found.unknown} characters of {found.tokens} that the vocab" in result.stderr
     )
     assert "lacks: 'X', 'q', 'z'" in result.stderr
+
+
+def test_nats_per_character_are_shown_where_tokens_are_others(
+    tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = random_generator(build_tokenizer(VERSES, TokenizerSettings("word")))
+    monkeypatch.setattr(script, "load", lambda *arguments: words)
+    result = run_here(script.main, text, "--data-dir", tmp_path)
+    heads, row = result.stdout.splitlines()
+    assert heads.split()[:4] == ["nats/token", "nats/char", "bits/char", "perplexity"]
+    figures = dict(zip(heads.split(), row.split(), strict=True))
+    nats = float(figures["nats/token"]) * int(figures["tokens"])
+    characters = len(text.read_text()) - len("FERRYMAN")  # which is only read
+    assert float(figures["nats/char"]) == pytest.approx(nats / characters, abs=1e-3)
+    heads, *rows = run_here(script.main, text, "--per-line").stdout.splitlines()
+    assert heads.split() == ["rank", "line", "nats/token", "nats/char", "bits/char", "text"]
+    assert len(rows) > 3
 
 
 def test_standard_input_and_a_whole_process(score, trained_dir: Path, text: Path) -> None:

@@ -137,6 +137,9 @@ KINDS = [
     {"kind": "word", "pristine_output": True},
     {"kind": "word", "pristine_input": True},
     {"kind": "word", "documents": "paragraphs"},
+    {"kind": "subword", "vocab_size": 320},
+    {"kind": "subword", "vocab_size": 330, "lowercase": True},
+    {"kind": "subword", "vocab_size": 300, "documents": "lines"},
     {"documents": "lines"},
 ]
 
@@ -170,22 +173,27 @@ def test_seeds_are_read_and_gone_on_with_alike(
         const marks = own.marks
         return seeds.map((seed, number) => {
             try {
-                const { ids: prompt, decoder } = own.prompt(seed)
+                const { ids: prompt, decoder, typed } = own.prompt(seed)
+                const openings = number % 20 || !typed ? [] : own.openings(typed)
                 const told = ids[number].filter((id) => !marks.has(id))
-                return [prompt, told.map((id) => decoder.push(own.vocabulary[id])).join("")]
+                const text = told.map((id) => decoder.push(own.vocabulary[id])).join("")
+                return [prompt, typed, openings, told.map((id) => own.textOf(id)), text]
             } catch { return null }
         })
     }"""
-    for seed, stream, found in zip(
-        seeds, ids, evaluate(script, [facts(own), seeds, ids]), strict=True
-    ):
+    all_found = evaluate(script, [facts(own), seeds, ids])
+    for place, (seed, stream, found) in enumerate(zip(seeds, ids, all_found, strict=True)):
         try:
-            prompt, decoder = own.prompt(seed)
+            prompt, decoder, typed = own.prompt(seed)
         except TextgenError:
             assert found is None, repr(seed)
             continue
-        told = [own.vocabulary[i] for i in stream if i not in own.marks.values()]
-        assert found == [prompt.tolist(), "".join(map(decoder.push, told))], repr(seed)
+        told = [i for i in stream if i not in own.marks.values()]
+        openings = own.openings(typed) if typed and place % 20 == 0 else []
+        assert sorted(found.pop(2)) == sorted(map(list, openings)), repr(seed)
+        texts = [own.text_of(i) for i in told]
+        spelled = "".join(decoder.push(own.vocabulary[i]) for i in told)
+        assert found == [prompt.tolist(), typed.decode("latin-1"), texts, spelled], repr(seed)
 
 
 def test_labels_and_ends_of_phrases(evaluate: Evaluate) -> None:
@@ -237,7 +245,7 @@ def test_tokens_have_the_same_probabilities_to_be_drawn(evaluate: Evaluate) -> N
             ban,
             filters: filters.flatMap((name) => name in settings ? [[name, settings[name]]] : []),
             repetitionPenalty: settings.repetition_penalty ?? 1,
-            repetitionWindow: settings.repetition_window ?? 64,
+            repetitionWindow: settings.repetition_window ?? 64, bannedTexts: [],
         }
         const own = Float64Array.from(logits)
         restrict(own, rules, recent)
@@ -275,7 +283,7 @@ def test_tokens_are_drawn_as_often_as_they_are_probable(evaluate: Evaluate) -> N
     script = """() => {
         const { randomNumbers, sampleNext } = modules["sampling.js"], next = randomNumbers(4)
         const none = { filters: [], repetitionPenalty: 1, repetitionWindow: 64, boundaries: null }
-        const rules = { ban: [[0]], temperature: [1], ...none }
+        const rules = { ban: [[0]], bannedTexts: [], temperature: [1], ...none }
         const logits = Float64Array.from([0.9, 0.1, 0.2, 0.3, 0.4].map(Math.log))
         return Array.from({ length: 20000 }, () => sampleNext(logits.slice(), next(), rules, [], 0))
     }"""
@@ -404,18 +412,24 @@ def test_a_browser_without_webassembly_computes_the_same(
     np.testing.assert_allclose(found, expected(model, ids), atol=1e-4)
 
 
-def test_a_text_is_what_the_likeliest_tokens_spell(evaluate: Evaluate, tmp_path: Path) -> None:
-    """A whole text: the prompt, the rules, the network and the decoder together."""
-    for own in (tokenizer(), tokenizer("word"), tokenizer("word", documents="lines")):
-        model = random_model(CASES["lstm"], own)
-        file = write(model, "page", tmp_path / "model.html", float32=True)
-        parts = parts_of(file.read_text(encoding="utf-8"))
-        script = (
-            f"([facts, weights, request]) => {{{NETWORK}"
-            + """
-            const own = modules["tokenizers.js"].tokenizerOf(facts.tokenizer)
+@pytest.mark.parametrize("kind", ["character", "word", "subword"])
+@pytest.mark.parametrize("documents", [None, "lines"])
+def test_a_text_is_what_the_likeliest_tokens_spell(
+    kind: str, documents: str | None, evaluate: Evaluate, tmp_path: Path
+) -> None:
+    """A whole text: the prompt, its opening, the rules, the network and the decoder together."""
+    model = random_model(CASES["lstm"], tokenizer(kind, documents=documents))
+    file = write(model, "page", tmp_path / "model.html", float32=True)
+    parts = parts_of(file.read_text(encoding="utf-8"))
+    script = (
+        f"([facts, weights, requests]) => {{{NETWORK}"
+        + """
+        const own = modules["tokenizers.js"].tokenizerOf(facts.tokenizer)
+        return requests.map((request) => {
             const text = new (modules["texts.js"].Text)(request, own, 3)
+            network.remember()
             text.prompt.forEach((id) => network.step(id))
+            if (text.typed) text.begin(modules["openings.js"].drawOpening(text, network))
             let told = ""
             while (!text.finished) {
                 const { id, piece } = text.next(Float64Array.from(network.predict()))
@@ -423,12 +437,18 @@ def test_a_text_is_what_the_likeliest_tokens_spell(evaluate: Evaluate, tmp_path:
                 network.step(id)
             }
             return told
-        }"""
-        )
-        settings = {"ban": ["e", "the"], "repetition_penalty": 1.3, "sample_mode": "argmax"}
-        request = {"seed": "The river ", "length": 80, "random_seed": 1} | settings
-        found = evaluate(script, [json.loads(parts["facts"]), parts["weights"], request])
-        assert found == Generator.of(model).generate("The river ", length=80, **settings)
+        })
+    }"""
+    )
+    bans = {"ban": ["e", "the"], "repetition_penalty": 1.3}
+    requests = [
+        {"seed": seed, "length": 80, "random_seed": 1, "sample_mode": "argmax", **more}
+        for seed in ("The riv", "It carr", "Who asks ", "A", "I can\n")
+        for more in ({}, bans)
+    ]
+    found = evaluate(script, [json.loads(parts["facts"]), parts["weights"], requests])
+    for request, text in zip(requests, found, strict=True):
+        assert text == Generator.of(model).generate(**request), request
 
 
 def test_a_check_is_that_of_zip(evaluate: Evaluate) -> None:

@@ -59,7 +59,7 @@ def test_a_model_shows_what_it_is(trained_dir: Path) -> None:
     for shown in (repr(model), model._repr_html_()):
         assert "2 x lstm of 16" in shown
         assert str(trained_dir) in shown
-        assert "nats per character, epoch" in shown
+        assert "bits per character, epoch 20" in shown
 
 
 def test_a_mixture_has_no_folder_and_no_history(trained_dir: Path) -> None:

@@ -89,6 +89,7 @@ def test_figures_by_hand() -> None:
     assert score.nats == pytest.approx(-2 * HALF - QUARTER, abs=1e-6)
     assert (score.tokens, score.unknown, score.characters) == (3, 0, 3)
     assert score.bits_per_character == pytest.approx(4 / 3, abs=1e-6)
+    assert score.nats_per_character == score.nats_per_token
     assert score.perplexity == pytest.approx(2 ** (4 / 3), abs=1e-5)
     texts, found = zip(*score.pieces, strict=True)
     assert texts == tuple("baab")
@@ -99,6 +100,7 @@ def test_figures_by_hand() -> None:
     figures = score.to_dict()
     assert figures["tokens"] == 3
     assert figures["nats_per_token"] == score.nats_per_token
+    assert figures["nats_per_character"] == score.nats_per_character
 
 
 def test_texts_that_begin_a_line_are_scored_from_their_first_token_on() -> None:
@@ -118,7 +120,12 @@ def test_words_are_counted_in_characters_too() -> None:
     assert "".join(text for text, _ in score.pieces) == "old dog zebra."
     nats = -HALF - QUARTER - math.log(1e-9)
     assert score.nats == pytest.approx(nats, rel=1e-5)
+    assert score.nats_per_character == pytest.approx(nats / 11, rel=1e-5)
     assert score.bits_per_character == pytest.approx(nats / math.log(2) / 11, rel=1e-5)
+    assert str(score) == (  # 1 / (8 x 10^9): 3 tokens, 11 characters
+        "nats per token 7.6009, nats per character 2.0730, bits per character 2.9907,"
+        " perplexity 2,000.00, tokens 3, unknown 1"
+    )
 
 
 def test_unknown_tokens_are_scored_as_the_unknown_one_and_named() -> None:
@@ -185,6 +192,7 @@ def test_a_label_alone_is_a_document_without_characters() -> None:
     assert (score.tokens, score.characters) == (1, 0)
     assert math.isnan(score.bits_per_character)
     assert score.to_dict()["bits_per_character"] is None
+    assert score.to_dict()["nats_per_character"] is None
 
 
 def test_a_text_that_has_the_end_as_a_word_is_one_document() -> None:

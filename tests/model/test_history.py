@@ -9,7 +9,7 @@ import pytest
 
 from tests.networks import LETTERS, word_tokenizer
 from textgen.model import history
-from textgen.model.history import Row, csv_text, selection_loss
+from textgen.model.history import Row, csv_text, loss_text, measures, selection_loss
 from textgen.settings.definitions import TokenizerSettings
 from textgen.support.errors import TextgenError
 from textgen.tokens import build_tokenizer
@@ -31,6 +31,52 @@ def test_models_are_judged_by_validation_where_there_is_one() -> None:
 
 
 CHARACTERS, WORDS = build_tokenizer(LETTERS, TokenizerSettings()), word_tokenizer()
+LABELLED = build_tokenizer("<|x|>ab\nba", TokenizerSettings(documents="lines"))
+
+
+def test_perplexity_is_the_number_of_equally_likely_tokens() -> None:
+    assert history.perplexity(0.0) == 1.0
+    assert history.perplexity(math.log(80)) == pytest.approx(80)
+    assert history.perplexity(1000.0) == math.inf, "of a run that is about to diverge"
+
+
+def test_a_loss_in_other_measures() -> None:
+    """8 equally likely words of 3 characters: 3 bits each, 1 bit per character."""
+    assert measures(math.log(8), 3.0, WORDS) == pytest.approx(
+        {"perplexity": 8, "nats_per_character": math.log(2), "bits_per_character": 1}
+    )
+    assert measures(math.log(8), 1.0, CHARACTERS) == pytest.approx(
+        {"nats_per_character": math.log(8), "bits_per_character": 3}
+    )
+
+
+def test_words_are_told_by_word_and_by_character() -> None:
+    row = {"loss": 1.0, "val_loss": math.log(8), **measures(math.log(8), 3.0, WORDS)}
+    beside = "perplexity 8.0; 0.693 nats, 1.000 bits per character"
+    assert loss_text(row, WORDS) == f"2.079 nats per word, {beside}"
+    assert loss_text(row, WORDS, beside=True) == beside
+
+
+def test_where_a_token_is_a_character_its_nats_are_told_once() -> None:
+    row = {"loss": math.log(8), **measures(math.log(8), 1.0, CHARACTERS)}
+    assert loss_text(row, CHARACTERS) == "2.079 nats, 3.000 bits per character"
+    assert loss_text(row, CHARACTERS, beside=True) == "3.000 bits per character"
+
+
+def test_where_labels_are_tokens_a_token_is_no_character() -> None:
+    row = {"loss": math.log(8), **measures(math.log(8), 1.5, LABELLED)}
+    per_character = "1.386 nats, 2.000 bits per character"
+    assert loss_text(row, LABELLED) == f"2.079 nats per token; {per_character}"
+    assert loss_text(row, LABELLED, beside=True) == per_character
+
+
+def test_a_row_of_before_there_were_measures_per_character_is_told_as_it_was() -> None:
+    assert loss_text({"loss": math.log(8), "perplexity": 8}, WORDS) == (
+        "2.079 nats per word, perplexity 8.0"
+    )
+    row = {"loss": math.log(8), "bits_per_character": 3.0}
+    assert loss_text(row, CHARACTERS) == "2.079 nats, 3.000 bits per character"
+    assert loss_text({"loss": 2.0}, CHARACTERS) == "2.000 nats per character"
 
 
 def rows(count: int) -> list[Row]:
@@ -49,6 +95,15 @@ def test_a_picture_of_the_run(tmp_path: Path, count: int) -> None:
     data = (tmp_path / "history.png").read_bytes()
     assert data.startswith(b"\x89PNG")
     assert struct.unpack(">2I", data[16:24]) == (990, 990)
+
+
+def test_the_picture_tells_the_best_loss_in_all_measures() -> None:
+    best = rows(2)[1] | measures(1.52, 4.0, WORDS)
+    _, _, label = history.picture([rows(1)[0], best], WORDS).axes[0].get_legend().get_texts()
+    assert label.get_text().splitlines() == [
+        "best: epoch 2,", "1.520 nats per word,", "perplexity 4.6;", "0.380 nats,",
+        "0.548 bits per character",
+    ]  # fmt: skip
 
 
 def test_updates_that_end_at_nothing_leave_room_for_the_others() -> None:

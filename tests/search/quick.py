@@ -40,11 +40,13 @@ def plan(order: dict[str, Any]) -> dict[str, Any]:
 
 
 def row(settings: dict[str, Any], epoch: int) -> dict[str, float]:
+    """Tokens have four characters."""
     loss = 1 + abs(math.log10(settings["learning_rate"] / 0.01)) + 0.5**epoch
     speed = 1e5 / settings["rnn_size"]
     return {
         "epoch": epoch, "step": 10 * epoch, "seconds": 0.5 * epoch, "loss": loss - 0.1,
-        "val_loss": loss, "tokens_per_second": speed,
+        "val_loss": loss, "tokens_per_second": speed, "nats_per_character": loss / 4,
+        "bits_per_character": loss / 4 / math.log(2),
     }  # fmt: skip
 
 

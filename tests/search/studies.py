@@ -15,6 +15,7 @@ def results(loss: float, speed: float) -> dict[str, float]:
     return {
         "validation_loss": loss, "training_loss": loss - 0.5, "epochs": 4,
         "seconds_per_epoch": 1.5, "parameters": 1234, "tokens_per_second": speed,
+        "nats_per_character": loss / 5, "bits_per_character": loss / 3.5,
     }  # fmt: skip
 
 
@@ -26,7 +27,7 @@ def add(
     params = {"dropout": number / 10, "cell": "gru" if number % 2 else "lstm"}
     attributes = {"settings": {"rnn_size": 8, **params}, **attributes}
     if loss:
-        attributes |= {"results": results(loss, speed)}
+        attributes = {"results": results(loss, speed)} | attributes
     values = [loss, speed][: len(to.directions)]
     to.add_trial(
         optuna.trial.create_trial(

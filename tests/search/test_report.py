@@ -31,11 +31,13 @@ def test_trials_csv_ranks_the_trials(objective: str) -> None:
     ]
     assert list(rows[0]) == [
         "rank", "trial", "validation_loss", "training_loss", "epochs", "seconds_per_epoch",
-        "parameters", "tokens_per_second", "state", "pareto_front", "dropout", "cell", "reason",
+        "parameters", "tokens_per_second", "nats_per_character", "bits_per_character", "state",
+        "pareto_front", "dropout", "cell", "reason",
     ]  # fmt: skip
     assert rows[0] == {
         "rank": "1", "trial": "1", "validation_loss": "1.5", "training_loss": "1.0", "epochs": "4",
         "seconds_per_epoch": "1.5", "parameters": "1234", "tokens_per_second": "100",
+        "nats_per_character": "0.3", "bits_per_character": str(1.5 / 3.5),
         "state": "complete", "pareto_front": "yes", "dropout": "0.1", "cell": "gru", "reason": "",
     }  # fmt: skip
     assert rows[5]["reason"] == "MemoryError: no room"
@@ -55,8 +57,8 @@ def test_a_line_of_the_table() -> None:
     trials = mixed().trials
     head, line = report.heading(), report.line(trials[1])
     assert line.split() == [
-        "1", "complete", "1.5000", "1.0000", "4", "1.5", "1,234", "100", "dropout", "0.1,", "cell",
-        "gru",
+        "1", "complete", "1.5000", "0.4286", "1.0000", "4", "1.5", "1,234", "100", "dropout",
+        "0.1,", "cell", "gru",
     ]  # fmt: skip
     assert line.index("dropout") == head.index("settings")
     assert report.line(trials[4]).split(maxsplit=2)[1:] == [
@@ -79,13 +81,16 @@ def test_each_trial_is_told_and_written(tmp_path: Path, capsys: pytest.CaptureFi
     ]  # fmt: skip
     assert (tmp_path / "trials.csv").read_text().count("\n") == 9
     text = (tmp_path / "best.yaml").read_text()
-    assert text.startswith("# Trial 1: validation loss 1.5000 nats per token.")
+    assert text.startswith(
+        "# Trial 1: validation loss 1.5000 nats per token (0.3000 nats, 0.4286 bits per character)."
+    )
     expected = {"data-dir": "data/x", "rnn-size": 8, "dropout": 0.1, "cell": "gru"}
     assert yaml.safe_load(text) == expected, "the settings as flags"
 
 
 def test_a_trial_that_was_hardly_compiled_has_the_speed_of_the_whole() -> None:
     row = {"epoch": 1, "step": 4, "seconds": 8.0, "loss": 2.0, "val_loss": 2.1}
+    row |= {"nats_per_character": 0.5, "bits_per_character": 0.7}
     rows = [row | {"tokens_per_second": 0}]
     assert report.Results.of(rows, 9, tokens_per_step=100).tokens_per_second == 50
     rows.append(row | {"epoch": 2, "tokens_per_second": 300})
@@ -138,10 +143,29 @@ def test_the_end_compares_with_the_defaults(
     study = mixed()
     reporter_in(tmp_path).close(study, study.trials[1], "sqlite:///x.db")
     said = capsys.readouterr().err
-    assert "trial 1: validation loss 1.5000, 100 tokens/s" in said
+    per_character = "(0.3000 nats, 0.4286 bits per character), 100 tokens/s"
+    assert f"trial 1: validation loss 1.5000 nats per token {per_character}" in said
     assert "default settings (trial 0): validation loss 2.0000" in said
     assert "no trial is both better and faster than: 0, 1, 2" in said
     assert f"train.py --config {tmp_path / 'best.yaml'}" in said
+
+
+@pytest.mark.parametrize(
+    ("measured", "told"),
+    [
+        ({"nats_per_character": 1.5, "bits_per_character": 2.164}, " (2.1640 bits per character)"),
+        ({}, ""),  # of before it was measured
+    ],
+)
+def test_the_end_tells_nats_once_and_nothing_that_is_not_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], measured: dict[str, float], told: str
+) -> None:
+    study = optuna.create_study()
+    results = {"validation_loss": 1.5, "tokens_per_second": 100} | measured
+    add(study, TrialState.COMPLETE, 1.5, 100, results=results)
+    reporter_in(tmp_path).close(study, study.trials[0], "sqlite:///x.db")
+    said = capsys.readouterr().err
+    assert f"validation loss 1.5000 nats per token{told}, 100 tokens/s" in said
 
 
 @pytest.mark.parametrize("objective", ["loss", "loss,speed"])

@@ -71,6 +71,7 @@ def test_a_trial_reports_how_it_goes_and_what_came_of_it(objective: Objective) -
     assert trial.user_attrs["results"] == {
         "validation_loss": 2.0625, "training_loss": pytest.approx(1.9625), "epochs": 4,
         "seconds_per_epoch": 0.5, "parameters": 242_945, "tokens_per_second": 781.25,
+        "nats_per_character": 0.515625, "bits_per_character": pytest.approx(0.7438896),
     }  # fmt: skip
     assert trial.user_attrs["settings"] == objective.facts["base"] | {"learning_rate": 0.1}
     assert list(objective.work.glob("*")) == []

@@ -253,11 +253,16 @@ def test_a_training_is_shown(browser: Browser, tmp_path: Path) -> None:
         expect(page.locator("#curve-legend")).to_contain_text("training")
         expect(page.locator("#validation-legend")).to_be_hidden()
         second = {"epoch": 2, "step": 20, "loss": 1.5, "val_loss": 1.75}
-        write_atomic(tmp_path / "history.csv", csv_text([first, second]).encode())
-        expect(page.locator("#training-about")).to_contain_text("validation 1.750")
+        words = {"nats_per_character": 0.35, "bits_per_character": 0.505}
+        write_atomic(tmp_path / "history.csv", csv_text([first, second | words]).encode())
+        about = page.locator("#training-about")
+        expect(about).to_contain_text("validation 1.750, 0.350 nats, 0.505 bits per character")
         expect(page.locator("#validation-legend")).to_be_visible()
         points = page.locator("#curve polyline.validation").get_attribute("points") or ""
         assert len(points.split()) == 2
+        characters = {"nats_per_character": 1.75, "bits_per_character": 2.525}
+        write_atomic(tmp_path / "history.csv", csv_text([first, second | characters]).encode())
+        expect(about).to_contain_text("validation 1.750, 2.525 bits per character")
 
 
 def test_the_training_of_the_chosen_model_is_shown(browser: Browser, tmp_path: Path) -> None:

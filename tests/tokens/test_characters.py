@@ -1,6 +1,5 @@
 """Characters as tokens."""
 
-import math
 from itertools import pairwise
 
 import numpy as np
@@ -79,12 +78,6 @@ def test_a_text_that_is_read_more_often_gets_more_dropout() -> None:
 def test_dropout_grows_in_small_steps_with_the_time() -> None:
     shares = [chosen(minutes / 4)["dropout"] for minutes in range(1, 41)]
     assert max(abs(later - share) for share, later in pairwise(shares)) < 0.11
-
-
-def test_losses_are_bits_per_character() -> None:
-    assert CharacterTokenizer.loss_name == "bits_per_character"
-    assert CharacterTokenizer.loss_value(math.log(8)) == 3.0
-    assert CharacterTokenizer.loss_text(math.log(4)) == "2.000 bits per character"
 
 
 def test_each_character_is_lowered_by_itself() -> None:

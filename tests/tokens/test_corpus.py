@@ -98,6 +98,40 @@ def test_a_split_text_has_the_parts_that_split_gives(tmp_path: Path) -> None:
     assert parts[1].count("paragraph") == validation.count("paragraph")
 
 
+@pytest.mark.parametrize("size", [100, 10**6])
+def test_the_characters_of_each_text_are_counted(
+    folder: Path, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "read", in_pieces_of(size))
+    words = read(folder)
+    assert words.validation is not None
+    assert words.training.num_characters == 3 * len(VERSES)
+    assert words.validation.num_characters == 304
+    for text in (words.training, words.validation):
+        assert text.characters_per_token == text.num_characters / len(text.ids) > 3
+    characters = read(folder, TokenizerSettings())
+    assert characters.training.num_characters == 3 * len(VERSES)
+    assert characters.training.characters_per_token == 1.0, "exactly"
+
+
+def test_characters_of_documents_are_those_of_the_file(tmp_path: Path) -> None:
+    text = "<|x|>one\n\n\n<|y|>two\n"
+    (tmp_path / "input.txt").write_text(text)
+    training = read(tmp_path, TokenizerSettings(documents="lines")).training
+    assert len(training.ids) == 11, "ends before and after both, two labels, six letters"
+    assert training.characters_per_token == len(text) / 11
+
+
+def test_a_token_file_of_before_the_characters_were_counted_is_made_anew(
+    folder: Path, passes: list[str]
+) -> None:
+    read(folder)
+    path = folder / ".textgen" / "tokens" / "input.tokens"
+    path.write_bytes(path.read_bytes().replace(b"textgen tokens 3", b"textgen tokens 2"))
+    assert read(folder).training.num_characters == 3 * len(VERSES)
+    assert passes == ["input", "validate", "input"]
+
+
 def test_the_second_start_reads_no_text(folder: Path, passes: list[str]) -> None:
     first = read(folder)
     assert passes == ["input", "validate"]
@@ -363,7 +397,7 @@ def test_every_cut_of_a_file_is_noticed(path: Path) -> None:
     for size in range(len(data)):
         path.write_bytes(data[:size])
         assert corpus.stored(path) is None, size
-    path.write_bytes(data.replace(b"tokens 2", b"tokens 1"))
+    path.write_bytes(data.replace(b"tokens 3", b"tokens 2"))
     assert corpus.stored(path) is None
     path.write_bytes(bytes(corpus.START) + data[corpus.START :])
     assert corpus.stored(path) is None, "as long as the first line is not written"

@@ -171,7 +171,6 @@ def test_a_new_tokenizer_needs_no_more_than_its_class(chunks: TokenizerSettings)
     assert tokenizer.encode("").tolist() == []
     assert tokenizer.decode([3, 4, 2, 1]) == "other the"
     assert tokenizer.unknown("the day may end.") == ["may", "end", "."]
-    assert tokenizer.loss_text(0.0) == "perplexity 1.0"
 
 
 def test_what_a_new_tokenizer_has_learned_is_stored(chunks: TokenizerSettings) -> None:
@@ -308,9 +307,9 @@ def test_a_document_is_begun_with_its_end_its_label_and_the_seed(
     settings: TokenizerSettings,
 ) -> None:
     tokenizer = build_tokenizer(POEMS, settings)
-    assert tokenizer.prompt("")[0].tolist() == [1]
-    assert tokenizer.prompt("", "cat")[0].tolist() == [1, 3]
-    seed = tokenizer.prompt("No", "dog")[0].tolist()
+    assert tokenizer.prompt("").ids.tolist() == [1]
+    assert tokenizer.prompt("", "cat").ids.tolist() == [1, 3]
+    seed = tokenizer.prompt("No", "dog", whole=True).ids.tolist()
     assert seed == [1, 2, *tokenizer.encode("No").tolist()]
     with pytest.raises(TextgenError, match=r"`label` must be one of dog, cat\. Received: cow"):
         tokenizer.prompt("", "cow")

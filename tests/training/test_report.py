@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from textgen.model.checkpoint import Metadata
-from textgen.model.history import Row
+from textgen.model.history import Row, measures
 from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
 from textgen.tokens import build_tokenizer
 from textgen.training import report
@@ -42,6 +42,15 @@ def test_the_panel_says_what_was_reached_and_what_comes_next() -> None:
         "more text:  python sample.py --data-dir data/x",
         GO_ON,
     ]
+
+
+def test_the_best_loss_is_told_by_character_too() -> None:
+    told = metadata()
+    measured = [row | measures(row["val_loss"], 3.9, told.tokenizer) for row in APART]
+    assert report.closing_report(Path("data/x"), measured, told)[0] == (
+        "best: epoch 3 of 3, 1.950 nats per word, perplexity 7.0; 0.500 nats, 0.721 bits per"
+        " character"
+    )
 
 
 @pytest.mark.parametrize("epochs", range(1, 6))
@@ -167,5 +176,8 @@ def test_a_speed_that_is_not_known_yet_is_not_shown(capsys: pytest.CaptureFixtur
     tokenizer = build_tokenizer("a b", TokenizerSettings("word"))
     clock = RunClock(None, 60.0, tokens_per_step=4)
     progress = report.Progress(clock, TrainingSettings(minutes=1.0), tokenizer)
-    progress.show_epoch({"epoch": 1, "loss": 1.0, "seconds": 0.2, "gradient_norm": 1.0})
-    assert capsys.readouterr().err == "epoch 1  loss 1.000  (perplexity 2.7)  0:00\n"
+    row = {"epoch": 1, "loss": 1.0, "seconds": 0.2, "gradient_norm": 1.0}
+    progress.show_epoch(row | measures(1.0, 4.0, tokenizer))
+    assert capsys.readouterr().err == (
+        "epoch 1  loss 1.000  (perplexity 2.7; 0.250 nats, 0.361 bits per character)  0:00\n"
+    )

@@ -349,9 +349,52 @@ def test_history_has_the_documented_columns(trained_dir: Path) -> None:
     assert list(table(trained_dir)[0]) == [
         "epoch", "step", "seconds", "loss", "val_loss", "learning_rate", "tokens_per_second",
         "bits_per_character", "gradient_norm", "update_ratio_embedding", "update_ratio_lstm_1",
-        "update_ratio_lstm_2", "update_ratio_logits",
+        "update_ratio_lstm_2", "update_ratio_logits", "nats_per_character",
     ]  # fmt: skip
     assert (trained_dir / "history.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("kind", ["character", "word"])
+@pytest.mark.parametrize("held_out", [True, False])
+def test_every_epoch_tells_its_loss_by_the_characters_of_the_text(
+    tmp_path: Path, kind: str, held_out: bool
+) -> None:
+    folder = write_texts(tmp_path, VERSES * 3)
+    if not held_out:
+        (folder / "validate.txt").unlink()
+    settings = TokenizerSettings(kind)
+    train_on(folder, MODEL, settings, replace(CONFIG, num_epochs=2))
+    text, column = (VERSES[:300], "val_loss") if held_out else (VERSES * 3, "loss")
+    tokens = len(checkpoint.load(folder).metadata.tokenizer.encode(text))
+    assert (tokens == len(text)) == (kind == "character")
+    rows = table(folder)
+    assert len(rows) == 2
+    for row in rows:
+        nats = float(row[column]) * tokens / len(text)
+        assert float(row["nats_per_character"]) == pytest.approx(nats)
+        assert float(row["bits_per_character"]) == pytest.approx(nats / math.log(2))
+        assert ("perplexity" in row) == (kind == "word")
+        if kind == "word":
+            assert float(row["perplexity"]) == pytest.approx(math.exp(float(row[column])))
+    results = checkpoint.load(folder / "latest").metadata.results
+    assert results["nats_per_character"] == float(rows[-1]["nats_per_character"])
+
+
+def test_a_run_of_before_losses_were_told_by_character_goes_on(
+    verses: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bits = {"bits_per_character": 4.0}
+    monkeypatch.setattr(running, "measures", lambda *arguments: bits)
+    fit(verses, replace(CONFIG, num_epochs=1))
+    monkeypatch.undo()
+    fit(verses, replace(CONFIG, num_epochs=2), resume=True)
+    old, new = table(verses)
+    assert (old["bits_per_character"], old["nats_per_character"]) == ("4.0", "")
+    assert new["nats_per_character"] == new["val_loss"]
+    nats = float(new["val_loss"])
+    assert (
+        f"best: epoch 2 of 2, {nats:.3f} nats, {nats / math.log(2):.3f} bits per character"
+    ) in capsys.readouterr().err
 
 
 def test_minutes_end_the_run_and_the_schedule(

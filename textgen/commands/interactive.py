@@ -143,8 +143,7 @@ class Interactive:
 
     def _spelled(self, token: str) -> str:
         """Returns what a token adds to the text so far."""
-        _, decoder = self._generator.tokenizer.prompt(self.text)
-        return decoder.push(token)
+        return self._generator.tokenizer.prompt(self.text).decoder.push(token)
 
     def _sentence(self) -> str:
         new = ""

@@ -23,12 +23,19 @@ if TYPE_CHECKING:
 
     from textgen.generation.generator import Generator
     from textgen.generation.scoring import Score
+    from textgen.tokens.tokenizer import Tokenizer
 
 STANDARD_INPUT = "-"
-FIGURES = ("nats_per_token", "bits_per_character", "perplexity")
+FIGURES = {
+    "nats_per_token": "nats/token",
+    "nats_per_character": "nats/char",
+    "bits_per_character": "bits/char",
+    "perplexity": "perplexity",
+}
+"""The figures of a score, and their heads in a table."""
 COUNTS = ("tokens", "unknown", "characters")
 OF_FILES = ("file", *FIGURES, "nats", *COUNTS)
-OF_LINES = ("rank", "file", "line", *FIGURES[:2], "tokens", "unknown", "text")
+OF_LINES = ("rank", "file", "line", *list(FIGURES)[:3], "tokens", "unknown", "text")
 """The columns of CSV."""
 
 PAGE = """\
@@ -84,7 +91,7 @@ def parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog=console.program("score"),
         description="Print how well the model that was trained in FOLDER knows texts: nats per"
-        " token, bits per character, perplexity. Nothing is trained.",
+        " token, nats and bits per character, perplexity. Nothing is trained.",
         epilog=f"example: {console.program('score')} essay.txt --data-dir data/mine --per-line",
     )
     parser.add_argument(
@@ -155,20 +162,27 @@ def write_files(
     """Writes a row for each file, and its tokens to the page."""
     from textgen.generation import scoring
 
-    rows = Rows(stream, arguments, OF_FILES, ("nats/token", "bits/char", "perplexity", "tokens",
-                                              "unknown", "file"))  # fmt: skip
+    figures = shown_figures(generator.tokenizer)
+    heads = (*map(FIGURES.__getitem__, figures), "tokens", "unknown", "file")
+    rows = Rows(stream, arguments, OF_FILES, heads)
     for file in arguments.files:
         found = scoring.score(
             generator.network, generator.tokenizer, read(file), page is not None, name_of(file)
         )
         warn_of_unknown([found], f"{name_of(file)} has", generator.tokenizer.unit)
-        shown = [f"{getattr(found, figure):.4f}" for figure in FIGURES]
+        shown = [f"{getattr(found, figure):.4f}" for figure in figures]
         rows.write(
             {"file": file, **found.to_dict()},
             [*shown, f"{found.tokens:,}", f"{found.unknown:,}", file],
         )
         if page is not None:
             page.writelines(section(name_of(file), found))
+
+
+def shown_figures(tokenizer: Tokenizer) -> list[str]:
+    """Returns the figures of a table: nats only once where each token is a character."""
+    once = all(len(token) == 1 for token in tokenizer.vocabulary)
+    return [figure for figure in FIGURES if not (once and figure == "nats_per_character")]
 
 
 def warn_of_unknown(scores: Iterable[Score], who: str, unit: str) -> None:
@@ -207,13 +221,14 @@ def write_lines(generator: Generator, arguments: argparse.Namespace, stream: Tex
             bar.update(1)
     warn_of_unknown(scores, "these lines have", generator.tokenizer.unit)
     several = len(arguments.files) > 1
-    heads = ("rank", *("file",) * several, "line", "nats/token", "bits/char", "text")
+    figures = shown_figures(generator.tokenizer)[:-1]  # without perplexity
+    heads = ("rank", *("file",) * several, "line", *map(FIGURES.__getitem__, figures), "text")
     rows = Rows(stream, arguments, OF_LINES, heads)
     order = sorted(range(len(lines)), key=lambda place: -scores[place].nats_per_token)
     for rank, place in enumerate(order, start=1):
         line, score = lines[place], scores[place]
         values = {"rank": rank, "file": line.file, "line": line.number, "text": line.text}
-        shown = [f"{getattr(score, figure):.4f}" for figure in FIGURES[:2]]
+        shown = [f"{getattr(score, figure):.4f}" for figure in figures]
         of_file = [line.file] * several
         rows.write(
             score.to_dict() | values, [f"{rank}", *of_file, f"{line.number}", *shown, line.text]

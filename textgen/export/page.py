@@ -101,7 +101,7 @@ def write(model: Checkpoint, path: Path, settings: ExportSettings, folder: Path)
     _refuse_large(model, kind)
     arrays = arrays_of(model)
     stored = {name: STORES[kind](array) for name, array in arrays.items()}
-    page = assemble(model, stored, kind, settings, folder).encode("utf-8", "surrogatepass")
+    page = assemble(model, stored, kind, settings, folder).encode("utf-8", "replace")
     write_atomic(path, page)
     notes = [f"{shown_size(len(page))}, weights as {kind}"]
     if kind != "float32":

@@ -2,10 +2,11 @@
 
     format          "textgen-tokenizer"
     version         of this form: 1
-    kind            "character" or "word": the value of the setting `tokens`
+    kind            "character", "word" or "subword": the value of the setting `tokens`
     vocabulary      the tokens; the index is the token id, and 0 is the unknown token
     settings        those of `TokenizerSettings` that say how text is split and joined
     marks           where the text is documents: the ids of the tokens for their end and labels
+    merges          of subwords: the ids of the two tokens of each merge, one merge after the other
     rules_version   of the rules of `textgen.treebank`, where words are split and spaced by them
 
 What is kept is told by each tokenizer itself (`Tokenizer.to_dict`).
@@ -41,5 +42,4 @@ def facts(tokenizer: Tokenizer) -> dict[str, Any]:
 
 def write(tokenizer: Tokenizer, path: Path) -> None:
     """Writes the file. Raises TextgenError where that cannot be."""
-    text = json.dumps(facts(tokenizer), ensure_ascii=False, indent=1)
-    write_atomic(path, text.encode("utf-8", "surrogatepass"))
+    write_atomic(path, json.dumps(facts(tokenizer), indent=1).encode())

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from textgen.generation.openings import draw_opening
 from textgen.generation.sampling import (
     NoTokenLeftError,
     Reals,
@@ -45,6 +46,9 @@ class Stepper(Protocol):
 
     def select(self, rows: Ids) -> None:
         """Goes on with these rows, in this order."""
+
+    def copy(self) -> Any:
+        """Returns the same streams, which go on apart."""
 
     def join(self, other: Any) -> None:
         """Takes over the streams of `other`, after its own."""
@@ -103,6 +107,9 @@ class Batch:
             return
         prompt = new[0].prompt[np.newaxis]  # (1, T)
         stepper = stepper or self.model.stepper(prompt)
+        for text in new:
+            if text.typed:
+                text.begin(draw_opening(text, stepper))
         if len(new) > 1:
             stepper.select(np.zeros(len(new), np.intp))
         if self._stepper is None:

@@ -1,5 +1,6 @@
 """Seed -> text: one as it is made, many at once, or the next tokens to choose from."""
 
+import collections
 import itertools
 import math
 import reprlib
@@ -19,7 +20,8 @@ from textgen.generation import notebook
 from textgen.generation.batch import BLOCK, Batch, Model, beam_search, last_ids
 from textgen.generation.mixture import Mixture, common_tokenizer
 from textgen.generation.novelty import STRIDE, TRIES, KnownTexts, document_of, ending_in_line
-from textgen.generation.sampling import next_probabilities
+from textgen.generation.openings import draw_opening, log_probabilities
+from textgen.generation.sampling import Reals, Rules, next_probabilities
 from textgen.generation.texts import Piece, Text
 from textgen.model import checkpoint, history
 from textgen.model.architecture import weights_per_layer
@@ -28,7 +30,7 @@ from textgen.settings.definitions import SamplingSettings
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.support.parallel import map_in_threads, single_threaded_blas
-from textgen.tokens.tokenizer import Tokenizer
+from textgen.tokens.tokenizer import Ids, Tokenizer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -269,8 +271,7 @@ class Generator:
         if self.data_dir is not None:
             facts["folder"] = str(self.data_dir)
         if best := history.best_of(self.history):
-            loss = history.selection_loss(best)
-            facts["loss"] = f"{loss:.3f} nats per {self.tokenizer.unit}, epoch {best['epoch']:.0f}"
+            facts["loss"] = f"{history.loss_text(best, self.tokenizer)}, epoch {best['epoch']:.0f}"
         return facts
 
     def generate(
@@ -574,17 +575,24 @@ class Generator:
         if settings.length == 0:
             return Piece("", 0.0, [])
 
+        opening: list[int] = []
+        if text.typed:
+            opening = list(draw_opening(text, self.network.stepper(text.prompt[np.newaxis])))
+
         def is_over(ids: list[int]) -> bool:
             if not text.may_end:
                 return False
             trial = Text(text.seed, replace(settings, length=-1), self.tokenizer)
-            trial.push(ids)
+            trial.push(opening + ids)
             return trial.finished
 
+        prompt = np.concatenate([text.prompt, opening]).astype(np.int32)
+        length = max(1, settings.length - len(opening))
         found = beam_search(
-            self.network, text.prompt, text.rules, settings.length, settings.beam_size or 1, is_over
+            self.network, prompt, text.rules, length, settings.beam_size or 1, is_over
         )
-        return text.take(found.ids, [found.score] * len(found.ids))
+        ids = opening + found.ids
+        return text.take(ids, [found.score] * len(ids))
 
     def score(self, text: str | Iterable[str], pieces: bool = True) -> "Score":
         """Tells how well the model knows a text: how probable it finds each token.
@@ -602,7 +610,7 @@ class Generator:
                 100,000.
 
         Returns:
-            Nats per token, bits per character, perplexity, and what they are made of.
+            Nats per token, nats and bits per character, perplexity, and what they are made of.
 
         Raises:
             TextgenError: if there is no token to score.
@@ -658,13 +666,39 @@ class Generator:
             True
         """
         text = Text(seed, settings or SamplingSettings(), self.tokenizer)
-        prompt = text.prompt[np.newaxis]  # (1, T)
-        logits = self.network.stepper(prompt).logits  # (1, V)
-        recent = last_ids(prompt, text.rules.memory)  # (1, M)
-        (probabilities,) = next_probabilities(logits, text.rules, recent)  # (V,)
+        if text.typed:
+            return self._next_pieces(text)[:count]
+        probabilities = self._next_probabilities(text, text.prompt)  # (V,)
         ids = np.argsort(-probabilities, kind="stable")[:count]
         ids = ids[probabilities[ids] > 0]
-        return [(self.tokenizer.vocabulary[i], float(probabilities[i])) for i in ids]
+        return [(self.tokenizer.text_of(i), float(probabilities[i])) for i in ids.tolist()]
+
+    def _next_probabilities(self, text: Text, ids: Ids) -> Reals:
+        """Returns what the next token of a text is drawn with after ids (T,): (V,)."""
+        prompt = ids[np.newaxis]  # (1, T)
+        logits = self.network.stepper(prompt).logits  # (1, V)
+        recent = last_ids(prompt, text.rules.memory)  # (1, M)
+        probabilities: Reals = next_probabilities(logits, text.rules, recent)[0]
+        return probabilities
+
+    def _next_pieces(self, text: Text) -> list[tuple[str, float]]:
+        """Returns what may follow a seed that ends within a word, the likeliest first."""
+        openings = text.openings()
+        stepper = self.network.stepper(text.prompt[np.newaxis])
+        logits = log_probabilities(openings, stepper).astype(np.float32)[np.newaxis]  # (1, N)
+        rules = Rules(text.rules.temperature, text.rules.filters)
+        (shares,) = next_probabilities(logits, rules, np.zeros((1, 0), np.intp))  # (N,)
+        found: dict[str, float] = collections.defaultdict(float)
+        for ids, share in zip(openings, shares.tolist(), strict=True):
+            decoder = self.tokenizer.prompt(text.seed, text.settings.label).decoder
+            piece = "".join([decoder.push(self.tokenizer.vocabulary[i]) for i in ids])
+            if piece:
+                found[piece] += share
+            elif share > 0:  # the seed ends where a token does
+                after = self._next_probabilities(text, np.concatenate([text.prompt, ids]))
+                for i in np.flatnonzero(after > 0).tolist():
+                    found[self.tokenizer.text_of(i)] += share * float(after[i])
+        return sorted(found.items(), key=lambda one: -one[1])
 
     def originality(
         self,

@@ -117,6 +117,12 @@ class MixtureStepper:
             stepper.select(rows)
         self._turns, self.logits = self._turns[rows], self.logits[rows]
 
+    def copy(self) -> "MixtureStepper":
+        """Returns the same streams, which go on apart."""
+        return MixtureStepper(
+            self._mixture, [stepper.copy() for stepper in self._steppers], self._turns.copy()
+        )
+
     def join(self, other: "MixtureStepper") -> None:
         """Takes over the streams of `other`, after its own."""
         for stepper, others in zip(self._steppers, other._steppers, strict=True):

@@ -5,8 +5,8 @@ in the same order: repetition penalty and bans, which look at the tokens before;
 `FILTERS`. Shapes: B streams, V tokens in the vocabulary, M remembered tokens.
 """
 
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import InitVar, dataclass, field, fields
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -100,6 +100,67 @@ class NoTokenLeftError(TextgenError):
 
 
 @dataclass(frozen=True)
+class BannedText:
+    """A text that must not appear, however it is cut into tokens.
+
+    How much of it stands at the end of what is written is a state; a token leads to another state,
+    or completes the text (Knuth, Morris & Pratt 1977).
+
+    Args:
+        text: its bytes, n of them.
+        tokens: the bytes of each token of the vocabulary; what has none begins a new text.
+    """
+
+    text: bytes
+    tokens: InitVar[Sequence[bytes]]
+    after: Ids = field(init=False, compare=False, repr=False)
+    """(n, V): the state after a state and a token."""
+    completes: npt.NDArray[np.bool_] = field(init=False, compare=False, repr=False)
+    """(n, V): whether a token completes the text in a state."""
+
+    def __post_init__(self, tokens: Sequence[bytes]) -> None:
+        size, end = len(self.text), 256  # what stands beyond the end of a token
+        after_byte = np.zeros((size + 1, end + 1), np.intp)
+        for state in range(size + 1):
+            for byte in set(self.text):
+                after_byte[state, byte] = self._overlap(self.text[:state] + bytes([byte]))
+        after_byte[:, end] = np.arange(size + 1)
+        padded = np.full((len(tokens), max(map(len, tokens))), end)
+        for row, token in zip(padded, tokens, strict=True):
+            row[: len(token)] = list(token)
+        after = np.repeat(np.arange(size)[:, np.newaxis], len(tokens), axis=1)
+        completes = np.zeros(after.shape, bool)
+        for column in padded.T:
+            after = after_byte[after, column]
+            completes |= after == size
+        after[after == size] = self._overlap(self.text[1:])
+        after[:, [not token for token in tokens]] = 0
+        object.__setattr__(self, "after", after)
+        object.__setattr__(self, "completes", completes)
+
+    def _overlap(self, seen: bytes) -> int:
+        """Returns how many bytes at the end of `seen` are the beginning of the text."""
+        most = min(len(seen), len(self.text))
+        return next((n for n in range(most, 0, -1) if seen.endswith(self.text[:n])), 0)
+
+    def follows(self, recent: Ids) -> npt.NDArray[np.bool_]:
+        """Returns which tokens would complete the text after ids (B, M): (B, V).
+
+        M is at least `memory`.
+        """
+        states = np.zeros(len(recent), np.intp)
+        for column in recent[:, recent.shape[1] - self.memory :].T:
+            states = self.after[states, column]
+        found: npt.NDArray[np.bool_] = self.completes[states]
+        return found
+
+    @property
+    def memory(self) -> int:
+        """Number of tokens before the next one that may hold a part of the text."""
+        return len(self.text) - 1
+
+
+@dataclass(frozen=True)
 class Rules:
     """How the tokens of one vocabulary are drawn: `SamplingSettings` with texts as token ids.
 
@@ -114,6 +175,8 @@ class Rules:
     repetition_window: int = 64
     ban: tuple[tuple[int, ...], ...] = ()
     """Sequences of ids that must not appear."""
+    banned_texts: tuple[BannedText, ...] = ()
+    """Texts that must not, where these can be cut into tokens in several ways."""
     boundaries: frozenset[int] | None = None
     """Ids after which the next token is drawn; after others it is the likeliest. None: all."""
 
@@ -139,12 +202,23 @@ class Rules:
         """Whether it depends on the number of tokens before how the next one is drawn."""
         return len(self.temperature) > 1
 
+    def forbid(self, before: Ids, ids: Sequence[int]) -> bool:
+        """Whether the bans keep tokens from coming after ids (T,), of which some may be missing."""
+        together = np.concatenate([np.zeros(self.memory, np.intp), before, ids]).astype(np.intp)
+        places = range(len(together) - len(ids), len(together))
+        return any(
+            banned.follows(together[np.newaxis, :place])[0, together[place]]
+            for banned in self.banned_texts
+            for place in places
+        )
+
     @property
     def memory(self) -> int:
         """Number of tokens before the next one that the rules look at."""
         penalty = self.repetition_window if self.repetition_penalty != 1 else 0
         bans = max((len(ids) - 1 for ids in self.ban), default=0)
-        return max(penalty, bans, int(self.boundaries is not None))
+        texts = max((banned.memory for banned in self.banned_texts), default=0)
+        return max(penalty, bans, texts, int(self.boundaries is not None))
 
 
 def sample_next(
@@ -230,7 +304,9 @@ def restrict(logits: Logits, rules: Rules, recent: Ids) -> Logits:
         if before:
             rows = (recent[:, -len(before) :] == before).all(axis=-1)  # (B,)
             logits[rows, last] = NEVER
-    if len(rules.ban) > 1 and (ended := logits.max(axis=-1) == NEVER).any():
+    for banned in rules.banned_texts:
+        logits[banned.follows(recent)] = NEVER
+    if (len(rules.ban) > 1 or rules.banned_texts) and (ended := logits.max(axis=-1) == NEVER).any():
         raise NoTokenLeftError(np.flatnonzero(ended))
     return logits
 

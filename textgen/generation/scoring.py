@@ -26,13 +26,13 @@ import numpy.typing as npt
 from textgen.generation import notebook
 from textgen.generation.batch import Model, Stepper
 from textgen.generation.sampling import log_softmax
+from textgen.model.history import perplexity
 from textgen.model.network import Network
 from textgen.support.errors import TextgenError
 from textgen.support.parallel import map_in_threads, single_threaded_blas
 from textgen.text import documents
 from textgen.tokens.tokenizer import (
     END_ID,
-    LARGEST_EXPONENT,
     UNKNOWN_ID,
     Ids,
     Parts,
@@ -80,20 +80,25 @@ class Score:
         return self.nats / self.tokens
 
     @property
+    def nats_per_character(self) -> float:
+        """Nats / characters, which compares models of any tokens; nan where there are none."""
+        return self.nats / self.characters if self.characters else math.nan
+
+    @property
     def bits_per_character(self) -> float:
-        """Nats / ln 2 / characters; nan where there are none."""
-        return self.nats / math.log(2) / self.characters if self.characters else math.nan
+        """Nats per character / ln 2."""
+        return self.nats_per_character / math.log(2)
 
     @property
     def perplexity(self) -> float:
         """exp(nats per token)."""
-        loss = self.nats_per_token
-        return math.inf if loss > LARGEST_EXPONENT else math.exp(loss)
+        return perplexity(self.nats_per_token)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the figures as built-in values, for JSON; None for what is infinite or nan."""
         figures = {
             "nats_per_token": self.nats_per_token,
+            "nats_per_character": self.nats_per_character,
             "bits_per_character": self.bits_per_character,
             "perplexity": self.perplexity,
             "nats": self.nats,
@@ -103,9 +108,12 @@ class Score:
         return shown | counts
 
     def facts(self) -> dict[str, str]:
-        """Returns the figures for people, by name."""
+        """Returns the figures for people, by name; once where each token is a character."""
+        nats = {"nats per token": f"{self.nats_per_token:.4f}"}
+        if self.characters != self.tokens:
+            nats["nats per character"] = f"{self.nats_per_character:.4f}"
         return {
-            "nats per token": f"{self.nats_per_token:.4f}",
+            **nats,
             "bits per character": f"{self.bits_per_character:.4f}",
             "perplexity": f"{self.perplexity:,.2f}",
             "tokens": f"{self.tokens:,}",
@@ -331,7 +339,7 @@ def _written(tokens: Tokens, given: int, tokenizer: Tokenizer) -> Iterator[str]:
 
 def _rows_of_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Row]:
     """Returns texts that each begin a line."""
-    context, _ = tokenizer.prompt("")
+    context = tokenizer.prompt("").ids
     rows = []
     for text in texts:
         parts, _ = tokenizer.split(text, tokenizer.settings, tokenizer.start)

@@ -6,11 +6,11 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from textgen.generation.sampling import Rules, filters_of
+from textgen.generation.sampling import BannedText, Rules, filters_of
 from textgen.settings.definitions import SamplingSettings
 from textgen.support.errors import TextgenError
 from textgen.text.documents import Document
-from textgen.tokens.tokenizer import CLOSING, END_ID, UNKNOWN_ID, Ids, Tokenizer
+from textgen.tokens.tokenizer import CLOSING, END_ID, UNKNOWN_ID, Tokenizer
 from textgen.treebank.words import is_abbreviation
 
 
@@ -53,6 +53,7 @@ class Text:
 
     Attributes:
         prompt: the ids of the seed, (T,), T at least 1.
+        typed: the end of the seed that they leave to the first tokens, see `openings`.
         rules: how its tokens are drawn.
         ids: the tokens so far.
         finished: whether the text is complete; no more tokens may be taken.
@@ -75,16 +76,17 @@ class Text:
             raise TextgenError(f"`seed` is the text before. Received: {reprlib.repr(seed)}")
         self.seed, self.settings = seed, settings
         self.scored, self.alternatives = scored or alternatives > 0, alternatives
-        self.prompt: Ids
-        self.prompt, self._decoder = tokenizer.prompt(seed, settings.label)
+        # What is given, or must not be met again, leaves the seed's last token as it is.
+        whole = bool(first) or any(text in seed for text in settings.ban)
+        self.prompt, self._decoder, self.typed = tokenizer.prompt(seed, settings.label, whole)
+        self._tokenizer = tokenizer
         self._marks = frozenset(tokenizer.marks.values())
         self.rules = rules_of(settings, tokenizer)
         self.ids: list[int] = []
         self.finished = settings.length == 0
         self.log_probability = 0.0
         self._vocabulary = tokenizer.vocabulary
-        forced = ForcedTokens(first, settings.force, settings.length, tokenizer)
-        self._forced = forced if forced.may_come else None
+        self._forced = ForcedTokens(first, settings.force, settings.length, tokenizer)
         self._ending = Ending(
             settings.stop, settings.until_paragraph, settings.stop_after, settings.sentences
         )
@@ -97,21 +99,39 @@ class Text:
     @property
     def has_forced(self) -> bool:
         """Whether tokens to come may be forced, so that they are made one at a time."""
-        return self._forced is not None and self._forced.may_come
+        return self._forced.may_come
+
+    @property
+    def _last(self) -> int:
+        return self.ids[-1] if self.ids else int(self.prompt[-1])
+
+    def openings(self) -> Sequence[tuple[int, ...]]:
+        """The tokens that the text may begin with, one or more in a row, where any is `typed`.
+
+        Of those that would write what is banned there are none, unless all would.
+        """
+        found = self._tokenizer.openings(self.typed)
+        kept = [ids for ids in found if not self.rules.forbid(self.prompt, ids)]
+        return kept or found
+
+    def begin(self, ids: Sequence[int]) -> None:
+        """Lets these be the first tokens."""
+        self._forced.begin(ids)
 
     def forced_id(self) -> int | None:
         """The id that must be the next one, or None: it is drawn."""
-        if self._forced is None:
-            return None
-        return self._forced.next(len(self.ids), self.ids[-1] if self.ids else int(self.prompt[-1]))
+        return self._forced.next(len(self.ids), self._last)
 
     def instead_of(self, token_id: int) -> int | None:
-        """The id that must come instead of a drawn one: a document does not end before the texts
-        that it must contain. None: the drawn one may come.
+        """The id that must come instead of a drawn one, or None: the drawn one may come.
+
+        A document does not end before the texts that it must contain, and where tokens begin with
+        the space before a word, such a text comes in the place of a word.
         """
-        if token_id != END_ID or not self._marks or self._forced is None:
+        is_end = token_id == END_ID and bool(self._marks)
+        if token_id in self._marks and not is_end:
             return None
-        return self._forced.next(len(self.ids), int(self.prompt[-1]), at_once=True)
+        return self._forced.next(len(self.ids), self._last, token_id, at_once=is_end)
 
     def take(
         self,
@@ -126,8 +146,7 @@ class Text:
             log_probabilities: theirs, (S,).
             likeliest: for each, where `alternatives` are wanted; see `Token.likeliest`.
         """
-        if self._forced is not None:
-            self._forced.drop()
+        self._forced.drop()
         if not self.alternatives:
             before = len(self.ids)
             text = self.push(ids)
@@ -324,36 +343,45 @@ class ForcedTokens:
     def __init__(
         self, first: Sequence[int], texts: Sequence[str], length: int, tokenizer: Tokenizer
     ) -> None:
-        encoded = [_ids("force", text, tokenizer) for text in texts]
-        for text, ids in zip(texts, encoded, strict=True):
-            if UNKNOWN_ID in ids:
+        for text in texts:
+            if UNKNOWN_ID in _ids("force", text, tokenizer):
                 raise TextgenError(
                     f"`force` {text!r} has a {tokenizer.unit} that the training text had not:"
                     f" {', '.join(map(repr, tokenizer.unknown(text)))}. Force a text without it"
                 )
-        needed = sum(map(len, encoded))
-        if texts and length < needed:
-            raise TextgenError(
-                f"`length` must be at least {needed} to hold the forced texts. Received: {length}"
-            )
-        self._length, self._number = length, len(texts)
-        self._waiting = deque(encoded)
+        self._tokenizer, self._length, self._number = tokenizer, length, len(texts)
+        self._waiting = deque(Waiting.of(text, tokenizer) for text in texts)
         self._begun = deque(first)
-        self._vocabulary, self._ends_word = tokenizer.vocabulary, tokenizer.ends_word
+        if texts and length < self._needed:
+            raise TextgenError(
+                f"`length` must be at least {self._needed} to hold the forced texts. Received:"
+                f" {length}"
+            )
+
+    @property
+    def _needed(self) -> int:
+        return sum(text.most for text in self._waiting)
 
     @property
     def may_come(self) -> bool:
         """Whether there are texts, or ids that the text begins with and has not got yet."""
         return self._number > 0 or len(self._begun) > 0
 
-    def next(self, count: int, last: int, at_once: bool = False) -> int | None:
+    def begin(self, ids: Sequence[int]) -> None:
+        """Lets these be the next tokens."""
+        self._begun.extend(ids)
+
+    def next(
+        self, count: int, last: int, drawn: int | None = None, at_once: bool = False
+    ) -> int | None:
         """The id that must be the next one, after `count` tokens of which `last` was the last.
 
-        None: it is drawn. The answer is the same until `drop` says that the token has been made.
-        With `at_once` the next text is begun in any case, if one is left.
+        None: it is drawn, or what was drawn may come. The answer is the same until `drop` says that
+        the token has been made. With `at_once` the next text is begun in any case, if one is left.
         """
-        if not self._begun and self._waiting and (at_once or self._due(count, last)):
-            self._begun.extend(self._waiting.popleft())
+        if not self._begun and self._waiting and (at_once or self._due(count, last, drawn)):
+            text = self._waiting.popleft().text
+            self._begun.extend(self._tokenizer.inserted(text, self._tokenizer.vocabulary[last]))
         return self._begun[0] if self._begun else None
 
     def drop(self) -> None:
@@ -361,12 +389,28 @@ class ForcedTokens:
         if self._begun:
             self._begun.popleft()
 
-    def _due(self, count: int, last: int) -> bool:
-        if count + sum(map(len, self._waiting)) >= self._length:
+    def _due(self, count: int, last: int, drawn: int | None) -> bool:
+        if count + self._needed >= self._length:
             return True
         number = self._number - len(self._waiting) + 1
         is_late = count * (self._number + 1) >= number * self._length
-        return is_late and self._ends_word(self._vocabulary[last])
+        tokens = self._tokenizer.vocabulary
+        between = self._tokenizer.ends_word(tokens[last])
+        if drawn is not None:
+            between = between or self._tokenizer.begins_word(tokens[drawn])
+        return is_late and between
+
+
+class Waiting(NamedTuple):
+    """A text that is to be forced, and the most tokens that it may have."""
+
+    text: str
+    most: int
+
+    @classmethod
+    def of(cls, text: str, tokenizer: Tokenizer) -> "Waiting":
+        """Returns the record of a text."""
+        return cls(text, max(len(tokenizer.inserted(text, before)) for before in ("", "\n")))
 
 
 def rules_of(settings: SamplingSettings, tokenizer: Tokenizer) -> Rules:
@@ -379,6 +423,13 @@ def rules_of(settings: SamplingSettings, tokenizer: Tokenizer) -> Rules:
     """
     temperature = settings.temperature if settings.sample_mode != "argmax" else 0.0
     ban = [_ids("ban", text, tokenizer) for text in settings.ban]
+    banned_texts: list[BannedText] = []
+    if spelled := tokenizer.spelled_bytes() if ban else None:
+        folded = [tokenizer.folded(text, tokenizer.settings) for text in settings.ban]
+        banned_texts = [
+            BannedText(text.encode("utf-8", "surrogatepass"), spelled) for text in folded
+        ]
+        ban = []
     if settings.label is not None:  # one is enough
         ban += [(i,) for i in tokenizer.marks.values() if i != END_ID]
     return Rules(
@@ -387,6 +438,7 @@ def rules_of(settings: SamplingSettings, tokenizer: Tokenizer) -> Rules:
         repetition_penalty=settings.repetition_penalty,
         repetition_window=settings.repetition_window,
         ban=((UNKNOWN_ID,), *(ids for ids in ban if UNKNOWN_ID not in ids)),
+        banned_texts=tuple(banned_texts),
         boundaries=boundaries(tokenizer) if settings.sample_mode == "spaces" else None,
     )
 

@@ -6,6 +6,7 @@ import csv
 import functools
 import io
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,11 @@ COLUMNS = ("epoch", "step", "seconds", "loss", "val_loss", "learning_rate", "tok
 """In every history; more columns follow in the order in which rows have them."""
 RATIO = "update_ratio_"
 """The beginning of the columns of update ratios; the layer's name follows."""
+PERPLEXITY, NATS, BITS = "perplexity", "nats_per_character", "bits_per_character"
+"""The columns with the selection loss in other measures. Those per character do not depend on what
+a token is, so that models of characters, words and others can be compared."""
+LARGEST_EXPONENT = 700.0
+"""That `math.exp` takes without an error; a loss may be higher where training has diverged."""
 SMALLEST_RATIO = 1e-4
 """Of the largest update ratio in the picture: smaller ones fall out of it."""
 INSTALL_MATPLOTLIB = "pip install matplotlib"
@@ -35,6 +41,49 @@ def selection_loss(row: Row) -> float:
     It is infinity for a model whose first epoch was not finished.
     """
     return row.get("val_loss", row.get("loss", math.inf))
+
+
+def perplexity(loss: float) -> float:
+    """Returns among how many equally likely tokens a model hesitates, by its loss."""
+    return math.inf if loss > LARGEST_EXPONENT else math.exp(loss)
+
+
+def measures(loss: float, characters_per_token: float, tokenizer: Tokenizer) -> Row:
+    """Returns a loss in other measures, by column; perplexity where the tokens are quoted by it.
+
+    Args:
+        loss: nats per token.
+        characters_per_token: of the text that it was measured on.
+        tokenizer: of that text.
+    """
+    quoted = {PERPLEXITY: perplexity(loss)} if tokenizer.loss_name == PERPLEXITY else {}
+    nats = loss / characters_per_token
+    return quoted | {NATS: nats, BITS: nats / math.log(2)}
+
+
+def loss_text(row: Row, tokenizer: Tokenizer, beside: bool = False) -> str:
+    """Returns the selection loss of a row for people, in all measures that it has.
+
+    `4.010 nats per word, perplexity 55.1; 0.782 nats, 1.128 bits per character`; where a token is a
+    character, `1.503 nats, 2.168 bits per character`.
+
+    Args:
+        row: of a history, which may be older than the measures per character.
+        tokenizer: of the model.
+        beside: whether the loss itself stands before, and is left out.
+    """
+    loss = selection_loss(row)
+    unit = "token" if tokenizer.settings.documents else tokenizer.unit  # ends are tokens too
+    per_token = [] if beside else [f"{loss:.3f} nats per {unit}"]
+    if tokenizer.loss_name == PERPLEXITY:
+        per_token.append(f"perplexity {perplexity(loss):.1f}")
+    per_character = list[str]()
+    if BITS in row:
+        nats, bits = f"{row.get(NATS, loss):.3f} nats", f"{row[BITS]:.3f} bits per character"
+        per_character = [nats, bits]
+        if tokenizer.loss_name == BITS and nats == f"{loss:.3f} nats":  # which is said once
+            per_token, per_character = [], [bits] if beside else [nats, bits]
+    return "; ".join(", ".join(part) for part in (per_token, per_character) if part)
 
 
 def best_of(rows: Sequence[Row]) -> Row:
@@ -133,10 +182,10 @@ def picture(rows: list[Row], tokenizer: Tokenizer) -> Figure:
 def _draw_losses(axes: Any, rows: list[Row], tokenizer: Tokenizer) -> None:
     _lines(axes, rows, {"loss": "training", "val_loss": "validation"})
     best = best_of(rows)
-    loss = selection_loss(best)
+    told = re.sub(r"(?<=[,;]) ", "\n", loss_text(best, tokenizer))
     axes.plot(
-        best["epoch"], loss, "*", color="black", markerfacecolor="none", markersize=16, zorder=3,
-        label=f"best: epoch {best['epoch']:.0f},\n{loss:.3f} nats,\n{tokenizer.loss_text(loss)}",
+        best["epoch"], selection_loss(best), "*", color="black", markerfacecolor="none",
+        markersize=16, zorder=3, label=f"best: epoch {best['epoch']:.0f},\n{told}",
     )  # fmt: skip
     axes.set_ylabel(f"loss, nats per {tokenizer.unit}")
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)

@@ -333,6 +333,10 @@ class Stepper:
         """Goes on with these rows, in this order; a row may be named more than once."""
         self._set(self.logits[rows], self._state.select(rows))
 
+    def copy(self) -> "Stepper":
+        """Returns the same streams, which go on apart."""
+        return Stepper(self._network, self.logits.copy(), self._state.copy())
+
     def join(self, other: "Stepper") -> None:
         """Takes over the streams of another stepper of the same network, after its own."""
         logits = np.concatenate([self.logits, other.logits])

@@ -16,7 +16,7 @@ import yaml
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from textgen.model.history import Row
+from textgen.model.history import BITS, NATS, Row
 from textgen.search import BEST
 from textgen.search.study import DEFAULTS, LOSS, SPEED, STATES, TITLES, new_study, state_of
 from textgen.support import console
@@ -27,8 +27,13 @@ MOST_IN_A_ROW = {"failed": 5, "left out": 30}
 """Then something else than the settings is wrong, or hardly any in the space can be trained."""
 LEAST_FOR_IMPORTANCE = 4
 """Complete trials, below which nothing can be said of what matters."""
-TABLE = "{:>5}  {:<11}{:>9}{:>9}{:>7}{:>9}{:>12}{:>10}  {}"
-"""A line on the terminal, 70 columns and the settings."""
+TABLE = "{:>5}  {:<11}{:>9}{:>10}{:>9}{:>7}{:>9}{:>12}{:>10}  {}"
+"""A line on the terminal, 80 columns and the settings."""
+SHOWN = {
+    "validation_loss": "{:.4f}", BITS: "{:.4f}", "training_loss": "{:.4f}", "epochs": "{:.0f}",
+    "seconds_per_epoch": "{:.1f}", "parameters": "{:,}", "tokens_per_second": "{:,.0f}",
+}  # fmt: skip
+"""The results in it."""
 
 
 class Results(NamedTuple):
@@ -43,6 +48,9 @@ class Results(NamedTuple):
     """The weights that were learned."""
     tokens_per_second: float
     """In training, the median of the epochs; of the whole trial where that was hardly compiled."""
+    nats_per_character: float
+    """The validation loss by the characters of the text: comparable to searches on other tokens."""
+    bits_per_character: float
 
     @classmethod
     def of(cls, rows: Sequence[Row], parameters: int, tokens_per_step: int) -> Results:
@@ -57,6 +65,8 @@ class Results(NamedTuple):
             seconds_per_epoch=round(last["seconds"] / last["epoch"], 3),
             parameters=parameters,
             tokens_per_second=statistics.median(measured or [whole]),
+            nats_per_character=best[NATS],
+            bits_per_character=best[BITS],
         )
 
 
@@ -133,8 +143,8 @@ def reason(trial: FrozenTrial) -> str:
 def heading() -> str:
     """Returns the head of the table on the terminal."""
     return TABLE.format(
-        "trial", "state", "val loss", "loss", "epochs", "s/epoch", "parameters", "tokens/s",
-        "settings",
+        "trial", "state", "val loss", "bits/char", "loss", "epochs", "s/epoch", "parameters",
+        "tokens/s", "settings",
     )  # fmt: skip
 
 
@@ -143,10 +153,9 @@ def line(trial: FrozenTrial) -> str:
     text = reason(trial) or described(trial.params)
     if state_of(trial) == "interrupted":
         text = "its settings are tried again"
-    cells = [""] * 6
+    cells = [""] * len(SHOWN)
     if found := trial.user_attrs.get("results"):
-        shown = ("{:.4f}", "{:.4f}", "{:.0f}", "{:.1f}", "{:,}", "{:,.0f}")
-        cells = [form.format(found[n]) for form, n in zip(shown, Results._fields, strict=True)]
+        cells = [form.format(found[name]) for name, form in SHOWN.items()]
     return TABLE.format(trial.number, state_of(trial), *cells, text)
 
 
@@ -198,9 +207,7 @@ class Reporter:
     def _write_settings(self, trial: FrozenTrial) -> None:
         settings = {"data_dir": str(self.data_dir)} | trial.user_attrs["settings"]
         shown = {name.replace("_", "-"): value for name, value in settings.items()}
-        head = (
-            f"# Trial {trial.number}: validation loss {result(trial, LOSS):.4f} nats per token.\n"
-        )
+        head = f"# Trial {trial.number}: validation loss {_loss_text(trial)}.\n"
         head += f"# To train it: {console.command_line('train', config='THIS_FILE')}\n"
         text = head + yaml.safe_dump(shown, sort_keys=False)
         write_atomic(self.folder / "best.yaml", text.encode())
@@ -246,9 +253,18 @@ class Reporter:
         console.say(f"to browse:   optuna-dashboard {address}")
 
 
+def _loss_text(trial: FrozenTrial) -> str:
+    loss, nats, bits = (result(trial, name) for name in (LOSS, NATS, BITS))
+    text = f"{loss:.4f} nats per token"
+    if not math.isfinite(bits):  # a trial of before this was measured
+        return text
+    both = "" if f"{nats:.4f}" == f"{loss:.4f}" else f"{nats:.4f} nats, "
+    return f"{text} ({both}{bits:.4f} bits per character)"
+
+
 def _loss_and_speed(trial: FrozenTrial) -> str:
-    loss, speed = (result(trial, name) for name in (LOSS, SPEED))
-    return f"validation loss {loss:.4f}, {speed:,.0f} tokens/s in training"
+    speed = result(trial, SPEED)
+    return f"validation loss {_loss_text(trial)}, {speed:,.0f} tokens/s in training"
 
 
 def draw(folder: Path, study: Study) -> list[Path]:

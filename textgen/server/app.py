@@ -259,7 +259,7 @@ class Writing:
         text = next(texts)
         self.start = Start(model=served.name, random_seed=text.settings.random_seed or 0)
         self.outcome: Outcome | None = None
-        self._vocabulary = generator.tokenizer.vocabulary
+        self._text_of = generator.tokenizer.text_of
         self._first_piece = service.metrics.first_piece
         self._chunks: asyncio.Queue[Chunk] = asyncio.Queue()  # holds no more than the text
         self._texts, self._generator, self._known = texts, generator, known
@@ -362,7 +362,7 @@ class Writing:
                 text=token.text,
                 probability=_probability(token.log_probability),
                 alternatives=[
-                    (self._vocabulary[token_id], _probability(score))
+                    (self._text_of(token_id), _probability(score))
                     for token_id, score in token.likeliest
                     if token_id != UNKNOWN_ID
                 ],

@@ -28,7 +28,9 @@ MOST_ROWS = 2000
 SHOWN_LABELS = 100
 SHOWN_STARTS = 20
 """Beginnings of lines that the page may suggest."""
-SHOWN_RESULTS = ("epoch", "step", "seconds", "loss", "val_loss")
+SHOWN_RESULTS = (
+    "epoch", "step", "seconds", "loss", "val_loss", "nats_per_character", "bits_per_character",
+)  # fmt: skip
 """Results of its training that are told of a model."""
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 """Bounds of the histograms."""

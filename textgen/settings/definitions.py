@@ -20,6 +20,9 @@ DEFAULT_FOLDER = Path("data/tinyshakespeare")
 MAX_VOCABULARY = 300_000
 """Tokens; more make a network too slow for this project, and `model.pkl` too large to read back."""
 
+BYTES = 256
+"""Different bytes; each is a token of a vocabulary of subwords."""
+
 DEFAULT_TOKENS = "character"
 NAMED = "_tokens"
 """The ending after the name of a tokenizer in a setting that asks for it: `word_tokens`."""
@@ -60,6 +63,11 @@ class TokenizerSettings(Settings):
     max_vocab: int = setting(
         50_000, "most tokens in the vocabulary, commonest first", minimum=2, maximum=MAX_VOCABULARY
     )
+    vocab_size: int | None = setting(
+        None,
+        "tokens of a vocabulary of subwords, with 256 for bytes (default: by the text's length)",
+        minimum=BYTES + 2, maximum=MAX_VOCABULARY,
+    )  # fmt: skip
     min_count: int | None = setting(
         None,
         "times a token has to stand in the training text to be in the vocabulary (default: 1,"

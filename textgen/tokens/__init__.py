@@ -7,6 +7,7 @@ from textgen.settings.definitions import TokenizerSettings
 from textgen.support.errors import TextgenError
 from textgen.text.documents import split_documents
 from textgen.tokens.characters import CharacterTokenizer
+from textgen.tokens.subwords import SubwordTokenizer
 from textgen.tokens.tokenizer import Tokenizer
 from textgen.tokens.words import WordTokenizer
 
@@ -15,6 +16,7 @@ TOKENIZERS: dict[str, type[Tokenizer]] = {
     for kind in (
         CharacterTokenizer,
         WordTokenizer,
+        SubwordTokenizer,
     )
 }
 """By the value of the setting `tokens`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -87,14 +86,6 @@ class CharacterTokenizer(Tokenizer):
     def decode_text(self, ids: Ids) -> str:
         points = self._code_points[ids]
         return points.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
-
-    @classmethod
-    def loss_value(cls, loss: float) -> float:
-        return loss / math.log(2)
-
-    @classmethod
-    def loss_text(cls, loss: float) -> str:
-        return f"{cls.loss_value(loss):.3f} bits per character"
 
 
 def _code_points(text: str) -> StoredIds:

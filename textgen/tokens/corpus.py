@@ -42,7 +42,7 @@ from textgen.text.splitting import Stream
 from textgen.tokens import reading, tokenizer_class, tokenizer_from_dict
 from textgen.tokens.tokenizer import END_ID, Counts, Parts, StoredIds, Tokenizer, smallest_type
 
-FORMAT = "textgen tokens 2"
+FORMAT = "textgen tokens 3"
 START = 64
 """Bytes before the first id: they are aligned for every type."""
 MOST_KINDS = 10_000_000
@@ -82,8 +82,9 @@ class VocabularyRule:
         """
         if self.fixed:
             return self.fixed
-        learned = tokenizer_class(self.settings).learn(counts, self.settings)
-        return self.known.joined([learned]) if self.known else learned
+        if self.known:
+            return self.known.grown(counts)
+        return tokenizer_class(self.settings).learn(counts, self.settings)
 
     def key(self) -> dict[str, Any]:
         """Returns what tells whether a token file was made by this rule."""
@@ -108,8 +109,16 @@ class Tokenized(NamedTuple):
     """SHA-256 of the text in UTF-8."""
     num_unknown: int
     """Tokens that the vocabulary has not."""
+    num_characters: int
+    """Of the text as it stands in the file: where it is many documents, with their labels and what
+    stands between them, which the tokens of labels and ends tell."""
     line_starts: list[str]
     """How some of its lines begin."""
+
+    @property
+    def characters_per_token(self) -> float:
+        """Characters of the text / its tokens: a loss per token / this is one per character."""
+        return self.num_characters / len(self.ids)
 
 
 class Corpus(NamedTuple):
@@ -168,7 +177,7 @@ def tokenized(data_dir: Path, name: str, text: Stream, rule: VocabularyRule) -> 
     starts = (tokenizer.folded(start, tokenizer.settings) for start in header["line_starts"])
     return Tokenized(
         tokenizer, file.ids, header["content_hash"], header["num_unknown"],
-        list(dict.fromkeys(starts)),
+        header["num_characters"], list(dict.fromkeys(starts)),
     )  # fmt: skip
 
 
@@ -252,6 +261,7 @@ def _make(text: Stream, path: Path, rule: VocabularyRule) -> TokenFile:
     """Reads a text and writes its token file. Raises OSError as writing does."""
     origin, first = text.origin(), text.source.paths[0]
     content, starts, counter = hashlib.sha256(), LineStarts(), Counter()
+    num_characters = 0
     with tempfile.TemporaryFile(dir=path.parent) as file:
         draft = _Draft(file)
         with console.reading(f"preparing {first.name}", text.source.num_bytes) as advance:
@@ -262,6 +272,7 @@ def _make(text: Stream, path: Path, rule: VocabularyRule) -> TokenFile:
                     needed = 2 * parts.places.nbytes / len(data) * text.num_bytes
                     check_room(path.parent, needed, f"making tokens of {first}")
                 content.update(data)
+                num_characters += len(piece)
                 starts.add(piece)
                 draft.add(parts)
                 if not rule.fixed:
@@ -273,6 +284,7 @@ def _make(text: Stream, path: Path, rule: VocabularyRule) -> TokenFile:
             "rule": rule.key(),
             "origin": origin,
             "content_hash": content.hexdigest(),
+            "num_characters": num_characters,
             "line_starts": starts.starts,
         }
         dtype = smallest_type(len(tokenizer.vocabulary))

@@ -19,7 +19,7 @@ import collections
 import itertools
 import math
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol, Self, TypeAlias
 
 import numpy as np
@@ -44,8 +44,6 @@ END_ID = 1
 """The token that ends a document, where the text is many documents."""
 END_NUMBER = -1
 """Stands for it in what `number_documents` returns."""
-LARGEST_EXPONENT = 700.0
-"""That `math.exp` takes without an error; a loss may be higher where training has diverged."""
 CLOSING = "\"'”’»)]"
 """Marks that may stand between the mark that ends a sentence and the end of its token."""
 
@@ -66,6 +64,18 @@ class Decoder(Protocol):
 
     def push(self, token: str) -> str:
         """Returns the text that `token` adds, possibly empty."""
+
+
+class Beginning(NamedTuple):
+    """A text that is to go on."""
+
+    ids: Ids
+    """What a network reads first."""
+    decoder: Decoder
+    """Its output, put after the text, reads on from it."""
+    typed: bytes = b""
+    """The end of the text in UTF-8, where `ids` are without it: the tokens that follow spell it,
+    and perhaps more, see `Tokenizer.openings`."""
 
 
 class Size(NamedTuple):
@@ -119,7 +129,8 @@ class Tokenizer(abc.ABC):
     live_length: ClassVar[int] = 200
     """Tokens in a sample that is shown while a model is trained."""
     loss_name: ClassVar[str] = "perplexity"
-    """The column in `history.csv` with the loss as the field quotes it."""
+    """The column in `history.csv` with the loss as the field quotes it; `bits_per_character` where
+    perplexity is not worth telling."""
 
     least_copied: ClassVar[tuple[int, str]] = (30, "character")
     """The run of characters or words that counts as copied where a text shares it with another."""
@@ -244,20 +255,12 @@ class Tokenizer(abc.ABC):
         Raises:
             TextgenError: if there are fewer than two distinct tokens; there is nothing to learn.
         """
-        unknown = cls.unknown_token
-
-        def order(token: str) -> tuple[int, str]:
-            return -counts[token], token
-
-        first = [unknown]  # those that are kept however rare they are
-        if settings.documents:
-            labels = sorted(filter(documents.LABEL.fullmatch, counts), key=order)
-            first += [documents.END, *labels]
-        total = sum(counts.values()) - counts.get(unknown, 0)
+        first = cls.first_tokens(counts, settings)
+        total = sum(counts.values()) - counts.get(cls.unknown_token, 0)
         least = settings.min_count or cls.default_min_count(total)
         others = set(first)
         kept = [token for token, n in counts.items() if n >= least and token not in others]
-        kept = sorted(kept, key=order)[: max(0, settings.max_vocab - len(first))]
+        kept = _commonest(kept, counts)[: max(0, settings.max_vocab - len(first))]
         if len(kept) < 2:
             raise TextgenError(
                 f"the training text has {len(kept)} distinct {cls.unit}(s), and a model needs at"
@@ -266,9 +269,21 @@ class Tokenizer(abc.ABC):
         return cls([*first, *kept], settings)
 
     @classmethod
+    def first_tokens(cls, counts: Counts, settings: TokenizerSettings) -> list[str]:
+        """Returns the tokens that are kept however rare they are: unknown, end, and labels."""
+        if not settings.documents:
+            return [cls.unknown_token]
+        labels = _commonest(filter(documents.LABEL.fullmatch, counts), counts)
+        return [cls.unknown_token, documents.END, *labels]
+
+    @classmethod
     def default_min_count(cls, num_parts: int) -> int:
         """Returns how often a part has to stand in a text of so many parts to be a token."""
         return 1
+
+    def grown(self, counts: Counts) -> Self:
+        """Returns this tokenizer with the tokens of a text of so many parts after its own."""
+        return self.joined([self.learn(counts, self.settings)])
 
     def joined(self, others: Sequence[Tokenizer]) -> Self:
         """Returns this tokenizer, its ids unchanged, with the tokens of others after them."""
@@ -329,7 +344,7 @@ class Tokenizer(abc.ABC):
         parts = self.split_documents(texts, self.settings)
         return np.concatenate([[END_ID], self.encode_parts(parts.kinds, parts.places)])
 
-    def prompt(self, text: str, label: str | None = None) -> tuple[Ids, Decoder]:
+    def prompt(self, text: str, label: str | None = None, whole: bool = False) -> Beginning:
         """Returns what a network reads before it goes on with `text`, and a decoder for the rest.
 
         A document is begun; other text, where it is empty, begins a line.
@@ -337,18 +352,24 @@ class Tokenizer(abc.ABC):
         Args:
             text: the text before.
             label: of the document.
+            whole: whether all of the text is read, though a token may be cut at its end.
 
         Returns:
-            Token ids, at least one, and a decoder whose output, put after `text`, reads on from it.
+            At least one token id, and what goes with them.
 
         Raises:
             TextgenError: if there is nothing to read in `text`, or no such label.
         """
         first = [] if label is None else [self._label_id(label)]
-        if not self.settings.documents:
-            return self.go_on(text or "\n")
-        ids, decoder = self.go_on(text) if text else (np.zeros(0, np.int32), self.decoder())
-        return np.concatenate([[END_ID, *first], ids]).astype(np.int32), decoder
+        if not self.settings.documents and not text:
+            text = "\n"
+        begun = Beginning(np.zeros(0, np.int32), self.decoder())
+        if text:
+            begun = self.go_on(text, whole)
+        context = [END_ID, *first] if self.settings.documents else []
+        if not len(begun.ids) and not context:
+            context = self.encode("\n").tolist()
+        return begun._replace(ids=np.concatenate([context, begun.ids]).astype(np.int32))
 
     def _label_id(self, label: str) -> int:
         if not self.labels:
@@ -361,9 +382,13 @@ class Tokenizer(abc.ABC):
             raise TextgenError(f"`label` must be one of {known}. Received: {label}")
         return self.marks[documents.label_token(label)]
 
-    def go_on(self, text: str) -> tuple[Ids, Decoder]:
+    def go_on(self, text: str, whole: bool) -> Beginning:
         """Returns the ids of a text that is to go on, and a decoder; see `prompt`."""
-        return self.encode(text), self.decoder()
+        return Beginning(self.encode(text), self.decoder())
+
+    def openings(self, typed: bytes) -> Sequence[tuple[int, ...]]:
+        """Returns the tokens, one or more in a row, that spell `typed` and perhaps more."""
+        return []
 
     # Token ids -> text.
 
@@ -393,9 +418,25 @@ class Tokenizer(abc.ABC):
         push = self.decoder().push
         return "".join([push(self.vocabulary[i]) for i in ids.tolist()])
 
+    def text_of(self, token_id: int) -> str:
+        """Returns a token as people see it."""
+        return self.vocabulary[token_id]
+
     def ends_word(self, token: str) -> bool:
         """Whether another word may begin after `token`."""
         return token[-1:].isspace()
+
+    def begins_word(self, token: str) -> bool:
+        """Whether a word ends before `token`, so that another one may come in its place."""
+        return False
+
+    def inserted(self, text: str, before: str) -> tuple[int, ...]:
+        """Returns the ids of a text that is put after the token `before`, as words of their own."""
+        return tuple(self.encode(text).tolist())
+
+    def spelled_bytes(self) -> Sequence[bytes] | None:
+        """Returns the bytes of each token, where a text can be cut into tokens in several ways."""
+        return None
 
     def ends_phrase(self, token: str) -> bool:
         """Whether with `token` ends what should hang together: a word, or a sentence of words.
@@ -425,16 +466,6 @@ class Tokenizer(abc.ABC):
         batch = {"dropout": dropout, "batch_size": 32, "seq_length": 32, "seq_step": 16}
         return Choice(size.settings() | batch, tokens_per_second)
 
-    @classmethod
-    def loss_value(cls, loss: float) -> float:
-        """Returns a loss in nats per token as the field quotes it, for the column `loss_name`."""
-        return math.inf if loss > LARGEST_EXPONENT else math.exp(loss)
-
-    @classmethod
-    def loss_text(cls, loss: float) -> str:
-        """Returns the same for people: `perplexity 80.0`."""
-        return f"{cls.loss_name} {cls.loss_value(loss):.1f}"
-
     # Files.
 
     def to_dict(self) -> dict[str, Any]:
@@ -448,10 +479,15 @@ class Tokenizer(abc.ABC):
         Raises:
             TextgenError: on values that `to_dict` does not give.
         """
+        return cls(cls.vocabulary_of(values), settings)
+
+    @staticmethod
+    def vocabulary_of(values: Mapping[str, Any]) -> list[str]:
+        """Returns the vocabulary in what `to_dict` gave. Raises TextgenError if it is none."""
         vocabulary = values.get("vocabulary")
         if not isinstance(vocabulary, list) or not all(type(token) is str for token in vocabulary):
             raise TextgenError("its vocabulary is not a list of texts")
-        return cls(vocabulary, settings)
+        return vocabulary
 
 
 class Joiner:
@@ -465,6 +501,11 @@ class Joiner:
         separator = "" if "\n" in (token, self._last) else self._separator
         self._last = token
         return separator + token
+
+
+def _commonest(tokens: Iterable[str], counts: Counts) -> list[str]:
+    """Returns tokens in the order of their counts; the commonest first."""
+    return sorted(tokens, key=lambda token: (-counts[token], token))
 
 
 def ends_sentence(text: str) -> bool:

@@ -18,6 +18,7 @@ from textgen.support.errors import TextgenError
 from textgen.tokens.tokenizer import (
     END_NUMBER,
     UNKNOWN_ID,
+    Beginning,
     Choice,
     Decoder,
     Ids,
@@ -129,7 +130,7 @@ class WordTokenizer(Tokenizer):
         """See `Tokenizer.unknown`; a space at the end of `text` is none, see `prompt`."""
         return super().unknown(self._without_lines(text).rstrip(SPACES))
 
-    def go_on(self, text: str) -> tuple[Ids, Decoder]:
+    def go_on(self, text: str, whole: bool) -> Beginning:
         """See `Tokenizer.go_on`; a space at the end of `text` belongs to the word to come."""
         stripped = text.rstrip(SPACES)
         if not stripped:
@@ -140,7 +141,7 @@ class WordTokenizer(Tokenizer):
             decoder.push(parts.kinds[place])
         if not len(ids):  # a newline, which a pristine vocabulary does not have
             ids = np.array([UNKNOWN_ID], np.int32)
-        return ids, decoder if stripped == text else _AfterSpace(decoder)
+        return Beginning(ids, decoder if stripped == text else _AfterSpace(decoder))
 
     def decoder(self) -> Decoder:
         if self.settings.pristine_input or self.settings.pristine_output:

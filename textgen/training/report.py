@@ -6,7 +6,7 @@ from pathlib import Path
 
 from textgen.model.architecture import weights_per_layer
 from textgen.model.checkpoint import Metadata
-from textgen.model.history import RATIO, Row, best_of, epochs_since_best, selection_loss
+from textgen.model.history import RATIO, Row, best_of, epochs_since_best, loss_text, selection_loss
 from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.support import console
 from textgen.tokens.tokenizer import Tokenizer
@@ -126,7 +126,7 @@ class Progress:
             self._validation = f"  validation {row['val_loss']:.3f}"
         console.say(
             f"{self._name(int(row['epoch']))}  loss {row['loss']:.3f}{self._validation}"
-            f"  ({self.tokenizer.loss_text(selection_loss(row))}){self._speed()}"
+            f"  ({loss_text(row, self.tokenizer, beside=True)}){self._speed()}"
             f"  {console.duration(row['seconds'])}"
         )
         ratios = [(n.removeprefix(RATIO), v) for n, v in row.items() if n.startswith(RATIO)]
@@ -155,12 +155,10 @@ def closing_report(data_dir: Path, rows: list[Row], metadata: Metadata) -> list[
         rows: the history, at least one epoch.
         metadata: what was trained, and how.
     """
-    best, tokenizer = best_of(rows), metadata.tokenizer
-    settings = metadata.training
-    loss = selection_loss(best)
+    best, settings = best_of(rows), metadata.training
     lines = [
-        f"best: epoch {best['epoch']:.0f} of {rows[-1]['epoch']:.0f}, {loss:.3f} nats per"
-        f" {tokenizer.unit}, {tokenizer.loss_text(loss)}"
+        f"best: epoch {best['epoch']:.0f} of {rows[-1]['epoch']:.0f},"
+        f" {loss_text(best, metadata.tokenizer)}"
         + ("" if "val_loss" in best else ", on the training text"),
         f"overfitting: {_overfitting(rows)}",
         *(f"to try: {line}" for line in advice(rows, metadata)),

@@ -14,7 +14,14 @@ import numpy as np
 from textgen.model.backend import keras, on_device, tf
 from textgen.model.checkpoint import Metadata
 from textgen.model.devices import candidates, computation
-from textgen.model.history import RATIO, Row, best_of, epochs_since_best, selection_loss
+from textgen.model.history import (
+    RATIO,
+    Row,
+    best_of,
+    epochs_since_best,
+    measures,
+    selection_loss,
+)
 from textgen.model.keras_model import get_weights, is_finite, set_weights
 from textgen.settings.definitions import LENGTHS
 from textgen.support import console
@@ -313,7 +320,9 @@ class Run:
         if self.validation:
             losses["val_loss"] = self.validation.loss()
         ratios = {RATIO + layer: ratio for layer, ratio in self.step.update_ratios().items()}
-        tokenizer = self.metadata.tokenizer
+        judged = self.plan.corpus.validation or self.plan.corpus.training
+        told = measures(selection_loss(losses), judged.characters_per_token, judged.tokenizer)
+        quoted = judged.tokenizer.loss_name
         clock.tick()
         return {
             "epoch": self.epoch,
@@ -322,9 +331,10 @@ class Run:
             **losses,
             "learning_rate": self.step.learning_rate(),
             "tokens_per_second": round(clock.tokens_per_second),
-            tokenizer.loss_name: tokenizer.loss_value(selection_loss(losses)),
+            quoted: told[quoted],  # where it stood before the others were there
             "gradient_norm": self.step.gradient_norm(),
             **ratios,
+            **told,
         }
 
     def _is_to_end(self) -> bool:

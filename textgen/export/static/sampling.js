@@ -71,6 +71,23 @@ export function softmax(logits) {
   return weights.map((weight) => weight / total);
 }
 
+// The last bytes that ids spell, at most `count`; a mark of documents begins a new text.
+function spelledBefore(spelled, ids, count) {
+  let bytes = "";
+  for (let place = ids.length - 1; place >= 0 && bytes.length < count && spelled[ids[place]]; place -= 1) {
+    bytes = spelled[ids[place]] + bytes;
+  }
+  return count > 0 ? bytes.slice(-count) : "";
+}
+
+// Whether banned texts keep ids from coming after those before.
+export function forbids({ bannedTexts, spelled }, before, ids) {
+  return bannedTexts.some((text) => ids.some((id, place) => {
+    const seen = spelledBefore(spelled, [...before, ...ids.slice(0, place)], text.length - 1);
+    return (seen + spelled[id]).includes(text);
+  }));
+}
+
 // Logits of one step, with the penalty and the bans of `rules`; `recent` are all ids before.
 // Throws where no token is left.
 export function restrict(logits, rules, recent) {
@@ -84,7 +101,11 @@ export function restrict(logits, rules, recent) {
     const before = ids.slice(0, -1), start = recent.length - before.length;
     if (before.every((id, place) => recent[start + place] === id)) logits[ids.at(-1)] = NEVER;
   }
-  if (rules.ban.length > 1 && highest(logits) === NEVER) {
+  for (const text of rules.bannedTexts) {
+    const before = spelledBefore(rules.spelled, recent, text.length - 1);
+    rules.spelled.forEach((bytes, id) => { if ((before + bytes).includes(text)) logits[id] = NEVER; });
+  }
+  if (rules.ban.length + rules.bannedTexts.length > 1 && highest(logits) === NEVER) {
     throw new Error("the banned texts leave no token to go on with. Ban fewer");
   }
 }

@@ -2,7 +2,8 @@
 // textgen/generation/texts.py does.
 
 import { FILTERS, likeliest, randomNumbers, sampleNext, softmax } from "./sampling.js";
-import { CLOSING, END_ID, UNKNOWN_ID } from "./tokenizers.js";
+import { CLOSING, END_ID, UNKNOWN_ID } from "./tokenizer.js";
+import { bytesOfText } from "./subwords.js";
 import { SPACES, WORD, isSpace } from "./treebank.js";
 
 const SENTENCE_END = new RegExp(
@@ -35,7 +36,8 @@ function rulesOf(request, tokenizer) {
     if (!found.length) throw new Error(`\`ban\` “${text}” has nothing that the model could write`);
     return found;
   };
-  const ban = (request.ban ?? []).map(ids).filter((one) => !one.includes(UNKNOWN_ID));
+  const { spelled } = tokenizer, banned = request.ban ?? [];
+  const ban = banned.map(ids).filter((one) => !spelled && !one.includes(UNKNOWN_ID));
   if (request.label !== undefined) ban.push(...[...tokenizer.marks].filter((id) => id !== END_ID).map((id) => [id]));
   const boundaries = () => new Set(tokenizer.vocabulary.flatMap((token, id) => (tokenizer.endsPhrase(token) ? [id] : [])));
   return {
@@ -44,6 +46,8 @@ function rulesOf(request, tokenizer) {
     repetitionPenalty: request.repetition_penalty ?? 1,
     repetitionWindow: request.repetition_window ?? 64,
     ban: [[UNKNOWN_ID], ...ban],
+    bannedTexts: spelled ? banned.map((text) => bytesOfText(tokenizer.folded(text))) : [],
+    spelled,
     boundaries: isSpaces ? boundaries() : null,
   };
 }
@@ -54,27 +58,34 @@ export class Text {
     this.request = request;
     this.tokenizer = tokenizer;
     this.alternatives = alternatives;
-    const { ids, decoder } = tokenizer.prompt(request.seed ?? "", request.label);
+    const seed = request.seed ?? "";
+    // What is given, or must not be met again, leaves the seed's last token as it is.
+    const whole = request.first !== undefined || (request.ban ?? []).some((text) => seed.includes(text));
+    const { ids, decoder, typed } = tokenizer.prompt(seed, request.label, whole);
     this.prompt = ids;
     this.decoder = decoder;
+    this.typed = typed; // the end of the seed that the first tokens spell
     this.rules = rulesOf(request, tokenizer);
     this.random = randomNumbers(request.random_seed);
     this.ids = []; // the tokens so far
     this.recent = [...ids]; // and those of the prompt before them
     this.ending = new Ending(request, tokenizer);
     this.finished = null; // or the reason
-    this.first = request.first === undefined ? null : tokenizer.ids.get(request.first) ?? UNKNOWN_ID;
-    if (this.first === UNKNOWN_ID) throw new Error("the model does not know the token to begin with");
+    this.forced = request.first === undefined ? [] : [tokenizer.ids.get(request.first) ?? UNKNOWN_ID];
+    if (this.forced[0] === UNKNOWN_ID) throw new Error("the model does not know the token to begin with");
   }
+
+  // Lets these be the first tokens.
+  begin(ids) { this.forced.push(...ids); }
 
   // Draws the next token from logits (V); returns its id, and what it adds to the page.
   next(logits) {
     const probabilities = softmax(logits); // the model's own, before all filters
     const uniform = this.random(); // of each token, forced or not
     const drawn = () => sampleNext(logits.slice(), uniform, this.rules, this.recent, this.ids.length);
-    const id = this.first !== null && !this.ids.length ? this.first : drawn();
+    const id = this.forced.shift() ?? drawn();
     const others = likeliest(probabilities, this.alternatives + 1).filter((one) => one !== UNKNOWN_ID);
-    const alternatives = others.slice(0, this.alternatives).map((one) => [this.tokenizer.vocabulary[one], probabilities[one]]);
+    const alternatives = others.slice(0, this.alternatives).map((one) => [this.tokenizer.textOf(one), probabilities[one]]);
     return { id, piece: { text: this.push(id), probability: probabilities[id], alternatives } };
   }
 

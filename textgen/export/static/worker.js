@@ -4,6 +4,7 @@
 // Sent: {ready: true}, {broken: words}, {number, event: [name, data]} as the service sends its events.
 
 import { Network } from "./network.js";
+import { drawOpening } from "./openings.js";
 import { Text, check } from "./texts.js";
 import { tokenizerOf } from "./tokenizers.js";
 import { bytesOf, checkOf, readArrays } from "./weights.js";
@@ -79,6 +80,7 @@ async function write(asked, number) {
     const text = new Text(request, tokenizer, ALTERNATIVES);
     send("start", { random_seed: request.random_seed });
     if (await readAll(text.prompt, mine)) return;
+    if (text.typed) text.begin(drawOpening(text, network));
     let tokens = [], begun = 0; // so that the first one goes out at once
     while (!text.finished) {
       const { id, piece } = text.next(Float64Array.from(network.predict()));

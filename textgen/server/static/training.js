@@ -30,12 +30,20 @@ function show({ rows, samples }) {
   if (last) {
     const parts = [`Epoch ${last.epoch}`, `step ${last.step.toLocaleString("en")}`, `loss ${last.loss.toFixed(3)}`];
     if (last.val_loss !== undefined) parts.push(`validation ${last.val_loss.toFixed(3)}`);
+    parts.push(...perCharacter(last));
     $("training-about").textContent = parts.join(", ");
   } else {
     $("training-about").textContent = "No epoch has ended yet.";
   }
   draw(rows);
   $("live").replaceChildren(...samples.map(card));
+}
+
+// What compares models of any tokens; nats only where they are not those of the loss.
+function perCharacter({ loss, val_loss, nats_per_character: nats, bits_per_character: bits }) {
+  if (nats === undefined) return [];
+  const told = [`${nats.toFixed(3)} nats`, `${bits.toFixed(3)} bits per character`];
+  return told.slice(nats.toFixed(3) === (val_loss ?? loss).toFixed(3) ? 1 : 0);
 }
 
 function card({ title, seed, text }) {
