@@ -335,7 +335,7 @@ def test_texts_end_at_the_same_place(evaluate: Evaluate) -> None:
 
 NETWORK = """
     const { Network } = modules["network.js"], { bytesOf, readArrays } = modules["weights.js"]
-    const arrays = readArrays(facts.arrays, weights), code = bytesOf(facts.product)
+    const arrays = readArrays(facts.arrays, bytesOf(weights)), code = bytesOf(facts.product)
     const network = new Network(facts.model, facts.layers, arrays, code)
 """
 PROBABILITIES = (
@@ -455,5 +455,6 @@ def test_a_check_is_that_of_zip(evaluate: Evaluate) -> None:
     import zlib
 
     for text in ("", "The river", "“é” 😀"):
-        found = evaluate('(text) => modules["weights.js"].checkOf(text)', text)
+        script = '(text) => modules["weights.js"].checkOf(new TextEncoder().encode(text))'
+        found = evaluate(script, text)
         assert found == f"{zlib.crc32(text.encode()):08x}"

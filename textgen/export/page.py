@@ -1,15 +1,18 @@
 """A model -> one HTML file that writes text in a browser, without any host.
 
 The page is that of the service (`textgen/server/static`), with a source of texts of its own
-(`static/offline.js`): a worker that computes in plain JavaScript what `textgen.model.network` does.
-The file has, after the page and its script, three parts that no browser runs by themselves:
+(`static/offline.js`): a worker that computes what `textgen.model.network` does, in JavaScript and,
+for products of matrices, WebAssembly (`static/product.wat`).
+The file has three parts that no browser runs by themselves; the page's script stands before the
+last, so that the page is there, and a worker begun, while the rest of the file is still read:
 
     facts      JSON: the tokenizer, the sizes of the network, what each array is, what is shown
     engine     the worker's script
     weights    the arrays one after the other, in base64
 
-Each part says how long it is and its CRC-32, so that a page which was cut or changed says so. The
-security policy lets the page load nothing, and run no script but its own.
+Each part says how long it is, and the CRC-32 of its bytes (of the weights, of those in base64), so
+that a page which was cut or changed says so. The security policy lets the page load nothing, and
+run no script but its own.
 """
 
 from __future__ import annotations
@@ -56,11 +59,12 @@ MEASURED = 20_000
 """Characters of the text that the loss of accuracy is measured on."""
 SAMPLES = 20
 """Texts that the model writes to be measured on, where no other is at hand."""
-HIDDEN_ERROR = '<p id="error" role="alert" hidden></p>'
-CANNOT_START = (
-    '<p id="error" role="alert">This page cannot write: the browser runs no scripts, or the file'
-    " was cut or changed on its way.</p>"
-)
+UNTIL_IT_RUNS = {
+    '<p id="error" role="alert" hidden></p>': '<p id="error" role="alert">This page cannot write:'
+    " the browser runs no scripts, or the file was cut or changed on its way.</p>",
+    'id="write" class="main">': 'id="write" class="main" disabled>',
+}
+"""Parts of the page of the service, and what they are here until the script runs."""
 POLICY = (
     "default-src 'none'; script-src 'sha256-{script}' 'wasm-unsafe-eval'; style-src"
     " 'sha256-{style}'; img-src data:; worker-src blob:; base-uri 'none'; form-action 'none'"
@@ -77,8 +81,9 @@ PAGE = """\
 <link rel="icon" href="data:image/svg+xml;base64,{icon}">
 <style>{style}</style>
 </head>
-<body>{body}<script>{script}</script>
-{parts}
+<body>{body}{parts}
+<script>{script}</script>
+{weights}
 </body>
 </html>
 """
@@ -277,19 +282,23 @@ def assemble(
     parts = [
         _part("facts", "application/json", _safe(json.dumps(facts))),
         _part("engine", "text/plain", bundle("worker.js", FOLDERS)),
-        _part("weights", "application/octet-stream", base64.b64encode(weights).decode()),
     ]
     style, icon = (_static(name) for name in ("style.css", "icon.svg"))
     script = "\n" + bundle("offline.js", FOLDERS)
     body = _static("index.html").partition("<body>")[2].partition("</body>")[0]
+    for usual, here in UNTIL_IT_RUNS.items():
+        body = body.replace(usual, here)
     return PAGE.format(
         policy=POLICY.format(script=_sha256(script), style=_sha256(style)),
         title=html.escape(title),
         icon=base64.b64encode(icon.encode()).decode(),
         style=style,
-        body=body.replace(HIDDEN_ERROR, CANNOT_START),
+        body=body,
         script=script,
         parts="\n".join(parts),
+        weights=_part(
+            "weights", "application/octet-stream", base64.b64encode(weights).decode(), weights
+        ),
     )
 
 
@@ -327,8 +336,9 @@ def _safe(text: str) -> str:
     return text.replace("<", "\\u003c")
 
 
-def _part(name: str, kind: str, text: str) -> str:
-    check = f"{zlib.crc32(text.encode()):08x}"
+def _part(name: str, kind: str, text: str, checked: bytes | None = None) -> str:
+    """Returns a part of the file, with the check of its bytes, or of those that it stands for."""
+    check = f"{zlib.crc32(text.encode() if checked is None else checked):08x}"
     length = len(text.encode("utf-16-le")) // 2  # as JavaScript counts
     return PART.format(kind=kind, name=name, length=length, check=check, text=text)
 

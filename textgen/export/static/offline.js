@@ -15,7 +15,7 @@ function part(id) {
 
 function checkedPart(id) {
   const text = part(id);
-  if (checkOf(text) !== $(id).dataset.check) throw new Error(DAMAGED);
+  if (checkOf(new TextEncoder().encode(text)) !== $(id).dataset.check) throw new Error(DAMAGED);
   return text;
 }
 
@@ -46,14 +46,8 @@ function sourceOf(worker, facts) {
   };
 }
 
-function start() {
-  let facts, engine, weights;
-  try {
-    [facts, engine, weights] = [JSON.parse(checkedPart("facts")), checkedPart("engine"), part("weights")];
-  } catch (error) {
-    fail(error.message);
-    return;
-  }
+// Shows the page, and begins a worker, while the rest of the file is still read.
+function start(facts, engine) {
   const worker = new Worker(URL.createObjectURL(new Blob([engine], { type: "text/javascript" })));
   worker.onmessage = ({ data }) => {
     if (data.broken) fail(data.broken);
@@ -61,8 +55,6 @@ function start() {
     else listener(data);
   };
   worker.onerror = () => fail("The browser does not let this page work. Try another browser.");
-  worker.postMessage({ load: { facts, weights, check: $("weights").dataset.check } });
-  $("weights").remove(); // it is the worker's now, and large
   $("error").hidden = true;
   document.querySelector("h1").textContent = facts.title;
   $("about").textContent = facts.about;
@@ -70,10 +62,23 @@ function start() {
   $("note").hidden = !facts.note;
   openPage(sourceOf(worker, facts));
   offer({ schemas: facts.schemas, labels: facts.labels, seed: facts.seed });
+  say("Opening …");
   const readAhead = () => { if (!$("write").disabled) worker.postMessage({ read: { seed: $("seed").value } }); };
   $("seed").addEventListener("input", readAhead);
+  return worker;
 }
 
-$("write").disabled = true;
-say("Opening …");
-document.addEventListener("DOMContentLoaded", start);
+// Gives the worker the model, which is the last part of the file.
+function load(worker, facts) {
+  worker.postMessage({ load: { facts, weights: part("weights"), check: $("weights").dataset.check } });
+  $("weights").remove(); // it is the worker's now, and large
+}
+
+// Does what a damaged page cannot do, and says so then.
+function attempt(work) {
+  try { return work(); } catch (error) { fail(error.message); return null; }
+}
+
+const facts = attempt(() => JSON.parse(checkedPart("facts")));
+const worker = facts && attempt(() => start(facts, checkedPart("engine")));
+document.addEventListener("DOMContentLoaded", () => worker && attempt(() => load(worker, facts)));

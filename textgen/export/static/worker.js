@@ -108,12 +108,14 @@ async function readAhead({ seed, label }) {
 
 function load(given) {
   const { facts: described, weights, check: expected } = given;
-  if (checkOf(weights) !== expected) {
+  let bytes = null;
+  try { bytes = bytesOf(weights); } catch { /* no base64 */ }
+  if (!bytes || checkOf(bytes) !== expected) {
     postMessage({ broken: "The model in this page is damaged: the file was cut or changed on its way. Get it again." });
     return;
   }
   facts = described;
-  network = new Network(facts.model, facts.layers, readArrays(facts.arrays, weights), bytesOf(facts.product));
+  network = new Network(facts.model, facts.layers, readArrays(facts.arrays, bytes), bytesOf(facts.product));
   tokenizer = tokenizerOf(facts.tokenizer);
   memory = new Memory(network);
   postMessage({ ready: true });
