@@ -15,6 +15,7 @@ from tests.export.models import CASES, random_model, tokenizer, write
 from textgen.commands.export import main
 from textgen.export import FORMATS, tokenizer_file
 from textgen.export.bundle import bundle
+from textgen.export.onnx_file import OPERATORS
 from textgen.model import checkpoint
 from textgen.support.errors import TextgenError
 
@@ -150,3 +151,21 @@ def test_a_bundle_has_each_module_once_and_after_what_it_needs(tmp_path: Path) -
     assert "import" not in script
     with pytest.raises(TextgenError, match=r"d\.js is missing"):
         bundle("d.js", [one, other])
+
+
+@pytest.mark.parametrize("to", ["page", "onnx"])
+def test_a_cell_that_a_form_lacks_is_refused(
+    to: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("textgen.export.page.CELLS", frozenset({"gru", "rnn"}))
+    monkeypatch.delitem(OPERATORS, "lstm")
+    with pytest.raises(TextgenError, match=r"`cell` lstm, only"):
+        write(random_model(CASES["lstm"]), to, tmp_path / "model")
+
+
+def test_a_tokenizer_that_the_page_lacks_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("textgen.export.page.TOKENIZERS", frozenset({"word"}))
+    with pytest.raises(TextgenError, match="`tokens` character, only word"):
+        write(random_model(CASES["lstm"]), "page", tmp_path / "model.html")

@@ -1,11 +1,15 @@
 """The graph of ONNX, run by onnxruntime, against the NumPy network."""
 
+import re
+import textwrap
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import pytest
 
+import textgen
+from tests.conftest import ROOT, run_python
 from tests.export.models import (
     CASES,
     TOKENS,
@@ -53,6 +57,20 @@ def test_it_computes_what_the_network_does(case: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(found[0], expected(model, ids), atol=1e-4)
     np.testing.assert_allclose(found[1], expected(model, ids[::-1]), atol=1e-4)
     assert len(ids) == TOKENS
+
+
+def test_the_program_in_the_documentation_needs_no_textgen(
+    trained_dir: Path, tmp_path: Path
+) -> None:
+    textgen.export_model(trained_dir, "onnx", tmp_path / "model.onnx")
+    page = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
+    found = re.search(r"(?m)^    import json\n(?:    .*\n|\n(?=    ))*", page)
+    assert found is not None
+    program = "import sys\nsys.modules['textgen'] = None\n" + textwrap.dedent(found[0])
+    done = run_python("-c", program, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout) == 200
+    assert set(done.stdout) <= set(textgen.load(trained_dir).tokenizer.vocabulary[1:])
 
 
 def test_its_likeliest_text_is_the_same(tmp_path: Path) -> None:

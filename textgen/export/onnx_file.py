@@ -25,6 +25,7 @@ from textgen.model.architecture import (
     describe_layers,
 )
 from textgen.model.checkpoint import Checkpoint
+from textgen.support.errors import TextgenError
 from textgen.support.files import explained, replacing
 
 OPERATORS_VERSION = 17
@@ -43,9 +44,15 @@ Source: the operators' descriptions (https://onnx.ai/onnx/operators): i o f c, a
 
 
 def write(model: Checkpoint, path: Path, settings: ExportSettings, folder: Path) -> list[str]:
-    """Writes the file. Raises TextgenError where that cannot be."""
+    """Writes the file. Raises TextgenError where that cannot be, or ONNX lacks the cell."""
     import onnx
 
+    cell = model.metadata.model.cell
+    if cell not in OPERATORS:
+        raise TextgenError(
+            f"ONNX has no operator for `cell` {cell}, only {', '.join(OPERATORS)}. Export to"
+            " saved-model"
+        )
     graph = Graph(model).build()
     onnx.checker.check_model(graph)
     with explained(path), replacing(path) as unfinished:

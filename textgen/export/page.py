@@ -53,6 +53,10 @@ LARGEST = 64 * 2**20
 """Bytes of weights in a page: a phone needs five times as much memory to open it."""
 LARGEST_LENGTH = 100_000
 """Tokens of a text; each is an element of the page."""
+TOKENIZERS = frozenset({"character", "word", "subword"})
+"""The kinds that `static/tokenizers.js` has."""
+CELLS = frozenset({"lstm", "gru", "rnn"})
+"""The cells that `static/network.js` has."""
 NOT_OFFERED = frozenset({"beam_size", "force", "new"})
 """Settings that the page does not have: of a search, or of what the training text is needed for."""
 MEASURED = 20_000
@@ -102,6 +106,7 @@ class Stored(NamedTuple):
 
 def write(model: Checkpoint, path: Path, settings: ExportSettings, folder: Path) -> list[str]:
     """Writes the page; returns how large it is and what its numbers cost. Raises TextgenError."""
+    _refuse_unknown(model)
     kind = "int8" if settings.int8 else "float32" if settings.float32 else "float16"
     _refuse_large(model, kind)
     arrays = arrays_of(model)
@@ -112,6 +117,17 @@ def write(model: Checkpoint, path: Path, settings: ExportSettings, folder: Path)
     if kind != "float32":
         notes.append(_cost(model, {name: one.values for name, one in stored.items()}, kind, folder))
     return notes
+
+
+def _refuse_unknown(model: Checkpoint) -> None:
+    """Raises TextgenError on what the page's own engine lacks."""
+    cell, kind = model.metadata.model.cell, model.metadata.tokenizer.name
+    for name, value, known in (("cell", cell, CELLS), ("tokens", kind, TOKENIZERS)):
+        if value not in known:
+            raise TextgenError(
+                f"a page cannot compute `{name}` {value}, only {', '.join(sorted(known))}. Export"
+                " to keras"
+            )
 
 
 # --- the arrays ---
