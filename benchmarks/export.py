@@ -26,6 +26,7 @@ from textgen.settings.definitions import ModelSettings
 
 ROUNDS = 7
 LENGTH = {128: 8000, 512: 3000}
+OF_3_MB = ModelSettings(rnn_size=480, num_layers=1)
 SIZES = (ModelSettings(), ModelSettings(rnn_size=512, num_layers=1))
 WRITTEN = """(length) => new Promise((resolve) => {
     document.getElementById("setting-length").value = length
@@ -103,7 +104,7 @@ def start() -> None:
     from playwright.sync_api import sync_playwright
 
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        path = saved(SIZES[1], Path(folder))
+        path = saved(OF_3_MB, Path(folder))
         file = textgen.export_model(path, "page").path
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
         ready, first = [], []

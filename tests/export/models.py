@@ -93,5 +93,7 @@ def write(model: Checkpoint, to: str, path: Path, **settings: object) -> Path:
 
 def parts_of(page: str) -> dict[str, str]:
     """The parts of a page that no browser runs by themselves, by their names."""
-    form = r'<script type="[^"]*" id="(\w+)"[^>]*>(.*?)</script>'
-    return dict(re.findall(form, page, re.DOTALL))
+    form = r'<script type="[^"]*" id="([\w-]+)"[^>]*>(.*?)</script>'
+    parts = dict(re.findall(form, page, re.DOTALL))
+    weights = "".join(text for name, text in parts.items() if name.startswith("weights-"))
+    return parts | {"weights": weights}

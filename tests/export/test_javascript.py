@@ -145,9 +145,8 @@ KINDS = [
 
 
 def test_every_tokenizer_is_there(evaluate: Evaluate) -> None:
-    assert set(evaluate('() => Object.keys(modules["tokenizers.js"].TOKENIZERS)')) == set(
-        TOKENIZERS
-    )
+    found = evaluate('() => Object.keys(modules["tokenizers.js"].TOKENIZERS)')
+    assert set(found) == page.TOKENIZERS
     assert {settings.get("kind", "character") for settings in KINDS} == set(TOKENIZERS)
 
 

@@ -118,6 +118,18 @@ def test_words_are_typed_streamed_branched_and_copied(
         assert page.evaluate("navigator.clipboard.readText()") == seed + branch
 
 
+def test_weights_come_in_parts(
+    browser: Browser, trained_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporter, "PART_SIZE", 3 * 100)
+    file = textgen.export_model(trained_dir, "page", tmp_path / "page.html").path
+    assert file.read_text(encoding="utf-8").count('id="weights-') > 10
+    with opened(browser, file) as page:
+        ready(page).locator("#setting-sample_mode").select_option("argmax")
+        text = have_written(page, "The river", length=60)
+        assert text == textgen.load(trained_dir).generate("The river", 60, 0)
+
+
 def test_a_seed_number_repeats_a_text(browser: Browser, characters: Path) -> None:
     with opened(browser, characters) as page:
         ready(page)

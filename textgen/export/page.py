@@ -3,12 +3,12 @@
 The page is that of the service (`textgen/server/static`), with a source of texts of its own
 (`static/offline.js`): a worker that computes what `textgen.model.network` does, in JavaScript and,
 for products of matrices, WebAssembly (`static/product.wat`).
-The file has three parts that no browser runs by themselves; the page's script stands before the
-last, so that the page is there, and a worker begun, while the rest of the file is still read:
+The file has parts that no browser runs by themselves; the page's script stands before the weights,
+so that the page is there, and a worker begun, while they are still read:
 
     facts      JSON: the tokenizer, the sizes of the network, what each array is, what is shown
     engine     the worker's script
-    weights    the arrays one after the other, in base64
+    weights-0  the arrays one after the other, in base64, in as many parts as it takes
 
 Each part says how long it is, and the CRC-32 of its bytes (of the weights, of those in base64), so
 that a page which was cut or changed says so. The security policy lets the page load nothing, and
@@ -21,6 +21,7 @@ import base64
 import dataclasses
 import hashlib
 import html
+import itertools
 import json
 import math
 import zlib
@@ -51,6 +52,8 @@ STATIC = Path(__file__).parent / "static"
 FOLDERS = (STATIC, Path(server.__file__).parent / "static")
 LARGEST = 64 * 2**20
 """Bytes of weights in a page: a phone needs five times as much memory to open it."""
+PART_SIZE = 3 * 2**17
+"""Bytes of weights in a part of the file: one is decoded while the next one is read."""
 LARGEST_LENGTH = 100_000
 """Tokens of a text; each is an element of the page."""
 TOKENIZERS = frozenset({"character", "word", "subword"})
@@ -291,8 +294,10 @@ def assemble(
     """Returns the text of the page."""
     title = settings.title or folder.resolve().name or "textgen"
     described, weights = _described(stored, kind)
+    pieces = [weights[at : at + PART_SIZE] for at in range(0, len(weights), PART_SIZE)]
     facts = _facts(model, settings, title) | {
-        "arrays": described, "id": hashlib.sha256(weights).hexdigest()[:16],
+        "arrays": described, "bytes": len(weights), "parts": len(pieces),
+        "id": hashlib.sha256(weights).hexdigest()[:16],
         "product": base64.b64encode((STATIC / "product.wasm").read_bytes()).decode(),
     }  # fmt: skip
     parts = [
@@ -312,9 +317,7 @@ def assemble(
         body=body,
         script=script,
         parts="\n".join(parts),
-        weights=_part(
-            "weights", "application/octet-stream", base64.b64encode(weights).decode(), weights
-        ),
+        weights="\n".join(itertools.starmap(_weights_part, enumerate(pieces))),
     )
 
 
@@ -350,6 +353,11 @@ def schemas(tokenizer: Tokenizer) -> dict[str, Any]:
 def _safe(text: str) -> str:
     """Returns JSON in which nothing can end the element that it stands in."""
     return text.replace("<", "\\u003c")
+
+
+def _weights_part(number: int, data: bytes) -> str:
+    text = base64.b64encode(data).decode()
+    return _part(f"weights-{number}", "application/octet-stream", text, data)
 
 
 def _part(name: str, kind: str, text: str, checked: bytes | None = None) -> str:

@@ -63,15 +63,22 @@ function start(facts, engine) {
   openPage(sourceOf(worker, facts));
   offer({ schemas: facts.schemas, labels: facts.labels, seed: facts.seed });
   say("Opening …");
+  worker.postMessage({ facts });
   const readAhead = () => { if (!$("write").disabled) worker.postMessage({ read: { seed: $("seed").value } }); };
   $("seed").addEventListener("input", readAhead);
   return worker;
 }
 
-// Gives the worker the model, which is the last part of the file.
-function load(worker, facts) {
-  worker.postMessage({ load: { facts, weights: part("weights"), check: $("weights").dataset.check } });
-  $("weights").remove(); // it is the worker's now, and large
+let sent = 0; // parts of the weights
+
+// Gives the worker the parts of the weights that are there, all but the last one are whole.
+function send(worker, facts, isAll) {
+  const isWhole = (number) => isAll || $(`weights-${number + 1}`);
+  for (; sent < facts.parts && isWhole(sent); sent += 1) {
+    const id = `weights-${sent}`;
+    worker.postMessage({ weights: part(id), check: $(id).dataset.check });
+    $(id).remove(); // it is the worker's now, and large
+  }
 }
 
 // Does what a damaged page cannot do, and says so then.
@@ -81,4 +88,11 @@ function attempt(work) {
 
 const facts = attempt(() => JSON.parse(checkedPart("facts")));
 const worker = facts && attempt(() => start(facts, checkedPart("engine")));
-document.addEventListener("DOMContentLoaded", () => worker && attempt(() => load(worker, facts)));
+if (worker) {
+  const reading = new MutationObserver(() => attempt(() => send(worker, facts, false)));
+  reading.observe(document.body, { childList: true });
+  document.addEventListener("DOMContentLoaded", () => {
+    reading.disconnect();
+    attempt(() => send(worker, facts, true));
+  });
+}

@@ -19,9 +19,9 @@ export function bytesOf(base64) {
   return bytes;
 }
 
-// Numbers of 16 bits, each a sign, 5 bits of exponent and 10 of fraction, as numbers of 32.
-function widened(buffer, at, count) {
-  if (globalThis.Float16Array) return new Float32Array(new Float16Array(buffer, at, count));
+// Numbers of 16 bits, each a sign, 5 bits of exponent and 10 of fraction; of 32 in older browsers.
+function halves(buffer, at, count) {
+  if (globalThis.Float16Array) return new Float16Array(buffer, at, count);
   const numbers = new Uint16Array(buffer, at, count), values = new Float32Array(count);
   for (let i = 0; i < count; i += 1) {
     const bits = numbers[i], exponent = (bits >> 10) & 31, fraction = (bits & 1023) / 1024;
@@ -34,7 +34,7 @@ function widened(buffer, at, count) {
 // How the numbers of each kind are read: `at` is where they begin, `count` how many there are.
 const READERS = {
   float32: (bytes, { at, count }) => new Float32Array(bytes.buffer, at, count),
-  float16: (bytes, { at, count }) => widened(bytes.buffer, at, count),
+  float16: (bytes, { at, count }) => halves(bytes.buffer, at, count),
   // A scale for each row, then the rows.
   int8: (bytes, { at, count, rows }) => {
     const scales = new Float32Array(bytes.buffer, at, rows), columns = count / rows;

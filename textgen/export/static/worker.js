@@ -1,6 +1,6 @@
-// What writes, beside the page: it is given the model once, and then requests.
+// What writes, beside the page: it is given the model once, part by part, and then requests.
 //
-// Received: {load: {facts, weights, check}}, {write: request, number}, {read: request}, {stop: true}.
+// Received: {facts}, {weights, check} for each part of them, {write: request, number}, {read: request}, {stop: true}.
 // Sent: {ready: true}, {broken: words}, {number, event: [name, data]} as the service sends its events.
 
 import { Network } from "./network.js";
@@ -10,7 +10,7 @@ import { tokenizerOf } from "./tokenizers.js";
 import { bytesOf, checkOf, readArrays } from "./weights.js";
 
 const ALTERNATIVES = 6;
-const MILLISECONDS = 25; // between two pieces
+const MILLISECONDS = 40; // between two pieces: the page lays out all of its text for each
 const MOST_KEPT = 512; // states
 
 let facts = null, network = null, tokenizer = null, memory = null;
@@ -106,23 +106,32 @@ async function readAhead({ seed, label }) {
   } catch { /* it is said when it is to be written on */ }
 }
 
-function load(given) {
-  const { facts: described, weights, check: expected } = given;
-  let bytes = null;
-  try { bytes = bytesOf(weights); } catch { /* no base64 */ }
-  if (!bytes || checkOf(bytes) !== expected) {
+let bytes = null, filled = 0, parts = 0; // of the weights, as far as they have come
+
+function take({ weights, check: expected }) {
+  let part = null;
+  try { part = bytesOf(weights); } catch { /* no base64 */ }
+  if (!part || checkOf(part) !== expected) {
     postMessage({ broken: "The model in this page is damaged: the file was cut or changed on its way. Get it again." });
     return;
   }
-  facts = described;
+  bytes.set(part, filled);
+  filled += part.length;
+  parts += 1;
+  if (parts === facts.parts) begin();
+}
+
+function begin() {
   network = new Network(facts.model, facts.layers, readArrays(facts.arrays, bytes), bytesOf(facts.product));
   tokenizer = tokenizerOf(facts.tokenizer);
   memory = new Memory(network);
+  bytes = null;
   postMessage({ ready: true });
 }
 
 self.onmessage = ({ data }) => {
-  if (data.load) load(data.load);
+  if (data.facts) { facts = data.facts; bytes = new Uint8Array(facts.bytes); }
+  else if (data.weights) take(data);
   else if (data.write) write(data.write, data.number);
   else if (data.read) readAhead(data.read);
   else turn += 1;
