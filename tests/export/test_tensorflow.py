@@ -18,6 +18,7 @@ from tests.export.models import (
 from textgen.export.keras_file import stateless
 from textgen.generation.sampling import softmax
 
+pytestmark = pytest.mark.xdist_group("export-tensorflow")  # which shares what is costly
 SOME = ["lstm", "gru, tied", "rnn, one-hot"]
 """Between them every cell and every option."""
 WITHOUT_TEXTGEN = """
