@@ -35,6 +35,9 @@ BENCHMARKS = {
     "longer": Measured(
         "10 minutes of learning", "learning", f"{SHAKESPEARE} --minutes 10 --seeds 1"
     ),
+    "tokenizers": Measured(
+        "Characters, subwords and words", "tokenizers", f"{SHAKESPEARE} --minutes 1.17"
+    ),
     "words": Measured("Words against n-grams", "words", "--source FOLDER --minutes 10"),
     "calibration": Measured("What `--minutes` promises", "calibration", SHAKESPEARE),
     "generation": Measured("Writing", "generation", ""),

@@ -59,9 +59,10 @@ def test_each_tokenizer_but_the_default_has_a_flag() -> None:
     parser = ArgumentParser()
     add_settings(parser, TokenizerSettings)
     said = " ".join(parser.format_help().split())
-    assert "how text becomes tokens: --word-tokens model words instead of characters" in said
+    assert "how text becomes tokens: --tokens KIND what a token is: character, word," in said
+    assert "--word-tokens model words instead of characters" in said
+    assert "--subword-tokens model pieces of words" in said
     assert "--character-tokens" not in said
-    assert "--tokens" not in said
 
 
 @pytest.mark.parametrize("flags", [["--rnn-size", "many"], ["--no-such-flag"], ["--rnn-size"]])

@@ -114,12 +114,12 @@ def test_the_characters_of_each_text_are_counted(
     assert characters.training.characters_per_token == 1.0, "exactly"
 
 
-def test_characters_of_documents_are_those_of_the_file(tmp_path: Path) -> None:
+def test_characters_of_documents_are_those_of_their_texts(tmp_path: Path) -> None:
     text = "<|x|>one\n\n\n<|y|>two\n"
     (tmp_path / "input.txt").write_text(text)
     training = read(tmp_path, TokenizerSettings(documents="lines")).training
     assert len(training.ids) == 11, "ends before and after both, two labels, six letters"
-    assert training.characters_per_token == len(text) / 11
+    assert training.characters_per_token == len("onetwo") / 11
 
 
 def test_a_token_file_of_before_the_characters_were_counted_is_made_anew(

@@ -66,6 +66,8 @@ def by_plain_keras(
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     network.compile(optimizer, loss, jit_compile=jit_compile)
+    counts = np.bincount(ids, minlength=vocabulary) + 0.5
+    network.get_layer("logits").bias.assign(np.log(counts / counts.sum()))
     before = {path: array.copy() for path, array in get_weights(network).items()}
     offsets = range(0, length, training.seq_step)
     count = training_batches(ids, size, length, training.seq_step, None).batches_per_pass

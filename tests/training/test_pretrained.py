@@ -287,3 +287,11 @@ def test_one_hot_tokens_are_extended_too(cell: str) -> None:
     longer, _ = after.read(ids, after.initial_state(1))
     np.testing.assert_allclose(longer[:, :5], logits, atol=1e-5)
     assert after.read(ids + 2, after.initial_state(1))[0].shape == (1, 7)
+
+
+def test_the_first_logits_are_how_common_each_token_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pretrained, "COUNTED_AT_ONCE", 2)
+    ids = np.array([1, 2, 1, 1, 2], np.uint8)
+    logits = pretrained.first_logits(ids, 4)
+    assert logits.dtype == np.float32
+    assert np.exp(logits) == pytest.approx(np.array([0.5, 3.5, 2.5, 0.5]) / 7)

@@ -67,17 +67,15 @@ def given_settings(arguments: argparse.Namespace, *kinds: type[Settings]) -> dic
 def flag_fields(kind: type[Settings]) -> "Iterator[dataclasses.Field[Any]]":
     """Yields the fields of `kind` that have flags, in their order.
 
-    They are its own, but `tokens: NAME` is given as `NAME_tokens`, and not for the default.
+    They are its own, and `NAME_tokens` for `tokens: NAME`, but not for the default.
     """
     for field in fields_of(kind):
+        yield field
         if field.name != "tokens":
-            yield field
             continue
-        group = field.metadata["group"]
         for tokenizer in _other_tokenizers():
-            own = (f"{tokenizer.name}_tokens", bool, setting(False, tokenizer.help, group=group))
+            own = (f"{tokenizer.name}_tokens", bool, setting(False, tokenizer.help))
             yield from fields_of(dataclasses.make_dataclass("Flags", [own], bases=(Settings,)))
-            group = ""
 
 
 def _other_tokenizers() -> "list[type[Tokenizer]]":

@@ -23,7 +23,7 @@ MAX_VOCABULARY = 300_000
 BYTES = 256
 """Different bytes; each is a token of a vocabulary of subwords."""
 
-DEFAULT_TOKENS = "character"
+DEFAULT_TOKENS, AUTO_TOKENS, SUBWORDS = "character", "auto", "subword"
 NAMED = "_tokens"
 """The ending after the name of a tokenizer in a setting that asks for it: `word_tokens`."""
 
@@ -40,8 +40,11 @@ class TokenizerSettings(Settings):
     """
 
     tokens: str = setting(
-        DEFAULT_TOKENS, "what a token is: the name of a tokenizer", group="how text becomes tokens"
-    )
+        DEFAULT_TOKENS,
+        "what a token is: character, word, subword, or auto: characters or subwords, whichever"
+        " suit the text and the time better",
+        metavar="KIND", group="how text becomes tokens",
+    )  # fmt: skip
     documents: str | None = setting(
         None,
         "the text is many texts, and each is learned as one of its own: lines, paragraphs (with"
@@ -81,6 +84,11 @@ class TokenizerSettings(Settings):
             raise TextgenError(
                 "`documents` is lines, paragraphs, files, or the mark between texts. Received:"
                 f" {self.documents!r}"
+            )
+        if self.vocab_size and self.tokens not in (SUBWORDS, AUTO_TOKENS):
+            raise TextgenError(
+                f"`vocab_size` {self.vocab_size} is for subwords. Add `subword_tokens`, or give"
+                " `max_vocab` instead"
             )
         if self.lowercase and self.pristine_input:
             raise TextgenError(

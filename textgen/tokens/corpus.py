@@ -37,7 +37,7 @@ from textgen.support.files import (
     work_folder,
 )
 from textgen.support.parallel import cores
-from textgen.text import known
+from textgen.text import documents, known
 from textgen.text.splitting import Stream
 from textgen.tokens import reading, tokenizer_class, tokenizer_from_dict
 from textgen.tokens.tokenizer import END_ID, Counts, Parts, StoredIds, Tokenizer, smallest_type
@@ -110,8 +110,8 @@ class Tokenized(NamedTuple):
     num_unknown: int
     """Tokens that the vocabulary has not."""
     num_characters: int
-    """Of the text as it stands in the file: where it is many documents, with their labels and what
-    stands between them, which the tokens of labels and ends tell."""
+    """Of the text; where it is many documents, of theirs, without labels and what stands between
+    them, as a score counts."""
     line_starts: list[str]
     """How some of its lines begin."""
 
@@ -272,7 +272,7 @@ def _make(text: Stream, path: Path, rule: VocabularyRule) -> TokenFile:
                     needed = 2 * parts.places.nbytes / len(data) * text.num_bytes
                     check_room(path.parent, needed, f"making tokens of {first}")
                 content.update(data)
-                num_characters += len(piece)
+                num_characters += _characters(piece, rule.settings.documents)
                 starts.add(piece)
                 draft.add(parts)
                 if not rule.fixed:
@@ -291,6 +291,14 @@ def _make(text: Stream, path: Path, rule: VocabularyRule) -> TokenFile:
         pieces = (tokenizer.encode_parts(kinds, places, dtype) for kinds, places in draft.read())
         before = [np.array([END_ID], dtype)] if rule.settings.documents else []
         return write(path, dtype, itertools.chain(before, pieces), header)
+
+
+def _characters(piece: str, kind: str | None) -> int:
+    """Returns the characters of a piece of text, or those of its documents."""
+    if kind is None:
+        return len(piece)
+    texts = documents.split_documents(piece, kind)
+    return sum(len(documents.Document.parse(text).text) for text in texts)
 
 
 class _Draft:

@@ -143,10 +143,10 @@ class Tokenizer(abc.ABC):
     """Whether splitting a piece costs more than to give it to another process."""
 
     sizes: ClassVar[Sequence[Size]] = (
-        Size(0.0, 128, 1, 0.01, 115_000),
-        Size(0.2, 256, 1, 0.012, 95_000),
-        Size(0.6, 320, 1, 0.01, 50_000),
-        Size(1.6, 384, 1, 0.01, 40_000),
+        Size(0.0, 128, 1, 0.015, 115_000),
+        Size(0.2, 256, 1, 0.015, 95_000),
+        Size(0.6, 320, 1, 0.015, 50_000),
+        Size(1.6, 384, 1, 0.012, 40_000),
         Size(4.0, 512, 1, 0.008, 25_000),
     )
     """Models to choose from, for more time each; measured on characters."""

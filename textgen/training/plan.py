@@ -16,6 +16,8 @@ from textgen.model.architecture import Array
 from textgen.model.backend import gpu_names
 from textgen.model.checkpoint import Setup
 from textgen.settings.definitions import (
+    AUTO_TOKENS,
+    DEFAULT_TOKENS,
     LENGTHS,
     ModelSettings,
     TokenizerSettings,
@@ -27,6 +29,7 @@ from textgen.settings.fields import hashable
 from textgen.settings.request import TrainRequest
 from textgen.support import console
 from textgen.support.errors import TextgenError
+from textgen.text import known
 from textgen.tokens import tokenizer_class
 from textgen.tokens.corpus import Corpus, VocabularyRule, read_corpus
 from textgen.training import live, pretrained, sizing
@@ -63,17 +66,22 @@ class Plan(NamedTuple):
 def make_plan(request: TrainRequest) -> Plan:
     """Returns what to train, and says what was chosen.
 
+    `tokens` that are to be chosen are those of the run to resume, or of the model to start from.
+
     Raises:
         TextgenError: if settings contradict each other, the run to resume, or the model to start
             from; or if there is no usable text.
     """
     if request.given.get("tensorboard"):
         live.check_tensorboard()  # now, not after reading a long text
+    meant = {n: v for n, v in request.given.items() if (n, v) != ("tokens", AUTO_TOKENS)}
     if request.resume:
         if progress := stored_progress(request.data_dir):
-            return _resumed(request, progress.run)
+            return _resumed(dataclasses.replace(request, given=meant), progress.run)
         console.say(f"no interrupted run in {request.data_dir}: starting from the beginning")
-    return _from_model(request) if request.given.get("init_from") else _new(request)
+    if request.given.get("init_from"):
+        return _from_model(dataclasses.replace(request, given=meant))
+    return _new(_with_tokens(request))
 
 
 def with_random_seed(training: TrainingSettings) -> TrainingSettings:
@@ -111,6 +119,29 @@ def agreed_plan(request: TrainRequest, workers: SingleProcess) -> Plan:
 
     workers.refuse_difference("the text {}", read)
     return plans[0]
+
+
+def _with_tokens(request: TrainRequest) -> TrainRequest:
+    """Returns a request that says what a token is; where that is to be chosen, it is chosen here.
+
+    Raises:
+        TextgenError: if the text cannot be used.
+    """
+    tokenizer = request.settings(TokenizerSettings)
+    if tokenizer.tokens != AUTO_TOKENS:
+        return request
+    training = request.settings(TrainingSettings)
+    text = known.find_or_make_texts(
+        request.data_dir, training.validation_split, tokenizer.documents
+    ).training
+    sample = next(iter(text.chunks()), "")
+    share = len(sample) / max(1, len(sample.encode("utf-8", "surrogatepass")))
+    name, reason = sizing.choose_tokens(share * text.num_bytes, training.minutes)
+    console.say(f"tokens: {name}s, because {reason}")
+    chosen: dict[str, Any] = {"tokens": name}
+    if name == DEFAULT_TOKENS:  # as subwords do, they keep the case
+        chosen |= {"vocab_size": None, "pristine_input": not tokenizer.lowercase}
+    return dataclasses.replace(request, given={**request.given, **chosen})
 
 
 def _new(request: TrainRequest) -> Plan:

@@ -28,7 +28,7 @@ from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.support.files import exclusive, explained
 from textgen.support.parallel import StopSignals
-from textgen.training import programs, results, sizing
+from textgen.training import pretrained, programs, results, sizing
 from textgen.training.batches import ShuffledDocuments, tf_dataset, training_batches
 from textgen.training.live import LiveView
 from textgen.training.plan import Plan, with_random_seed
@@ -354,8 +354,12 @@ class Run:
 
     def _begin(self) -> None:
         """Start a new run."""
-        if self.plan.weights:
-            set_weights(self.model, get_weights(self.model) | self.plan.weights)
+        starting = self.plan.weights or {}
+        if "logits/bias" not in starting:
+            size = len(self.metadata.tokenizer.vocabulary)
+            bias = pretrained.first_logits(self.plan.corpus.training.ids, size)
+            starting = starting | {"logits/bias": bias}
+        set_weights(self.model, get_weights(self.model) | starting)
         if self.workers.is_chief:
             results.keep_previous(self.data_dir)
         self.snapshots.begin()

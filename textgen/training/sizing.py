@@ -18,6 +18,7 @@ from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.support.parallel import cores
+from textgen.tokens import subwords
 from textgen.tokens.tokenizer import Tokenizer
 from textgen.training.batches import MOST_AT_ONCE, tokens_needed
 
@@ -56,6 +57,40 @@ def choose(
         f" {console.counted(minutes, 'minute')}"
     )
     return settings, reason
+
+
+CHARACTERS_PER_SECOND = 35_000
+"""That a model of characters reads in training, about, where tokens are chosen by the time."""
+FEW_READINGS = 1.5
+"""Of a text by characters, up to which subwords learn more from it: see docs/tokens.md."""
+LEAST_CHARACTERS = 300_000
+"""Of a text whose subwords are worth learning."""
+
+
+def choose_tokens(characters: float, minutes: float | None) -> tuple[str, str]:
+    """Chooses what a token is: the name of a tokenizer.
+
+    Args:
+        characters: of the text.
+        minutes: wall time of the training; None: so many epochs that the text is read often.
+
+    Returns:
+        The name, and the reason.
+    """
+    size = f"{characters:,.0f} characters"
+    if characters < LEAST_CHARACTERS:
+        return "character", f"the text is short, with about {size}"
+    if minutes is None:
+        return "character", f"the text, about {size}, is read often"
+    readings = 60 * minutes * CHARACTERS_PER_SECOND / characters
+    if readings > FEW_READINGS:
+        return "character", f"they read the text, about {size}, {readings:.1f} times"
+    if not subwords.is_installed():
+        return "character", f"subwords, which suit {size} better, need {subwords.INSTALL}"
+    return "subword", (
+        f"characters would read the text, about {size}, only {readings:.1f} times in"
+        f" {console.counted(minutes, 'minute')}"
+    )
 
 
 WARM_UP = 2
