@@ -49,6 +49,7 @@ BENCHMARKS = {
     "corpora": Measured("Large texts", "corpora", f"{SHAKESPEARE} FOLDER/74-0.txt --sizes 10 100"),
     "distributed": Measured("Several processes", "distributed", ""),
     "service": Measured("The service", "service", ""),
+    "export": Measured("Exported models", "export", ""),
 }
 
 

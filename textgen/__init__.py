@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from textgen.export import export_model
     from textgen.generation.generator import Generator, Prompt
     from textgen.model.keras_model import build_model
     from textgen.settings.definitions import (
@@ -41,6 +42,7 @@ _HOMES = {
     "TrainingSettings": "settings.definitions",
     "build_model": "model.keras_model",
     "build_tokenizer": "tokens",
+    "export_model": "export",
     "save": "training.custom",
     "train": "training.train",
     "training_batches": "training.custom",
@@ -62,6 +64,7 @@ __all__ = [
     "TrainingSettings",
     "build_model",
     "build_tokenizer",
+    "export_model",
     "load",
     "save",
     "train",

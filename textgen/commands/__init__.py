@@ -31,6 +31,7 @@ COMMANDS = {
     "score": Command("score", "tell how well a model knows a text, or each of its lines"),
     "corpus": Command("corpus", "make a data directory from a known corpus or from text files"),
     "serve": Command("serve", "a web service and a page where people let models write"),
+    "export": Command("export", "make a web page, ONNX or TensorFlow of a model"),
     "convert": Command("convert", "make a model of keras-text-generation one of textgen"),
     "originality": Command("originality", "how much of a text is copied from the training text"),
     "search": Command("search", "find settings that train better than the defaults"),

@@ -178,6 +178,26 @@ def kind_of(field: "dataclasses.Field[Any]") -> Kind:
     return Kind((single + several)[0], bool(single), bool(several))
 
 
+JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
+JSON_BOUNDS = {
+    "ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"
+}  # fmt: skip
+
+
+def json_schema(field: "dataclasses.Field[Any]") -> dict[str, Any]:
+    """Returns a JSON Schema of the values of a field, with its default and what it does."""
+    kind, choices = kind_of(field), field.metadata["choices"]
+    item: dict[str, Any] = {"type": JSON_TYPES[kind.item]}
+    item |= {JSON_BOUNDS[name]: bound for name, bound in field.metadata["bounds"].items()}
+    item |= {"enum": list(choices)} if choices else {}
+    ways = [item] if kind.single else []
+    ways += [{"type": "array", "items": item}] if kind.several else []
+    ways += [{"type": "null"}] if field.default is None else []
+    schema = ways[0] if len(ways) == 1 else {"anyOf": ways}
+    default = list(field.default) if isinstance(field.default, tuple) else field.default
+    return schema | {"default": default, "description": field.metadata["help"]}
+
+
 def _check(field: "dataclasses.Field[Any]", value: Any) -> None:
     if value is None and field.default is None:
         return

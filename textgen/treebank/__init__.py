@@ -36,8 +36,9 @@ and its contractions; tests and benchmarks measure ours against nltk's) but for 
 import re
 import threading
 from collections.abc import Iterable, Iterator
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
+from textgen.treebank import spacing, words
 from textgen.treebank.spacing import PARAGRAPH, State, is_spacing, shape, step, written
 from textgen.treebank.words import (
     GLUE,
@@ -51,14 +52,19 @@ from textgen.treebank.words import (
 __all__ = [
     "GLUE",
     "PARAGRAPH",
+    "RULES_VERSION",
     "State",
     "StreamingDetokenizer",
     "detokenize",
     "is_spacing",
     "last_cut",
     "number_from",
+    "tables",
     "tokenize",
 ]
+
+RULES_VERSION = 1
+"""Raise it when some tokens give another text than before, or some text other tokens."""
 
 _MAX_ENTRIES = 1 << 18  # remembered at most, about 50 MB; the next text is then read afresh
 _MAX_LENGTH = 64  # of what is remembered: longer chunks hardly come twice
@@ -139,6 +145,14 @@ def detokenize(tokens: Iterable[str]) -> str:
         gap, writer = writer[form]
         pieces += gap, text
     return "".join(pieces)
+
+
+def tables() -> dict[str, dict[str, Any]]:
+    """Returns the lists and tables of the rules as built-in values, for other languages.
+
+    `words` is what splitting knows of words, `spacing` what the spacing rule knows of tokens.
+    """
+    return {"words": words.tables(), "spacing": spacing.tables()}
 
 
 class StreamingDetokenizer:

@@ -8,7 +8,7 @@ A token enters the rule as its shape: a typical token that stands for all that i
 import functools
 import re
 from enum import Enum, auto
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from textgen.treebank.words import CLITICS, CONTRACTIONS, GLUE, UNSPACED, fold, may_own
 
@@ -278,3 +278,21 @@ def _open(state: State, token: str, kind: Kind) -> frozenset[str]:
     if kind is Kind.OPEN and token in _OPENS:
         return opened | {_OPENS[token]}
     return opened - _CLOSES.get(token, frozenset()) if kind is Kind.CLOSE else opened
+
+
+def tables() -> dict[str, Any]:
+    """Returns what the rule knows of tokens, as built-in values; see `treebank.tables`."""
+    return {
+        "kinds": {token: kind.name for token, kind in _KINDS.items()},
+        "edges": {kind.name: edge.name for kind, edge in _EDGES.items()},
+        "partners": {first: sorted(seconds) for first, seconds in _PARTNERS.items()},
+        "toggles": sorted(_TOGGLES),
+        "low_quotes": dict(_LOW_QUOTES),
+        "opens": dict(_OPENS),
+        "closes": {token: sorted(closed) for token, closed in _CLOSES.items()},
+        "habit_before": {kind.name: habit for kind, habit in _HABIT_BEFORE.items()},
+        "habit_after": {edge.name: habit for edge, habit in _HABIT_AFTER.items()},
+        "habits": Habits()._asdict(),
+        "sentence_gaps": sorted(SENTENCE_GAPS),
+        "habitual_gaps": sorted(HABITUAL_GAPS),
+    }

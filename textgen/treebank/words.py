@@ -5,6 +5,7 @@ Only the words are decided here, never the spaces: joined, the tokens of a chunk
 
 import functools
 import re
+from typing import Any
 
 # Characters that a token of several characters never holds, unless a pattern below says so.
 BRACKETS = "()[]{}<>"
@@ -215,3 +216,15 @@ def _split_contraction(word: str) -> tuple[str, ...]:
         return word[: len(halves[0])], word[len(halves[0]) :]
     clitic = _CLITIC.fullmatch(word) if "'" in word or "’" in word else None
     return clitic.groups() if clitic else (word,)
+
+
+def tables() -> dict[str, Any]:
+    """Returns the lists of words that the rules know, as built-in values; see `treebank.tables`."""
+    return {
+        "abbreviations": sorted(_ABBREVIATIONS),
+        "beheaded": sorted(_BEHEADED),
+        "common": sorted(_COMMON),
+        "no_owners": sorted(_NO_OWNERS),
+        "clitics": sorted(CLITICS),
+        "contractions": {whole: list(halves) for whole, halves in CONTRACTIONS.items()},
+    }

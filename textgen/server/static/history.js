@@ -2,17 +2,19 @@
 
 import { $, element, seedElement } from "./dom.js";
 
-const KEY = "textgen-history";
 const MOST = 30;
 const whole = new Map(); // texts of this visit with all their tokens, by their text
+let key = ""; // that they are kept by
+
+export function keepAs(name) { key = name; }
 
 export function forget() {
-  localStorage.removeItem(KEY);
+  keep([]);
   whole.clear();
 }
 
 function remembered() {
-  try { return (JSON.parse(localStorage.getItem(KEY)) ?? []).map(renamed); } catch { return []; }
+  try { return (JSON.parse(localStorage.getItem(key)) ?? []).map(renamed); } catch { return []; }
 }
 
 // Texts that were kept when seed and length had other names.
@@ -22,7 +24,7 @@ function renamed(entry) {
 }
 
 function keep(entries) {
-  try { localStorage.setItem(KEY, JSON.stringify(entries.slice(0, MOST))); } catch { /* full: it is only a history */ }
+  try { localStorage.setItem(key, JSON.stringify(entries.slice(0, MOST))); } catch { /* full, or forbidden: it is only a history */ }
 }
 
 export function remember(entry, sample) {
@@ -52,7 +54,7 @@ export function showHistory({ open, compare, link, changed }) {
     element("div", { className: "row" },
       button("Open", number, () => open(entry, whole.get(entry.text))),
       button("Compare", number, () => compare(entry)),
-      button("Link", number, () => link(entry)),
+      ...(link ? [button("Link", number, () => link(entry))] : []),
       button("Forget", number, () => { keep(entries.filter((other) => other !== entry)); changed(); }),
     ))));
 }
