@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from textgen.generation.openings import draw_opening
+from textgen.generation import openings
 from textgen.generation.sampling import (
     NoTokenLeftError,
     Reals,
@@ -107,9 +107,7 @@ class Batch:
             return
         prompt = new[0].prompt[np.newaxis]  # (1, T)
         stepper = stepper or self.model.stepper(prompt)
-        for text in new:
-            if text.typed:
-                text.begin(draw_opening(text, stepper))
+        openings.begin(new, stepper)
         if len(new) > 1:
             stepper.select(np.zeros(len(new), np.intp))
         if self._stepper is None:

@@ -20,8 +20,8 @@ from textgen.generation import notebook
 from textgen.generation.batch import BLOCK, Batch, Model, beam_search, last_ids
 from textgen.generation.mixture import Mixture, common_tokenizer
 from textgen.generation.novelty import STRIDE, TRIES, KnownTexts, document_of, ending_in_line
-from textgen.generation.openings import draw_opening, log_probabilities
-from textgen.generation.sampling import Reals, Rules, next_probabilities
+from textgen.generation.openings import Openings
+from textgen.generation.sampling import Reals, next_probabilities
 from textgen.generation.texts import Piece, Text
 from textgen.model import checkpoint, history
 from textgen.model.architecture import weights_per_layer
@@ -577,7 +577,8 @@ class Generator:
 
         opening: list[int] = []
         if text.typed:
-            opening = list(draw_opening(text, self.network.stepper(text.prompt[np.newaxis])))
+            stepper = self.network.stepper(text.prompt[np.newaxis])
+            opening = list(Openings.of(text, stepper).draw(text))
 
         def is_over(ids: list[int]) -> bool:
             if not text.may_end:
@@ -683,15 +684,12 @@ class Generator:
 
     def _next_pieces(self, text: Text) -> list[tuple[str, float]]:
         """Returns what may follow a seed that ends within a word, the likeliest first."""
-        openings = text.openings()
-        stepper = self.network.stepper(text.prompt[np.newaxis])
-        logits = log_probabilities(openings, stepper).astype(np.float32)[np.newaxis]  # (1, N)
-        rules = Rules(text.rules.temperature, text.rules.filters)
-        (shares,) = next_probabilities(logits, rules, np.zeros((1, 0), np.intp))  # (N,)
+        openings = Openings.of(text, self.network.stepper(text.prompt[np.newaxis]))
+        typed = len(text.typed.decode("utf-8", "surrogatepass"))
         found: dict[str, float] = collections.defaultdict(float)
-        for ids, share in zip(openings, shares.tolist(), strict=True):
-            decoder = self.tokenizer.prompt(text.seed, text.settings.label).decoder
-            piece = "".join([decoder.push(self.tokenizer.vocabulary[i]) for i in ids])
+        shares = openings.probabilities(text).tolist()
+        for ids, share in zip(openings.ways, shares, strict=True):
+            piece = self.tokenizer.decode_text(np.array(ids))[typed:]
             if piece:
                 found[piece] += share
             elif share > 0:  # the seed ends where a token does

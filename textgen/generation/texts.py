@@ -1,5 +1,6 @@
 """One text while it is written: how its tokens are drawn, what they spell, and where it ends."""
 
+import functools
 import re
 import reprlib
 from collections import deque
@@ -12,6 +13,9 @@ from textgen.support.errors import TextgenError
 from textgen.text.documents import Document
 from textgen.tokens.tokenizer import CLOSING, END_ID, UNKNOWN_ID, Tokenizer
 from textgen.treebank.words import is_abbreviation
+
+MOST_BANS = 32
+"""Sets of banned texts that are remembered: to prepare one takes some milliseconds."""
 
 
 class Token(NamedTuple):
@@ -423,12 +427,7 @@ def rules_of(settings: SamplingSettings, tokenizer: Tokenizer) -> Rules:
     """
     temperature = settings.temperature if settings.sample_mode != "argmax" else 0.0
     ban = [_ids("ban", text, tokenizer) for text in settings.ban]
-    banned_texts: list[BannedText] = []
-    if spelled := tokenizer.spelled_bytes() if ban else None:
-        folded = [tokenizer.folded(text, tokenizer.settings) for text in settings.ban]
-        banned_texts = [
-            BannedText(text.encode("utf-8", "surrogatepass"), spelled) for text in folded
-        ]
+    if banned_texts := _banned_texts(settings.ban, tokenizer):
         ban = []
     if settings.label is not None:  # one is enough
         ban += [(i,) for i in tokenizer.marks.values() if i != END_ID]
@@ -438,9 +437,19 @@ def rules_of(settings: SamplingSettings, tokenizer: Tokenizer) -> Rules:
         repetition_penalty=settings.repetition_penalty,
         repetition_window=settings.repetition_window,
         ban=((UNKNOWN_ID,), *(ids for ids in ban if UNKNOWN_ID not in ids)),
-        banned_texts=tuple(banned_texts),
+        banned_texts=banned_texts,
         boundaries=boundaries(tokenizer) if settings.sample_mode == "spaces" else None,
     )
+
+
+@functools.lru_cache(MOST_BANS)
+def _banned_texts(texts: tuple[str, ...], tokenizer: Tokenizer) -> tuple[BannedText, ...]:
+    """Returns what keeps texts from coming in any cut; empty where each has only one."""
+    spelled = tokenizer.spelled_bytes() if texts else None
+    if spelled is None:
+        return ()
+    folded = (tokenizer.folded(text, tokenizer.settings) for text in texts)
+    return tuple(BannedText(text.encode("utf-8", "surrogatepass"), spelled) for text in folded)
 
 
 def _ids(name: str, text: str, tokenizer: Tokenizer) -> tuple[int, ...]:
