@@ -10,6 +10,7 @@ import numpy.typing as npt
 from textgen.settings.definitions import TokenizerSettings
 from textgen.support.errors import TextgenError
 from textgen.tokens.tokenizer import (
+    BETWEEN,
     END_NUMBER,
     Decoder,
     Ids,
@@ -20,9 +21,6 @@ from textgen.tokens.tokenizer import (
     Tokenizer,
     numbered_parts,
 )
-
-BETWEEN = "\x1e"
-"""Stands between documents while they are split; ASCII's own separator of records."""
 
 
 class CharacterTokenizer(Tokenizer):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import importlib.util
 import itertools
 import json
@@ -19,6 +18,7 @@ from textgen.settings.definitions import BYTES, TokenizerSettings
 from textgen.support.errors import TextgenError
 from textgen.text import documents
 from textgen.tokens.tokenizer import (
+    BETWEEN,
     END_NUMBER,
     UNKNOWN_ID,
     Beginning,
@@ -30,6 +30,7 @@ from textgen.tokens.tokenizer import (
     State,
     Tokenizer,
     ends_sentence,
+    numbered,
     numbered_parts,
 )
 
@@ -47,8 +48,6 @@ SPACE = re.compile(r"(?<=\S) (?=\S)")
 """A space that begins a part, whatever stands before and after."""
 NEARBY = 1_000
 """Characters in which a space is looked for."""
-BETWEEN = "\x1e"
-"""Stands between documents while they are split; ASCII's own separator of records."""
 VOCAB_SIZES = ((2e6, 512), (2e7, 1_024), (2e8, 2_048), (math.inf, 4_096))
 """Tokens for at most so many characters of text."""
 MOST_LEARNED = 5_000_000
@@ -121,13 +120,12 @@ class SubwordTokenizer(Tokenizer):
         super().__init__(vocabulary, settings)
         self.merges = list(merges)
         self._spelled = [_bytes(token) for token in self.vocabulary]
-        ids = {self._spelled[i]: i for i in range(len(self.vocabulary))}
-        singles = [ids.get(bytes([byte]), UNKNOWN_ID) for byte in range(BYTES)]
+        singles = [self.token_id(_text(bytes([byte]))) for byte in range(BYTES)]
         if UNKNOWN_ID in singles:
             raise TextgenError("a vocabulary of subwords has a token for each byte")
         self._singles = np.array(singles, np.int32)  # (256,)
-        made = [ids.get(self._spelled[one] + self._spelled[other]) for one, other in self.merges]
-        if None in made:
+        made = [self.token_id(_text(one + other)) for one, other in self._pieces()]
+        if UNKNOWN_ID in made:
             raise TextgenError("its vocabulary lacks a token that is merged of two")
         pairs = np.array(self.merges, np.int64).reshape(-1, 2)
         codes = pairs[:, 0] * len(self.vocabulary) + pairs[:, 1]
@@ -141,7 +139,7 @@ class SubwordTokenizer(Tokenizer):
 
     @classmethod
     def split(cls, text: str, settings: TokenizerSettings, state: State) -> tuple[Parts, State]:
-        numbers, kinds = _numbered(text)
+        numbers, kinds = numbered(PART.findall(text))
         return numbered_parts(numbers, lambda i: cls.folded(kinds[i], settings)), state
 
     @classmethod
@@ -150,10 +148,10 @@ class SubwordTokenizer(Tokenizer):
     ) -> tuple[npt.NDArray[np.int64], Callable[[int], str]]:
         if any(BETWEEN in text for text in texts):
             return super().number_documents(texts, settings)
-        numbers, kinds = _numbered("".join([text + BETWEEN for text in texts]))
+        numbers, kinds = numbered(PART.findall("".join([text + BETWEEN for text in texts])))
         if texts:
             numbers[numbers == kinds.index(BETWEEN)] = END_NUMBER
-        return numbers, lambda i: cls.folded(kinds[i], settings)
+        return numbers.astype(np.int64), lambda i: cls.folded(kinds[i], settings)
 
     @classmethod
     def folded(cls, text: str, settings: TokenizerSettings) -> str:
@@ -291,8 +289,7 @@ class SubwordTokenizer(Tokenizer):
         return self._openings[typed]
 
     def _found_openings(self, typed: bytes) -> list[tuple[int, ...]]:
-        marks = {UNKNOWN_ID, *self.marks.values()}
-        pieces = [(i, data) for i, data in enumerate(self._spelled) if i not in marks]
+        pieces = [(i, data) for i, data in enumerate(self.spelled_bytes()) if data]
         done: list[tuple[int, ...]] = []
         going: list[tuple[tuple[int, ...], bytes]] = [((), typed)]
         while going:
@@ -330,7 +327,7 @@ class SubwordTokenizer(Tokenizer):
         is_apart = before[-1:].isspace() or text[:1].isspace()
         return super().inserted(text if is_apart else " " + text, before)
 
-    def spelled_bytes(self) -> Sequence[bytes] | None:
+    def spelled_bytes(self) -> Sequence[bytes]:
         marks = {UNKNOWN_ID, *self.marks.values()}
         return [b"" if i in marks else data for i, data in enumerate(self._spelled)]
 
@@ -363,13 +360,6 @@ def default_vocab_size(characters: int) -> int:
     Measured as docs/tokens.md tells: with 4 million characters 1,024 and 2,048 learn alike.
     """
     return next(size for most, size in VOCAB_SIZES if characters <= most)
-
-
-def _numbered(text: str) -> tuple[npt.NDArray[np.int64], list[str]]:
-    """Returns the parts of a text, (N,), as numbers of its distinct parts, and those."""
-    met: dict[str, int] = collections.defaultdict(itertools.count().__next__)
-    numbers = np.array(list(map(met.__getitem__, PART.findall(text))), np.int64)
-    return numbers, list(met)
 
 
 def _is_mark(kind: str) -> bool:

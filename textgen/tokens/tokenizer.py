@@ -44,6 +44,8 @@ END_ID = 1
 """The token that ends a document, where the text is many documents."""
 END_NUMBER = -1
 """Stands for it in what `number_documents` returns."""
+BETWEEN = "\x1e"
+"""Stands between documents while they are split together; ASCII's own separator of records."""
 CLOSING = "\"'”’»)]"
 """Marks that may stand between the mark that ends a sentence and the end of its token."""
 
@@ -513,6 +515,12 @@ def _commonest(tokens: Iterable[str], counts: Counts) -> list[str]:
 def ends_sentence(text: str) -> bool:
     """Whether a sentence is over with a token, or with what it adds to a text."""
     return "\n" in text or text.rstrip(CLOSING).endswith((".", "!", "?", "…", "。"))
+
+
+def numbered(parts: Sequence[str]) -> tuple[npt.NDArray[np.int32], list[str]]:
+    """Returns parts as numbers of the distinct ones, (N,), from 0 on as they are met, and those."""
+    met: dict[str, int] = collections.defaultdict(itertools.count().__next__)
+    return np.fromiter(map(met.__getitem__, parts), np.int32, len(parts)), list(met)
 
 
 def numbered_parts(numbers: npt.NDArray[Any], part: Callable[[int], str]) -> Parts:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import collections
-import itertools
 import re
 import types
 from collections.abc import Callable, Sequence
@@ -28,6 +26,7 @@ from textgen.tokens.tokenizer import (
     State,
     Tokenizer,
     ends_sentence,
+    numbered,
     numbered_parts,
 )
 
@@ -86,11 +85,10 @@ class WordTokenizer(Tokenizer):
     @classmethod
     def split(cls, text: str, settings: TokenizerSettings, state: State) -> tuple[Parts, State]:
         if settings.pristine_input:
-            met: dict[str, int] = collections.defaultdict(itertools.count().__next__)
-            numbers, kinds = list(map(met.__getitem__, NEWLINE_OR_WORD.findall(text))), list(met)
+            places, kinds = numbered(NEWLINE_OR_WORD.findall(text))
         else:
             numbers, kinds, state = treebank.number_from(text, state)
-        places = np.array(numbers, np.int32)
+            places = np.array(numbers, np.int32)
         return numbered_parts(places, lambda i: cls.folded(kinds[i], settings)), state
 
     @classmethod
