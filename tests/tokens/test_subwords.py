@@ -251,12 +251,27 @@ def test_openings_by_hand() -> None:
 def test_one_opening_begins_every_text_that_begins_so(
     tokenizer: SubwordTokenizer, text: str, end: int
 ) -> None:
-    begun, parts, whole = text[:end], PART.findall(text[:end]), PART.findall(text)
-    assume(parts[:-1] == whole[: len(parts) - 1])  # else more text changes what a part is
-    before = sum(map(len, parts[:-1]))
+    begun = text[:end]
+    typed = tokenizer.prompt(begun).typed
+    before = len(begun) - len(typed.decode())
+    parts = [part for part in PART.finditer(text) if part.start() == before]
+    assume(parts and parts[0][0].encode().startswith(typed))  # else more text parts it otherwise
     ids = tokenizer.encode(text[before:]).tolist()
-    openings = tokenizer.openings(begun[before:].encode())
+    openings = tokenizer.openings(typed)
     assert sum(tuple(ids[: len(each)]) == each for each in openings) == 1
+
+
+@pytest.mark.parametrize(
+    ("seed", "typed"),
+    [
+        ("The sl", " sl"), ("The ", " "), ("end.  ", " "), ("don'", "don'"), ("end.", "."),
+        ("a\t", "\t"), ("x" * 32, "x" * 32),
+    ],
+)  # fmt: skip
+def test_what_is_typed_is_what_a_letter_would_join(
+    tokenizer: SubwordTokenizer, seed: str, typed: str
+) -> None:
+    assert tokenizer.prompt(seed).typed.decode() == typed
 
 
 def test_what_is_read_whole_has_no_openings(tokenizer: SubwordTokenizer) -> None:

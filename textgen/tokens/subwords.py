@@ -42,6 +42,7 @@ PART = re.compile(
     rf"|[^\S\n\x1e]{{1,{LONGEST}}}(?!\S)|[^\S\n\x1e]"
 )
 """A part: a newline, a word or a row of marks with the space before it, or other white space."""
+LETTER = "a"
 FARTHEST = 2 * LONGEST
 """Characters of the text that follows which may change where a part begins."""
 SPACE = re.compile(r"(?<=\S) (?=\S)")
@@ -268,8 +269,11 @@ class SubwordTokenizer(Tokenizer):
         return np.where(self._codes[places] == codes, self._ranks[places], NONE)
 
     def go_on(self, text: str, whole: bool) -> Beginning:
-        """See `Tokenizer.go_on`; the part that `text` ends with is typed only, as it may go on."""
-        last = PART.findall(text)[-1]
+        """See `Tokenizer.go_on`; the part that `text` ends with is typed only, as it may go on.
+
+        It is the part that a letter would join, such as the last of several spaces.
+        """
+        last = PART.findall(text + LETTER)[-1].removesuffix(LETTER) or PART.findall(text)[-1]
         if whole or last in ("\n", BETWEEN):
             return Beginning(self.encode(text), self.decoder())
         typed = _utf8(self.folded(last, self.settings))

@@ -118,9 +118,9 @@ export class Subwords extends Tokenizer {
     return ids;
   }
 
-  // The part that `text` ends with is typed only, as it may go on.
+  // The part that `text` ends with is typed only, as it may go on: that which a letter would join.
   goOn(text, whole) {
-    const last = text.match(PART).at(-1);
+    const last = `${text}a`.match(PART).at(-1).slice(0, -1) || text.match(PART).at(-1);
     if (whole || last === "\n" || last === "\x1e") return { ids: this.encode(text), decoder: this.decoder() };
     const typed = bytesOfText(this.folded(last));
     return { ids: this.encode(text.slice(0, text.length - last.length)), decoder: this.decoder(typed), typed };
