@@ -3,15 +3,15 @@
 import json
 import random
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
+from tests.browsers import chromium, needs_chromium
 from tests.conftest import ROOT, VERSES
 from tests.export.models import (
     CASES,
@@ -39,9 +39,8 @@ from textgen.support.errors import TextgenError
 from textgen.tokens import TOKENIZERS
 from textgen.tokens.tokenizer import Tokenizer
 
-CHROMIUM = shutil.which("chromium")
 pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="needs: apt-get install chromium"),
+    needs_chromium,
     pytest.mark.xdist_group("export"),
 ]
 Evaluate = Callable[..., Any]
@@ -83,12 +82,10 @@ TEXTS += random_texts()
 
 @pytest.fixture(scope="module")
 def browser_page() -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM)
+    with chromium() as browser:
         page = browser.new_page()
         page.goto("about:blank")
         yield page
-        browser.close()
 
 
 @pytest.fixture(scope="module")

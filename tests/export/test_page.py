@@ -1,7 +1,6 @@
 """The exported page in Debian's Chromium, opened from the disk, without a network."""
 
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,21 +8,26 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 import textgen
+from tests.browsers import (
+    CLICK_STOP,
+    SECONDS,
+    choices_of_token,
+    choose_another,
+    chromium,
+    finished,
+    needs_chromium,
+    walk_to_choices,
+    written,
+)
+from tests.browsers import write as have_written
 from tests.export.models import CASES, PROSE, parts_of, random_model, tokenizer, write
-from tests.server.test_page import CLICK_STOP, finished, written
-from tests.server.test_page import write as have_written
 from textgen.export import page as exporter
 from textgen.support.errors import TextgenError
 
-CHROMIUM = shutil.which("chromium")
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="needs: apt-get install chromium"),
-    pytest.mark.xdist_group("export"),
-]
-SECONDS = 20_000
+pytestmark = [needs_chromium, pytest.mark.xdist_group("export")]
 HOSTILE = (
     "</script><script>document.title='run'</script><img src=x onerror=\"document.title='run'\">"
 )
@@ -31,10 +35,8 @@ HOSTILE = (
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @contextmanager
@@ -78,19 +80,9 @@ def test_characters_are_typed_streamed_branched_and_copied(
         page.get_by_role("button", name="Copy text").click()
         expect(page.locator("#status")).to_have_text("Text copied.")
         assert page.evaluate("navigator.clipboard.readText()") == "The river" + text
-        page.get_by_label("shade by probability").check()
-        token = page.locator("#text .token").nth(10)
-        shade = token.evaluate("element => getComputedStyle(element).backgroundColor")
-        assert shade != "rgba(0, 0, 0, 0)"
-        token.hover()
-        choices = page.get_by_role("dialog").get_by_role("button")
-        expect(choices).to_have_count(6)
-        signs = page.locator("#choices .sign").all_text_contents()
-        other = next(n for n, sign in enumerate(signs) if len(sign) == 1 and sign != text[10])
-        choices.nth(other).click()
-        branch = finished(page)
+        expect(choices_of_token(page, 10)).to_have_count(6)
+        branch = choose_another(page, text, 10)
         expect(page.locator("#text .seed")).to_have_text("The river" + text[:10])
-        assert branch.startswith(signs[other])
         assert len(branch) == 50
         expect(page.get_by_role("listitem")).to_have_count(2)
         expect(page.get_by_role("button", name="Link")).to_have_count(0)
@@ -269,14 +261,7 @@ def test_the_keyboard_reaches_all_of_it(browser: Browser, characters: Path) -> N
     with opened(browser, characters) as page:
         ready(page)
         text = have_written(page, "The ", length=20, random_seed=2)
-        page.locator("#text").focus()
-        for _ in range(3):
-            page.keyboard.press("ArrowRight")
-        expect(page.locator("#status")).to_contain_text(f"“{text[2]}”")
-        page.keyboard.press("Enter")
-        expect(page.locator("#choices button").first).to_be_focused()
-        page.keyboard.press("Escape")
-        expect(page.locator("#text")).to_be_focused()
+        walk_to_choices(page, text)
 
 
 def test_what_is_too_large_is_told_what_would_fit(

@@ -1,36 +1,39 @@
 """The page in Debian's Chromium, driven as a person uses it."""
 
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect
 
 import textgen
+from tests.browsers import (
+    CLICK_STOP,
+    SECONDS,
+    choices_of_token,
+    choose_another,
+    chromium,
+    finished,
+    needs_chromium,
+    walk_to_choices,
+    write,
+    written,
+)
 from tests.services import Running, serving
 from textgen.model.history import csv_text
 from textgen.support.files import write_atomic
 from textgen.training.live import Sample, SampleFile
 
-CHROMIUM = shutil.which("chromium")
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="needs: apt-get install chromium"),
-    pytest.mark.xdist_group("page"),
-]
-SECONDS = 20_000
-"""Milliseconds that Playwright waits."""
+pytestmark = [needs_chromium, pytest.mark.xdist_group("page")]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -54,24 +57,6 @@ def opened(browser: Browser, service: Running, **settings) -> Iterator[Page]:
         expect(page.locator("#model option")).not_to_have_count(0)
         yield page
         assert errors == []
-
-
-def write(page: Page, prompt: str, **knobs: object) -> str:
-    """Have a text written; what was written."""
-    page.get_by_label("Beginning").fill(prompt)
-    for name, value in knobs.items():
-        page.locator(f"#setting-{name}").fill(str(value))
-    page.get_by_role("button", name="Write").click()
-    return finished(page)
-
-
-def finished(page: Page) -> str:
-    expect(page.locator("#status")).to_contain_text("tokens in", timeout=SECONDS)
-    return written(page)
-
-
-def written(page: Page) -> str:
-    return "".join(page.locator("#text .token").all_text_contents())
 
 
 def test_type_and_read(page: Page, trained_dir: Path) -> None:
@@ -136,19 +121,6 @@ def test_a_setting_that_the_page_has_never_heard_of_gets_its_control(
         assert sent[0]["typical_p"] == 0.25
 
 
-CLICK_STOP = """() => {
-    const text = document.getElementById("text")
-    const click = (changes, observer) => {
-        if (text.querySelectorAll(".token").length > 50) {
-            observer.disconnect()
-            document.getElementById("stop").click()
-        }
-    }
-    new MutationObserver(click).observe(text, { childList: true, subtree: true })
-}"""
-"""Clicks within the page: this process may be slower than all of the text."""
-
-
 def test_stop(page: Page) -> None:
     page.get_by_label("Length").fill("10000")
     page.evaluate(CLICK_STOP)
@@ -162,36 +134,19 @@ def test_stop(page: Page) -> None:
 
 def test_shades_and_what_else_was_likely_and_a_branch(page: Page) -> None:
     text = write(page, "The ", length=40, random_seed=2)
-    page.get_by_label("shade by probability").check()
-    token = page.locator("#text .token").nth(10)
-    shade = token.evaluate("element => getComputedStyle(element).backgroundColor")
-    assert shade != "rgba(0, 0, 0, 0)"
-    token.hover()
-    choices = page.get_by_role("dialog").get_by_role("button")
+    choices = choices_of_token(page, 10)
     expect(choices.first).to_be_visible()
     assert 5 <= choices.count() <= 6
     assert re.search(r"[\d.]+ %", choices.first.text_content() or "")
-    signs = page.locator("#choices .sign").all_text_contents()
-    other = next(n for n, sign in enumerate(signs) if len(sign) == 1 and sign != text[10])
-    choices.nth(other).click()
-    branch = finished(page)
+    branch = choose_another(page, text, 10)
     expect(page.locator("#text .seed")).to_have_text("The " + text[:10])
-    assert branch.startswith(signs[other])
     assert len(branch) == 30
     expect(page.get_by_role("listitem")).to_have_count(2)
 
 
 def test_the_keyboard_reaches_all_of_it(page: Page) -> None:
     text = write(page, "The ", length=20, random_seed=2)
-    page.locator("#text").focus()
-    for _ in range(3):
-        page.keyboard.press("ArrowRight")
-    expect(page.locator("#status")).to_contain_text(f"“{text[2]}”")
-    page.keyboard.press("Enter")
-    expect(page.locator("#choices button").first).to_be_focused()
-    page.keyboard.press("Escape")
-    expect(page.locator("#choices")).to_be_hidden()
-    expect(page.locator("#text")).to_be_focused()
+    walk_to_choices(page, text)
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
