@@ -73,8 +73,8 @@ def main() -> None:
     print("|---|---|---|---|---|")
     for kind, found in runs.items():
         losses, real, completed, speeds = map(list, zip(*found, strict=True))
-        columns = [spread(losses, ".4f"), spread(real, ".1%"), spread(completed, ".0%")]
-        columns.append(spread(speeds, ",.0f"))
+        cut = "-" if any(map(math.isnan, completed)) else spread(completed, ".0%")
+        columns = [spread(losses, ".4f"), spread(real, ".1%"), cut, spread(speeds, ",.0f")]
         print(f"| {kind} | {' | '.join(columns)} |")
 
 

@@ -1,8 +1,8 @@
 """A trained model -> what runs without textgen: a web page, ONNX, TensorFlow, Keras, plain arrays.
 
-Each format is a module here with `write(model, path, settings)`, and a line of `FORMATS`; only the
-module that is asked for is imported. What is written beside the page comes with a `tokenizer.json`,
-see `textgen.export.tokenizer_file`.
+Each format is a module here with `write(model, path, settings, folder)`, and a line of `FORMATS`;
+only the module that is asked for is imported. What is written beside the page comes with a
+`tokenizer.json`, see `textgen.export.tokenizer_file`.
 """
 
 import importlib
@@ -48,7 +48,8 @@ class Format(NamedTuple):
     """A form that a model is written in."""
 
     module: str
-    """The module here whose `write(model, path, settings)` writes it, and returns what to tell."""
+    """The module here whose `write(model, path, settings, folder)` writes it, and returns what to
+    tell; `folder` is where the model is."""
     file: str
     """Its name in the data directory, unless another place is given."""
     summary: str

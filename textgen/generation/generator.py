@@ -287,7 +287,7 @@ class Generator:
         Args:
             seed: the text before; characters or words that the vocabulary lacks are read as
                 unknown. With an empty seed the text starts like a new line.
-            length: tokens (characters or words) to make.
+            length: tokens (characters, subwords or words) to make.
             temperature: see `SamplingSettings`.
             random_seed: the same number gives the same text.
             settings: further settings of `SamplingSettings`.

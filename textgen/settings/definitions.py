@@ -460,7 +460,8 @@ class SamplingSettings(Settings):
 
     length: int = setting(
         1000,
-        "characters, or words, to make after the seed; -1: until Ctrl-C; a document may end before",
+        "characters, subwords or words to make after the seed; -1: until Ctrl-C; a document may end"
+        " before",
         minimum=-1,
         group="what is written",
     )  # fmt: skip
@@ -479,7 +480,7 @@ class SamplingSettings(Settings):
         " nor among those written before, whatever their case",
     )
     ban: tuple[str, ...] = setting(
-        (), "a text that must not appear (in a character model also within words)"
+        (), "a text that must not appear (of characters and subwords also within words)"
     )
     force: tuple[str, ...] = setting(
         (), "a text that must appear; several are spread over the length"
@@ -513,8 +514,8 @@ class SamplingSettings(Settings):
     )
     sample_mode: str = setting(
         "sample",
-        "sample: draw; argmax: always the likeliest token; spaces: draw after a space only (word"
-        " models: after a sentence), so that words hold together",
+        "sample: draw; argmax: always the likeliest token; spaces: draw after a space only (words"
+        " and subwords: after a sentence), so that words hold together",
         choices=("sample", "argmax", "spaces"),
     )
     beam_size: int | None = setting(

@@ -81,7 +81,7 @@ def make_plan(request: TrainRequest) -> Plan:
         console.say(f"no interrupted run in {request.data_dir}: starting from the beginning")
     if request.given.get("init_from"):
         return _from_model(dataclasses.replace(request, given=meant))
-    return _new(_with_tokens(request))
+    return _new(_with_chosen_tokens(request))
 
 
 def with_random_seed(training: TrainingSettings) -> TrainingSettings:
@@ -121,7 +121,7 @@ def agreed_plan(request: TrainRequest, workers: SingleProcess) -> Plan:
     return plans[0]
 
 
-def _with_tokens(request: TrainRequest) -> TrainRequest:
+def _with_chosen_tokens(request: TrainRequest) -> TrainRequest:
     """Returns a request that says what a token is; where that is to be chosen, it is chosen here.
 
     Raises:
@@ -134,10 +134,8 @@ def _with_tokens(request: TrainRequest) -> TrainRequest:
     text = known.find_or_make_texts(
         request.data_dir, training.validation_split, tokenizer.documents
     ).training
-    sample = next(iter(text.chunks()), "")
-    share = len(sample) / max(1, len(sample.encode("utf-8", "surrogatepass")))
-    characters = share * text.num_bytes
-    name, reason = sizing.choose_tokens(characters, training.minutes, 1 / max(share, 0.1))
+    in_utf8 = sizing.bytes_per_character(next(iter(text.chunks()), ""))
+    name, reason = sizing.choose_tokens(text.num_bytes / in_utf8, training.minutes, in_utf8)
     console.say(f"tokens: {name}s, because {reason}")
     chosen: dict[str, Any] = {"tokens": name}
     if name == DEFAULT_TOKENS:  # as subwords do, they keep the case
@@ -174,7 +172,9 @@ def _new(request: TrainRequest) -> Plan:
     shown = " ".join(f"`{n}={values[n]}`" for n in chosen if n not in request.given)
     console.say(f"chosen for {console.counted(training.minutes or 0, 'minute')}: {shown}")
     console.say(f"because {reason}")
-    console.say(sizing.compared(corpus.training.num_characters, training.minutes or 0, factor))
+    in_utf8 = sizing.bytes_per_character("".join(corpus.training.line_starts))
+    characters = corpus.training.num_characters
+    console.say(sizing.compared(characters, training.minutes or 0, factor, in_utf8))
     return _with_vectors(Plan(corpus, model, training))
 
 

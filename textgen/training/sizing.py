@@ -67,13 +67,16 @@ def choose(
     return Chosen(settings, speed, reason)
 
 
-def compared(characters: int, minutes: float, speed: float) -> str:
+def compared(
+    characters: int, minutes: float, speed: float, bytes_per_character: float = 1.0
+) -> str:
     """Tells how often each kind of token lets a text be read, and which one suits it best.
 
     Args:
         characters: of the training text.
         minutes: wall time of the training.
         speed: of this machine, as a multiple of the one that the tables were measured on.
+        bytes_per_character: of the text in UTF-8.
     """
     readings = []
     for kind in TOKENIZERS.values():
@@ -81,7 +84,7 @@ def compared(characters: int, minutes: float, speed: float) -> str:
         choice = kind.choose_size(minutes, tokens, speed)
         times = 60 * minutes * choice.tokens_per_second / tokens
         readings.append(f"as {kind.unit}s {times:.1f}")
-    best, _ = choose_tokens(characters, minutes)
+    best, _ = choose_tokens(characters, minutes, bytes_per_character)
     return (
         f"in {console.counted(minutes, 'minute')} this text is read about so many times:"
         f" {', '.join(readings)}; `tokens={AUTO_TOKENS}` takes {TOKENIZERS[best].unit}s"
@@ -96,6 +99,11 @@ MANY_BYTES = 2.5
 """Of a character in UTF-8, on average: in Chinese and Japanese a character is a word, or nearly."""
 LEAST_CHARACTERS = 300_000
 """Of a text whose subwords are worth learning."""
+
+
+def bytes_per_character(sample: str) -> float:
+    """Returns how many bytes of UTF-8 a character of some text has on average; 1 of no text."""
+    return len(sample.encode("utf-8", "surrogatepass")) / len(sample) if sample else 1.0
 
 
 def choose_tokens(

@@ -57,7 +57,7 @@ def train(
         verbose: 1 prints what `train.py` does, 2 its details too; with 0 notes go to the logger
             `textgen` alone, of which Python by itself prints warnings.
         settings: any of `train.py`, by name: those of `TokenizerSettings`, `ModelSettings` and
-            `TrainingSettings`, and `word_tokens`.
+            `TrainingSettings`, and `word_tokens` or `subword_tokens`.
 
     Returns:
         The best model, as `textgen.load(data_dir)` does.
