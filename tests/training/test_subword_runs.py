@@ -137,10 +137,28 @@ def test_without_the_package_auto_takes_characters_and_says_how_to_get_it(
     assert "pip install tokenizers" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("tokens", ["character", "word"])
-def test_a_size_of_subwords_is_for_subwords(tokens: str) -> None:
-    with pytest.raises(TextgenError, match="`vocab_size` 512 is for subwords"):
-        TokenizerSettings(tokens, vocab_size=512)
+@pytest.mark.parametrize(
+    ("tokens", "name", "value", "mend"),
+    [
+        ("character", "vocab_size", 512, "give `max_vocab` instead, or add `subword_tokens`"),
+        ("word", "vocab_size", 512, "give `max_vocab` instead, or add `subword_tokens`"),
+        ("subword", "max_vocab", 512, "give `vocab_size` instead"),
+        ("subword", "min_count", 2, "give `vocab_size` instead"),
+        ("subword", "pristine_output", True, "leave it out"),
+    ],
+)
+def test_settings_that_mean_nothing_to_the_tokens_are_refused(
+    tmp_path: Path, tokens: str, name: str, value: object, mend: str
+) -> None:
+    write_texts(tmp_path)
+    with pytest.raises(TextgenError, match=f"`{name}` means nothing to {tokens}s: {mend}"):
+        plan_of(tmp_path, tokens=tokens, **{name: value})
+
+
+def test_auto_leaves_out_what_means_nothing_to_the_tokens_chosen(tmp_path: Path) -> None:
+    write_texts(tmp_path)
+    plan = plan_of(tmp_path, tokens="auto", vocab_size=512, max_vocab=30)
+    assert plan.corpus.tokenizer.settings == TokenizerSettings(max_vocab=30, pristine_input=True)
 
 
 def test_documents_of_subwords_end_and_have_labels(tmp_path: Path) -> None:

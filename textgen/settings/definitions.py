@@ -23,7 +23,7 @@ MAX_VOCABULARY = 300_000
 BYTES = 256
 """Different bytes; each is a token of a vocabulary of subwords."""
 
-DEFAULT_TOKENS, AUTO_TOKENS, SUBWORDS = "character", "auto", "subword"
+DEFAULT_TOKENS, AUTO_TOKENS = "character", "auto"
 NAMED = "_tokens"
 """The ending after the name of a tokenizer in a setting that asks for it: `word_tokens`."""
 
@@ -54,8 +54,8 @@ class TokenizerSettings(Settings):
     )
     pristine_input: bool = setting(
         False,
-        "take the text as it is: characters keep their case, words are what stands between"
-        " white space (implies --pristine-output)",
+        "take the text as it is, which subwords do anyway: characters keep their case, words are"
+        " what stands between white space (implies --pristine-output)",
     )
     pristine_output: bool = setting(
         False, "join generated words with single spaces instead of setting them like prose"
@@ -64,8 +64,10 @@ class TokenizerSettings(Settings):
         False, "lower the case of words too (characters are lowered unless --pristine-input)"
     )
     max_vocab: int = setting(
-        50_000, "most tokens in the vocabulary, commonest first", minimum=2, maximum=MAX_VOCABULARY
-    )
+        50_000,
+        "most characters or words in the vocabulary, commonest first",
+        minimum=2, maximum=MAX_VOCABULARY,
+    )  # fmt: skip
     vocab_size: int | None = setting(
         None,
         "tokens of a vocabulary of subwords, with 256 for bytes (default: by the text's length)",
@@ -73,8 +75,8 @@ class TokenizerSettings(Settings):
     )  # fmt: skip
     min_count: int | None = setting(
         None,
-        "times a token has to stand in the training text to be in the vocabulary (default: 1,"
-        " or 2 for more than 50,000 words)",
+        "times a character or word has to stand in the training text to be in the vocabulary"
+        " (default: 1, or 2 for more than 50,000 words)",
         minimum=1,
     )
 
@@ -84,11 +86,6 @@ class TokenizerSettings(Settings):
             raise TextgenError(
                 "`documents` is lines, paragraphs, files, or the mark between texts. Received:"
                 f" {self.documents!r}"
-            )
-        if self.vocab_size and self.tokens not in (SUBWORDS, AUTO_TOKENS):
-            raise TextgenError(
-                f"`vocab_size` {self.vocab_size} is for subwords. Add `subword_tokens`, or give"
-                " `max_vocab` instead"
             )
         if self.lowercase and self.pristine_input:
             raise TextgenError(

@@ -1,9 +1,10 @@
 """Clean text <-> token ids: the tokenizers, by name."""
 
+import dataclasses
 import reprlib
 from typing import Any
 
-from textgen.settings.definitions import TokenizerSettings
+from textgen.settings.definitions import AUTO_TOKENS, TokenizerSettings
 from textgen.support.errors import TextgenError
 from textgen.text.documents import split_documents
 from textgen.tokens.characters import CharacterTokenizer
@@ -29,17 +30,27 @@ def tokenizer_class(settings: TokenizerSettings) -> type[Tokenizer]:
         TextgenError: if there is none of that name.
     """
     if settings.tokens not in TOKENIZERS:
-        raise TextgenError(
-            f"`tokens` must be one of {', '.join(TOKENIZERS)}. Received: {settings.tokens}"
-        )
+        names = ", ".join([*TOKENIZERS, AUTO_TOKENS])
+        raise TextgenError(f"`tokens` must be one of {names}. Received: {settings.tokens}")
     return TOKENIZERS[settings.tokens]
+
+
+def check_settings(settings: TokenizerSettings) -> None:
+    """Raises TextgenError if `settings` ask for what their kind of tokens does not have."""
+    kind = tokenizer_class(settings)
+    for field in dataclasses.fields(settings):
+        if field.name in kind.unused and (given := getattr(settings, field.name)) != field.default:
+            raise TextgenError(
+                f"`{field.name}` means nothing to {kind.unit}s: {kind.unused[field.name]}."
+                f" Received: {given}"
+            )
 
 
 def build_tokenizer(text: str, settings: TokenizerSettings | None = None) -> Tokenizer:
     """Returns the tokenizer that `settings` asks for, its vocabulary learned from `text`.
 
     Raises:
-        TextgenError: if there is nothing to learn in the text.
+        TextgenError: if there is nothing to learn in the text, or `settings` do not fit together.
 
     Example:
         >>> tokenizer = build_tokenizer("a rose is a rose", TokenizerSettings("word"))
@@ -49,6 +60,7 @@ def build_tokenizer(text: str, settings: TokenizerSettings | None = None) -> Tok
     if not isinstance(text, str):
         raise TextgenError(f"`text` is the text itself, a str. Received: {reprlib.repr(text)}")
     settings = settings or TokenizerSettings()
+    check_settings(settings)
     kind = tokenizer_class(settings)
     if settings.documents:
         texts = split_documents(text, settings.documents)

@@ -98,6 +98,11 @@ class SubwordTokenizer(Tokenizer):
     help = "model pieces of words, which the text suggests, instead of characters; needs tokenizers"
     unit = "subword"
     unknown_token = "<unk>"
+    unused = types.MappingProxyType({
+        "max_vocab": "give `vocab_size` instead",
+        "min_count": "give `vocab_size` instead",
+        "pristine_output": "leave it out: subwords are written as the text has them",
+    })  # fmt: skip
     usual_length = 2.2
     live_length = 80
     defaults = types.MappingProxyType({"dropout": 0.1, "learning_rate": 0.01})

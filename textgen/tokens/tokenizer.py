@@ -126,6 +126,10 @@ class Tokenizer(abc.ABC):
     unit: ClassVar[str]
     """The noun for a token, only to be printed."""
     unknown_token: ClassVar[str]
+    unused: ClassVar[Mapping[str, str]] = types.MappingProxyType(
+        {"vocab_size": "give `max_vocab` instead, or add `subword_tokens`"}
+    )
+    """Settings of tokens that mean nothing to it, and what to do instead."""
     defaults: ClassVar[Mapping[str, Any]] = types.MappingProxyType({})
     """Settings of model and training whose defaults are others than those of characters."""
     usual_length: ClassVar[float] = 1.0

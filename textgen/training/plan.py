@@ -30,7 +30,7 @@ from textgen.settings.request import TrainRequest
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.text import known
-from textgen.tokens import tokenizer_class
+from textgen.tokens import TOKENIZERS, check_settings, tokenizer_class
 from textgen.tokens.corpus import Corpus, VocabularyRule, read_corpus
 from textgen.training import live, pretrained, sizing
 from textgen.training.snapshots import stored_progress
@@ -137,14 +137,17 @@ def _with_chosen_tokens(request: TrainRequest) -> TrainRequest:
     in_utf8 = sizing.bytes_per_character(next(iter(text.chunks()), ""))
     name, reason = sizing.choose_tokens(text.num_bytes / in_utf8, training.minutes, in_utf8)
     console.say(f"tokens: {name}s, because {reason}")
-    chosen: dict[str, Any] = {"tokens": name}
+    unused = TOKENIZERS[name].unused
+    given = {key: value for key, value in request.given.items() if key not in unused}
+    given["tokens"] = name
     if name == DEFAULT_TOKENS:  # as subwords do, they keep the case
-        chosen |= {"vocab_size": None, "pristine_input": not tokenizer.lowercase}
-    return dataclasses.replace(request, given={**request.given, **chosen})
+        given["pristine_input"] = not tokenizer.lowercase
+    return dataclasses.replace(request, given=given)
 
 
 def _new(request: TrainRequest) -> Plan:
     tokenizer = request.settings(TokenizerSettings)
+    check_settings(tokenizer)
     defaults = tokenizer_class(tokenizer).defaults
     training = request.settings(TrainingSettings, defaults)
     if training.word2vec:
