@@ -221,7 +221,8 @@ def _refuse_large(model: Checkpoint, kind: str) -> None:
     else:
         fitting = _fitting_size(settings, vocabulary_size)
         mend = f"With `int8` a model of `rnn_size` {fitting} would fit" if fitting else (
-            "With this vocabulary none would fit: train with a lower `max_vocab`"
+            "With this vocabulary none would fit: train with a lower `max_vocab` (of subwords"
+            " `vocab_size`)"
         )  # fmt: skip
     raise TextgenError(
         f"the weights of this model are {shown_size(found)} as {kind}, and a page holds"

@@ -370,6 +370,12 @@ def measure_gflops(seconds: float = 1.5) -> float:
     return 2e-9 * rows * size * 4 * size * products / best
 
 
+LOWER = (
+    "`rnn_size`, `num_layers`, `batch_size`, `seq_length` or `max_vocab` (of subwords `vocab_size`)"
+)
+"""Settings that take less memory when they are lower."""
+
+
 def memory_needed(model: ModelSettings, settings: TrainingSettings, vocabulary_size: int) -> int:
     """Bytes that training takes at its peak, roughly, in float32.
 
@@ -392,8 +398,7 @@ def check_memory(model: ModelSettings, settings: TrainingSettings, vocabulary_si
     if needed > present:
         raise TextgenError(
             f"this model and batch need about {needed / 2**30:,.1f} GiB of memory, and the machine"
-            f" has {present / 2**30:,.1f}. Lower `rnn_size`, `num_layers`, `batch_size`,"
-            " `seq_length` or `max_vocab`"
+            f" has {present / 2**30:,.1f}. Lower {LOWER}"
         )
 
 
