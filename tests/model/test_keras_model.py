@@ -83,6 +83,14 @@ def test_the_forget_gate_starts_open(layer: str) -> None:
     assert bias.tolist() == [0] * 4 + [1] * 4 + [0] * 8
 
 
+@pytest.mark.parametrize(("tied", "most"), [(False, 0.5), (True, 0.05)])
+def test_token_vectors_begin_small_where_they_make_the_logits_too(tied: bool, most: float) -> None:
+    settings = ModelSettings(embedding_size=16, rnn_size=16, num_layers=1, tie_weights=tied)
+    vectors = get_weights(build_model(settings, 200, batch_size=1))["embedding/embeddings"]
+    assert 0.98 * most < np.abs(vectors).max() <= most
+    assert abs(vectors.mean()) < 0.02 * most
+
+
 def test_weights_move_to_a_model_of_another_batch_size() -> None:
     trained, copy = build_model(CONFIG, 7, batch_size=2), build_model(CONFIG, 7, batch_size=1)
     set_weights(copy, get_weights(trained))

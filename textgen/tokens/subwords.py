@@ -105,7 +105,9 @@ class SubwordTokenizer(Tokenizer):
     })  # fmt: skip
     usual_length = 2.2
     live_length = 80
-    defaults = types.MappingProxyType({"dropout": 0.1, "learning_rate": 0.01})
+    defaults = types.MappingProxyType(
+        {"embedding_size": 128, "dropout": 0.1, "learning_rate": 0.01}
+    )
     piece_size = 1 << 22  # each distinct part is encoded once a piece
     parallel = True
     sizes = (
