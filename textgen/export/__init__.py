@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from textgen.settings.fields import Settings, fields_of, setting
+from textgen.settings.fields import Settings, setting
 from textgen.support.errors import TextgenError
 
 if TYPE_CHECKING:
@@ -140,9 +140,9 @@ def export_model(
 
 
 def _refuse_unused(to: str, settings: ExportSettings) -> None:
-    given = [f.name for f in fields_of(ExportSettings) if getattr(settings, f.name) != f.default]
+    given = settings.changed()
     if given and to != "page":
-        raise TextgenError(f"`{given[0]}` is for pages, not for {to}. Leave it out")
+        raise TextgenError(f"`{next(iter(given))}` is for pages, not for {to}. Leave it out")
 
 
 def _check_installed(to: str, form: Format) -> None:

@@ -172,17 +172,17 @@ class Seeds:
         return next(self._seeds)
 
 
-TOKEN_VECTORS = 0.5
+EMBEDDING_RANGE = 0.5
 """The numbers of token vectors begin between plus and minus this: see docs/benchmarks.md."""
-TIED_VECTORS = 0.05
-"""And those that make the logits too, which would be far too sure at first."""
+TIED_EMBEDDING_RANGE = 0.05
+"""The same where they make the logits too, which would be far too sure at first."""
 
 
 def _embedding(
     settings: ModelSettings, vocabulary_size: int, seeds: Seeds, looked_up: bool
 ) -> keras.layers.Embedding:
     """Returns token vectors to be learned, or one-hot ones: the rows of the identity matrix."""
-    most = TIED_VECTORS if settings.is_tied else TOKEN_VECTORS
+    most = TIED_EMBEDDING_RANGE if settings.is_tied else EMBEDDING_RANGE
     initial = keras.initializers.RandomUniform(-most, most, seed=seeds())
     kind = TokenVectors if looked_up else keras.layers.Embedding
     return kind(

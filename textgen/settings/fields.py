@@ -105,6 +105,11 @@ class Settings:
         """Returns the names of all settings of this class."""
         return frozenset(field.name for field in fields_of(cls))
 
+    def changed(self) -> dict[str, Any]:
+        """Returns the settings whose values are not their defaults, by name."""
+        values = {field: getattr(self, field.name) for field in fields_of(type(self))}
+        return {field.name: value for field, value in values.items() if value != field.default}
+
     def to_dict(self) -> dict[str, Any]:
         """Returns the settings as built-in values, for metadata and YAML; tuples as lists."""
         values = {field.name: getattr(self, field.name) for field in fields_of(type(self))}

@@ -1,6 +1,5 @@
 """Clean text <-> token ids: the tokenizers, by name."""
 
-import dataclasses
 import reprlib
 from typing import Any
 
@@ -38,11 +37,10 @@ def tokenizer_class(settings: TokenizerSettings) -> type[Tokenizer]:
 def check_settings(settings: TokenizerSettings) -> None:
     """Raises TextgenError if `settings` ask for what their kind of tokens does not have."""
     kind = tokenizer_class(settings)
-    for field in dataclasses.fields(settings):
-        if field.name in kind.unused and (given := getattr(settings, field.name)) != field.default:
+    for name, value in settings.changed().items():
+        if name in kind.unused:
             raise TextgenError(
-                f"`{field.name}` means nothing to {kind.unit}s: {kind.unused[field.name]}."
-                f" Received: {given}"
+                f"`{name}` means nothing to {kind.unit}s: {kind.unused[name]}. Received: {value}"
             )
 
 

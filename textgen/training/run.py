@@ -114,7 +114,7 @@ def explained_memory(on_gpu: bool) -> Iterator[None]:
         place = "on the GPU. Free some there, take `device` cpu" if on_gpu else "here. Free some"
         raise TextgenError(
             f"this model and batch do not fit into the memory that is free {place}, or lower"
-            f" {sizing.LOWER}"
+            f" {sizing.MEMORY_SETTINGS}"
         ) from error
 
 

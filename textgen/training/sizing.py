@@ -94,7 +94,7 @@ def compared(
 CHARACTERS_PER_SECOND = 35_000
 """That a model of characters reads in training, about, where tokens are chosen by the time."""
 FEW_READINGS = 2.5
-"""Of a text by characters, up to which subwords learn more from it: see docs/tokens.md."""
+"""Of a text by characters, up to which subwords learn no less from it: see docs/tokens.md."""
 MANY_BYTES = 2.5
 """Of a character in UTF-8, on average: in Chinese and Japanese a character is a word, or nearly."""
 LEAST_CHARACTERS = 300_000
@@ -370,7 +370,7 @@ def measure_gflops(seconds: float = 1.5) -> float:
     return 2e-9 * rows * size * 4 * size * products / best
 
 
-LOWER = (
+MEMORY_SETTINGS = (
     "`rnn_size`, `num_layers`, `batch_size`, `seq_length` or `max_vocab` (of subwords `vocab_size`)"
 )
 """Settings that take less memory when they are lower."""
@@ -398,7 +398,7 @@ def check_memory(model: ModelSettings, settings: TrainingSettings, vocabulary_si
     if needed > present:
         raise TextgenError(
             f"this model and batch need about {needed / 2**30:,.1f} GiB of memory, and the machine"
-            f" has {present / 2**30:,.1f}. Lower {LOWER}"
+            f" has {present / 2**30:,.1f}. Lower {MEMORY_SETTINGS}"
         )
 
 
