@@ -1,9 +1,12 @@
 """Flags that are made from settings."""
 
+from pathlib import Path
+
 import pytest
 
 from textgen.commands.flags import (
     ArgumentParser,
+    add_common,
     add_settings,
     flag_fields,
     given_settings,
@@ -152,3 +155,26 @@ def test_numbers_have_commas_between_them() -> None:
         TextgenError, match="argument --diversity/--temperature: invalid number value: 'x'"
     ):
         parsed("--diversity", "x")
+
+
+def test_a_length_may_be_more_of_it() -> None:
+    flags = parsed("--minutes", "+2.5", "--num-epochs", "7")
+    assert (flags["minutes"], flags["num_epochs"]) == ("+2.5", 7)
+    with pytest.raises(TextgenError, match=r"argument --minutes: invalid float value: '\+x'"):
+        parsed("--minutes", "+x")
+    with pytest.raises(TextgenError, match=r"argument --num-epochs: invalid int value: '\+1.5'"):
+        parsed("--num-epochs", "+1.5")
+
+
+def test_a_folder_or_a_file_without_its_flag_is_told_how_to_be_given(tmp_path: Path) -> None:
+    parser = ArgumentParser(prog="program")
+    add_common(parser)
+    text = tmp_path / "my book.txt"
+    text.write_text("x")
+    with pytest.raises(TextgenError, match=rf"{tmp_path}\. A folder is given as --data-dir /"):
+        parser.read([str(tmp_path)])
+    with pytest.raises(TextgenError, match=r"python -m textgen corpus '.*my book.txt' --out") as no:
+        parser.read([str(text)])
+    assert "--out 'data/my book' (see program --help)" in str(no.value)
+    with pytest.raises(TextgenError, match=r"arguments: gone \(see program --help\)"):
+        parser.read(["gone"])

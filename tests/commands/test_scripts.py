@@ -1,6 +1,8 @@
 """Both scripts as a user runs them: real files and, but for mistakes, real processes."""
 
 import os
+import re
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -174,3 +176,25 @@ def test_what_an_encoding_that_was_asked_for_lacks_is_told(storks: Path) -> None
     assert "standard output is " in done.stderr
     assert "which cannot show" in done.stderr
     assert "Set PYTHONIOENCODING=utf-8" in done.stderr
+
+
+ADVISED = re.compile(r"python (train|sample)\.py (.*)")
+
+
+@pytest.mark.parametrize(
+    "flags", [("4", "--validation-split", "0.2"), ("3", "--word-tokens")], ids=["held-out", "words"]
+)
+def test_what_a_run_advises_can_be_pasted(light: None, tmp_path: Path, flags: tuple[str]) -> None:
+    """Each command that a run prints, one after another."""
+    folder = tmp_path / "my verses"
+    folder.mkdir()
+    (folder / "input.txt").write_text(VERSES * 3, encoding="utf-8")
+    run = run_here(train.main, "--data-dir", folder, *SMALL, "--num-epochs", *flags)
+    assert run.returncode == 0, run.stderr
+    advised = ADVISED.findall(run.stderr)
+    assert len(advised) >= 3, run.stderr
+    for script, words in advised:
+        main = {"train": train.main, "sample": sample.main}[script]
+        done = run_here(main, *shlex.split(words))
+        assert done.returncode == 0, f"{script} {words}: {done.stderr}"
+        assert "nothing is left" not in done.stderr

@@ -3,6 +3,7 @@
 import math
 import struct
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -160,3 +161,11 @@ def test_without_matplotlib_training_goes_on_and_says_once_how_to_get_it(
     history.has_matplotlib.cache_clear()
     assert capsys.readouterr().err.count("pip install matplotlib") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_ended_at_once_is_drawn_without_a_warning() -> None:
+    """One step, with a learning rate of zero."""
+    rows = [{"epoch": 0.08, "loss": 2.0, "learning_rate": 0.0, "update_ratio_logits": 0.0}]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        history.picture(rows, CHARACTERS).canvas.draw()

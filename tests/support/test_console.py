@@ -51,7 +51,13 @@ def test_duration(seconds: float, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("num_bytes", "text"),
-    [(1, "1 byte"), (999, "999 bytes"), (1500, "1.5 KB"), (2_500_000_000, "2,500.0 MB")],
+    [
+        (1, "1 byte"),
+        (999, "999 bytes"),
+        (1500, "1.5 KB"),
+        (1_000_000, "1.0 MB"),
+        (2_500_000_000, "2.5 GB"),
+    ],
 )
 def test_size(num_bytes: int, text: str) -> None:
     assert console.size(num_bytes) == text

@@ -1,14 +1,17 @@
 """What the flags of train.py lead to."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.conftest import VERSES
-from textgen.settings.definitions import TokenizerSettings
+from textgen.settings.definitions import TokenizerSettings, TrainingSettings
 from textgen.settings.request import TrainRequest
 from textgen.support.errors import TextgenError
+from textgen.training import plan as planning
 from textgen.training import sizing
 from textgen.training.plan import Plan, make_plan
 from textgen.training.run import fit
@@ -141,3 +144,46 @@ def test_a_run_from_another_model_takes_its_sizes_and_vocabulary(
 def test_a_run_from_another_model_refuses_other_sizes(trained_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(TextgenError, match=r"the model in .* has 16.*without `init_from`$"):
         planned(tmp_path, init_from=str(trained_dir), rnn_size=32)
+
+
+@pytest.mark.parametrize(
+    ("given", "minutes", "num_epochs"),
+    [
+        ({"minutes": "+5"}, 7.5, None),
+        ({"minutes": 5.0}, 5.0, None),
+        ({"num_epochs": "+3"}, None, 5),
+        ({"num_epochs": "+3", "minutes": "+0.5"}, 3.0, 5),
+        ({"num_epochs": 9, "minutes": "+0.5"}, 3.0, 9),
+    ],
+)
+def test_more_is_on_top_of_what_a_run_has_had(
+    folder: Path, monkeypatch: pytest.MonkeyPatch,
+    given: dict[str, Any], minutes: float | None, num_epochs: int | None,
+) -> None:  # fmt: skip
+    """Two and a half minutes, and 1.4 epochs, which count as two."""
+    progress = planning.stored_progress(folder)
+    assert progress is not None
+    had = replace(progress, clock=progress.clock | {"seconds": 150.0}, history=[{"epoch": 1.4}])
+    monkeypatch.setattr(planning, "stored_progress", lambda folder: had)
+    plan = planned(folder, resume=True, **given)
+    assert (plan.training.minutes, plan.training.num_epochs) == (minutes, num_epochs)
+
+
+def test_more_of_nothing_is_so_much(folder: Path) -> None:
+    request = TrainRequest(folder, {"minutes": "+0.5", "num_epochs": "+3"})
+    settings = request.settings(TrainingSettings)
+    assert (settings.minutes, settings.num_epochs) == (0.5, 3)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"minutes": "+0"}, "`minutes` must be above 0"),
+        ({"minutes": "+x"}, "`minutes` takes a value of type float. Received: '[+]x'"),
+        ({"num_epochs": "+1.5"}, "`num_epochs` takes a value of type int. Received: 1.5"),
+        ({"rnn_size": "+5"}, "`rnn_size` takes a value of type int. Received: '[+]5'"),
+    ],
+)
+def test_more_must_be_a_length(folder: Path, given: dict[str, Any], message: str) -> None:
+    with pytest.raises(TextgenError, match=message):
+        TrainRequest(folder, given)

@@ -23,8 +23,11 @@ def save_with(folder: Path, **results: float) -> None:
     checkpoint.save(folder, metadata, lambda path: path.write_bytes(content) and None)
 
 
-def test_the_old_pair_is_kept(folder: Path) -> None:
+def test_the_old_pair_is_kept(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_with(folder, val_loss=2.0, loss=1.5, epoch=3)
     keep_previous(folder)
+    said = f"the model that was here (2.000 nats per character, epoch 3) is kept in {folder}"
+    assert capsys.readouterr().err == f"{said}/previous\n"
     kept, model = checkpoint.load(folder / "previous"), checkpoint.load(folder)
     assert kept.metadata.to_dict() == model.metadata.to_dict()
     for path, array in model.weights.items():
@@ -33,13 +36,16 @@ def test_the_old_pair_is_kept(folder: Path) -> None:
 
 @pytest.mark.parametrize(("then", "kept"), [(2.5, 2.0), (1.5, 1.5)])
 def test_a_worse_model_does_not_replace_the_one_kept(
-    folder: Path, then: float, kept: float
+    folder: Path, capsys: pytest.CaptureFixture[str], then: float, kept: float
 ) -> None:
-    save_with(folder, val_loss=2.0)
+    save_with(folder, val_loss=2.0, loss=1.5, epoch=3)
     keep_previous(folder)
-    save_with(folder, val_loss=then)
+    capsys.readouterr()
+    save_with(folder, val_loss=then, loss=1.5, epoch=3)
     keep_previous(folder)
-    assert checkpoint.load(folder / "previous").metadata.results == {"val_loss": kept}
+    assert checkpoint.load(folder / "previous").metadata.results["val_loss"] == kept
+    stays = "is replaced; a better one (2.000 nats per character, epoch 3) stays in"
+    assert (stays in capsys.readouterr().err) == (then == 2.5)
 
 
 def test_losses_of_different_texts_are_not_compared(folder: Path) -> None:

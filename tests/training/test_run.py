@@ -200,11 +200,28 @@ def test_fewer_epochs_than_an_interrupted_run_has_had_leave_it_as_it_is(
     assert not snapshots.stored_progress(verses).complete, "it can go on as it was begun"
 
 
-def test_minutes_that_are_used_up_end_a_resumed_run(verses: Path) -> None:
+def test_minutes_that_are_used_up_end_the_first_epoch_of_a_resumed_run(verses: Path) -> None:
+    """So that it is known how good the model is; the epoch is a share of one."""
     interrupted(verses, 2, settings=replace(CONFIG, minutes=60.0))
     clock = snapshots.stored_progress(verses).clock
     fit(verses, replace(CONFIG, minutes=clock["seconds"] / 60), resume=True)
-    assert [row["step"] for row in history(verses)] == [str(clock["step"] + 1)]
+    (row,) = history(verses)
+    assert row["step"] == str(clock["step"] + 1)
+    assert 0 < float(row["epoch"]) < 1
+
+
+def test_minutes_that_are_used_up_leave_a_run_as_it_is(
+    verses: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    interrupted(verses, calls_per_epoch(verses) + 1, settings=replace(CONFIG, minutes=60.0))
+    rows = history(verses)
+    fit(verses, replace(CONFIG, minutes=1e-5, num_epochs=None), resume=True)
+    said = capsys.readouterr().err
+    assert "nothing is left to do after 1 epoch and" in said
+    assert "best: epoch 1 of 1" in said
+    assert history(verses) == rows
+    fit(verses, replace(CONFIG, minutes=60.0), resume=True)
+    assert [row["epoch"] for row in history(verses)] == list("1234"), "each epoch has one row"
 
 
 def test_the_epochs_end_a_run_that_has_minutes_too(verses: Path) -> None:

@@ -24,9 +24,10 @@ def test_the_choice_is_the_tokenizers_for_what_is_measured(speed: float) -> None
         tried.append((settings["rnn_size"], settings["num_layers"]))
         return speed * tables[tried[-1]].tokens_per_second
 
-    settings, _, reason = sizing.choose(2, 960_000, tokenizer, measure)
+    settings, _, measured, reason = sizing.choose(2, 960_000, tokenizer, measure)
     expected = tokenizer.choose_size(2, 960_000, speed)
     assert settings == expected.settings
+    assert measured == expected.tokens_per_second
     assert f"about {expected.tokens_per_second:,.0f} characters/s here read the text" in reason
     assert len(tried) == len(set(tried)) <= 2
 
@@ -151,3 +152,21 @@ def test_a_text_is_told_how_often_it_is_read_by_each_kind_of_token() -> None:
     assert "takes characters" in sizing.compared(10_000_000, 1.0, 1.0, bytes_per_character=2.9)
     assert sizing.bytes_per_character("aé雨") == 2
     assert sizing.choose_tokens(1e7, 1.0, bytes_per_character=2.9)[0] == "character"
+
+
+@pytest.mark.parametrize(
+    ("settings", "tokens", "steps"),
+    [
+        ({"minutes": 1.0}, 1_601, 76),  # 6,000,000 / 1,600 / 50 = 75 steps, of walks of two
+        ({"minutes": 1.0}, 100_000, None),
+        ({"minutes": 1.0, "num_epochs": 9}, 1_601, None),
+        ({"minutes": 1.0, "steps_per_epoch": 5}, 1_601, None),
+        ({}, 1_601, None),
+    ],
+)
+def test_an_epoch_of_a_short_text_is_many_readings(
+    settings: dict[str, Any], tokens: int, steps: int | None
+) -> None:
+    """32 x 50 tokens a step, from two offsets, 100,000 tokens/s."""
+    chosen = sizing.longer_epochs(TrainingSettings(**settings), tokens + 25, 100_000.0)
+    assert chosen == ({} if steps is None else {"steps_per_epoch": steps})

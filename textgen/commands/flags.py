@@ -3,13 +3,14 @@
 import argparse
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+import shlex
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from textgen.settings.definitions import DEFAULT_FOLDER, DEFAULT_TOKENS
+from textgen.settings.definitions import DEFAULT_FOLDER, DEFAULT_TOKENS, LENGTHS
 from textgen.settings.fields import Settings, fields_of, kind_of, nearest, setting
-from textgen.settings.request import TRAIN_SETTINGS
+from textgen.settings.request import TRAIN_SETTINGS, is_more
 from textgen.support import console
 from textgen.support.errors import TextgenError
 
@@ -114,9 +115,21 @@ def _reading(field: "dataclasses.Field[Any]", others: "list[type[Tokenizer]]") -
     choices, alone = "|".join(field.metadata["choices"]), field.metadata["alone"]
     return {
         **({} if alone is None else {"nargs": "?", "const": alone}),
-        "type": numbers if kind.several else kind.item,
+        "type": numbers if kind.several else _reader(field.name, kind.item),
         "metavar": field.metadata["metavar"] or choices or METAVARS[kind.item],
     }
+
+
+def _reader(name: str, kind: type) -> Callable[[str], Any]:
+    """Returns what makes a value of the text of a flag; lengths such as +5 stay texts."""
+    if name not in LENGTHS:
+        return kind
+
+    def length(text: str) -> Any:
+        return text if kind(text) and is_more(text) else kind(text)
+
+    length.__name__ = kind.__name__  # which argparse tells where it fails
+    return length
 
 
 def numbers(text: str) -> float | tuple[float, ...]:
@@ -144,17 +157,28 @@ class ArgumentParser(argparse.ArgumentParser):
         """Returns what was given; messages name these flags from now on."""
         flags = {name: action.option_strings for name, action in self.actions.items()}
         console.add_flags({name: options[0] for name, options in flags.items() if options})
-        return self.parse_args(argv)
+        arguments, unknown = self.parse_known_args(argv)
+        if unknown:
+            shown = " ".join(unknown)
+            self.error(f"unrecognized arguments: {shown}{self._meant(unknown[0])}")
+        return arguments
 
     def error(self, message: str) -> NoReturn:
-        raise TextgenError(f"{message}{self._nearest(message)} (see {self.prog} --help)")
+        raise TextgenError(f"{message} (see {self.prog} --help)")
 
-    def _nearest(self, message: str) -> str:
-        """The flag that may have been meant, where argparse knew none of that name."""
-        unknown = message.partition("unrecognized arguments: -")[2].replace("=", " ").split()
-        flags = {_plain(flag): flag for flag in self._option_string_actions}
-        meant = nearest(_plain(unknown[0]), flags) if unknown else None
-        return f". Nearest: {flags[meant]}" if meant else ""
+    def _meant(self, unknown: str) -> str:
+        """Returns what may have been meant by a word of the command line that is no flag."""
+        if unknown.startswith("-"):
+            flags = {_plain(flag): flag for flag in self._option_string_actions}
+            meant = nearest(_plain(unknown.partition("=")[0]), flags)
+            return f". Nearest: {flags[meant]}" if meant else ""
+        path = Path(unknown)
+        if "data_dir" not in self.actions or not path.exists():
+            return ""
+        if path.is_dir():
+            return f". A folder is given as --data-dir {shlex.quote(unknown)}"
+        made = console.command_line("corpus", path, out=Path("data") / path.stem)
+        return f". A folder is what is given, by --data-dir, and of a text one is made by: {made}"
 
 
 def _plain(flag: str) -> str:

@@ -271,7 +271,7 @@ class Generator:
         if self.data_dir is not None:
             facts["folder"] = str(self.data_dir)
         if best := history.best_of(self.history):
-            facts["loss"] = f"{history.loss_text(best, self.tokenizer)}, epoch {best['epoch']:.0f}"
+            facts["loss"] = f"{history.loss_text(best, self.tokenizer)}, epoch {best['epoch']:g}"
         return facts
 
     def generate(

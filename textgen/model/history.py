@@ -168,10 +168,11 @@ def picture(rows: list[Row], tokenizer: Tokenizer) -> Figure:
     layers = [name for name in rows[-1] if name.startswith(RATIO)]
     _lines(ratios, rows, {name: name.removeprefix(RATIO) for name in layers})
     ratios.set_ylabel("size of an update /\nsize of the weights")
-    ratios.set_yscale("log")
-    lowest, highest = ratios.get_ylim()
-    # Room for what counts: where the learning rate ends at 0, so do the updates.
-    ratios.set_ylim(bottom=max(lowest, highest * SMALLEST_RATIO))
+    if any(row.get(name, 0) > 0 for row in rows for name in layers):
+        ratios.set_yscale("log")
+        lowest, highest = ratios.get_ylim()
+        # Room for what counts: where the learning rate ends at 0, so do the updates.
+        ratios.set_ylim(bottom=max(lowest, highest * SMALLEST_RATIO))
     ratios.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     ratios.set_xlabel("epoch")
     ratios.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -185,7 +186,7 @@ def _draw_losses(axes: Any, rows: list[Row], tokenizer: Tokenizer) -> None:
     told = re.sub(r"(?<=[,;]) ", "\n", loss_text(best, tokenizer))
     axes.plot(
         best["epoch"], selection_loss(best), "*", color="black", markerfacecolor="none",
-        markersize=16, zorder=3, label=f"best: epoch {best['epoch']:.0f},\n{told}",
+        markersize=16, zorder=3, label=f"best: epoch {best['epoch']:g},\n{told}",
     )  # fmt: skip
     axes.set_ylabel(f"loss, nats per {tokenizer.unit}")
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)

@@ -173,7 +173,7 @@ class Objective:
                 for message in messages:
                     rows.append(row := message["row"])
                     console.detail(
-                        f"trial {trial.number}: epoch {row['epoch']:.0f}, loss {row['loss']:.3f},"
+                        f"trial {trial.number}: epoch {row['epoch']:g}, loss {row['loss']:.3f},"
                         f" validation {row['val_loss']:.3f}"
                     )
                     step = int(steps * message["fraction"] + 1e-9)  # 49 * (1 / 49) is less than 1

@@ -276,7 +276,8 @@ class TrainingSettings(Settings):
     num_epochs: int | None = setting(
         None,
         "epochs; each reads the text as often as --seq-step goes into --seq-length, or makes"
-        f" --steps-per-epoch steps (default: {EPOCHS}, or with --minutes any number)",
+        f" --steps-per-epoch steps (default: {EPOCHS}, or with --minutes any number). With --resume"
+        " of the whole run, or as +5 so many more",
         minimum=1, group="the length of the run",
     )  # fmt: skip
     steps_per_epoch: int | None = setting(
@@ -288,7 +289,8 @@ class TrainingSettings(Settings):
     minutes: float | None = setting(
         None,
         "train for this wall time, at most --num-epochs if they are given too, and choose the model"
-        " and how it is trained for it, unless a size is given",
+        " and how it is trained for it, unless a size is given. With --resume that of the whole"
+        " run, or as +5 so many more",
         above=0,
     )  # fmt: skip
     patience: int | None = setting(None, "stop after so many epochs without improvement", minimum=1)
@@ -470,6 +472,7 @@ class SamplingSettings(Settings):
     sentences: int | None = setting(
         None, "end after so many whole sentences; the period of Mr. ends none", minimum=1
     )
+    until_line: bool = setting(False, "end with the line: before the next line end")
     until_paragraph: bool = setting(False, "end with the paragraph: before the next blank line")
     new: bool = setting(
         False,
@@ -539,8 +542,8 @@ class CorpusSettings(Settings):
     unwrap: bool = setting(False, "make each hard-wrapped paragraph one line", group="text files")
     errors: str = setting(
         "repair",
-        "what to do about UTF-8 in which some places are not: read those as cp1252, or be strict"
-        " and stop",
+        "what to do about UTF-8 in which some places are not: read those as cp1252 and leave out"
+        " zero bytes, or be strict and stop",
         choices=("repair", "strict"),
     )  # fmt: skip
     recursive: bool = setting(False, "read the text files, or tables, in folders and theirs")

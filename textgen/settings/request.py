@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from textgen.settings.definitions import (
+    LENGTHS,
     ModelSettings,
     TokenizerSettings,
     TrainingSettings,
@@ -24,9 +25,37 @@ TRAIN_SETTINGS: tuple[type[Settings], ...] = (TokenizerSettings, ModelSettings, 
 """The settings of a training, in the order in which data meets them."""
 
 
+MORE = "+"
+"""Begins a length of a run, such as "+5", that comes on top of what the run has had."""
+
+
+def is_more(length: Any) -> bool:
+    """Whether a length of a run is on top of what that has had, as "+5" is.
+
+    Example:
+        >>> is_more("+5"), is_more(5)
+        (True, False)
+    """
+    return isinstance(length, str) and length.startswith(MORE)
+
+
+def amount(length: Any) -> Any:
+    """Returns a length of a run as a number: 5 for "+5"; what is not one stays as it is."""
+    if not is_more(length):
+        return length
+    try:
+        number = float(length)
+    except ValueError:
+        return length
+    return int(number) if number.is_integer() else number
+
+
 @dataclass(frozen=True)
 class TrainRequest:
     """A data directory and the settings that somebody gave; the others are still to be chosen.
+
+    `num_epochs` and `minutes` may be texts such as "+5": so many more than the run in the data
+    directory has had, if it goes on with that, else so many.
 
     Raises:
         TextgenError: on a name that is no setting of a training, or a value out of range.
@@ -46,7 +75,8 @@ class TrainRequest:
 
     def settings(self, kind: type[Kind], defaults: Mapping[str, Any] | None = None) -> Kind:
         """Returns the settings of one kind: those given, else `defaults`, else their own."""
-        return kind.from_given(self.given, defaults or {})
+        given = {n: amount(v) if n in LENGTHS else v for n, v in self.given.items()}
+        return kind.from_given(given, defaults or {})
 
 
 def read_yaml(path: Path, asked_by: str, example: str) -> dict[Any, Any]:

@@ -143,6 +143,11 @@ def flags_for_settings() -> Iterator[None]:
         _flags = before
 
 
+def in_command() -> bool:
+    """Whether a command is at work, so that what to do next is a command."""
+    return _flags is not None
+
+
 def flags() -> dict[str, str]:
     """Returns the flags that settings are printed as: none outside commands."""
     return dict(_flags or {})
@@ -192,7 +197,7 @@ def command_line(command: str, *arguments: object, **flags: Any) -> str:
     flags = {
         name: value for name, value in flags.items() if value is not None and value is not False
     }
-    if _flags is None and command in CALLS and "data_dir" in flags:
+    if not in_command() and command in CALLS and "data_dir" in flags:
         folder, more = str(flags.pop("data_dir")), [f"{n}={v!r}" for n, v in flags.items()]
         return CALLS[command].format(", ".join([repr(folder), *more]))
     words = [program(command), *(shlex.quote(str(argument)) for argument in arguments)]
@@ -341,7 +346,10 @@ def size(num_bytes: float) -> str:
     """A size as people read it: `734 bytes`, `1.5 KB`, `3.0 MB`."""
     if num_bytes < 1000:
         return counted(num_bytes, "byte")
-    return f"{num_bytes / 1e3:,.1f} KB" if num_bytes < 1e6 else f"{num_bytes / 1e6:,.1f} MB"
+    for factor, unit in ((1e3, "KB"), (1e6, "MB")):
+        if num_bytes < 1000 * factor:
+            return f"{num_bytes / factor:,.1f} {unit}"
+    return f"{num_bytes / 1e9:,.1f} GB"
 
 
 def duration(seconds: float) -> str:

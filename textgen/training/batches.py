@@ -196,6 +196,23 @@ def tokens_needed(batch_size: int, seq_length: int, seq_step: int) -> int:
     return batch_size * seq_length + 1 + pass_offsets(seq_length, seq_step)[-1]
 
 
+def walk(num_tokens: int, batch_size: int, seq_length: int, seq_step: int) -> tuple[int, int]:
+    """Returns how many passes a walk over a text makes, and the full batches of a pass.
+
+    Raises:
+        TextgenError: if the text does not fill one batch from each offset.
+    """
+    offsets = pass_offsets(seq_length, seq_step)
+    count = (num_tokens - 1 - offsets[-1]) // (batch_size * seq_length)
+    if count < 1:
+        needed = tokens_needed(batch_size, seq_length, seq_step)
+        raise TextgenError(
+            f"`seq_length` {seq_length} x `batch_size` {batch_size} needs at least {needed:,}"
+            f" tokens; the training text has {num_tokens:,}. Lower one of them or add text"
+        )
+    return len(offsets), count
+
+
 def training_batches(
     ids: StoredIds,
     batch_size: int,
@@ -223,20 +240,14 @@ def training_batches(
     Raises:
         TextgenError: if the text does not fill one batch from each offset.
     """
-    offsets = pass_offsets(seq_length, seq_step)
-    count = (len(ids) - 1 - offsets[-1]) // (batch_size * seq_length)
-    if count < 1:
-        needed = tokens_needed(batch_size, seq_length, seq_step)
-        raise TextgenError(
-            f"`seq_length` {seq_length} x `batch_size` {batch_size} needs at least {needed:,}"
-            f" tokens; the training text has {len(ids):,}. Lower one of them or add text"
-        )
+    passes, count = walk(len(ids), batch_size, seq_length, seq_step)
     at_once = next(
         k for k in range(MOST_AT_ONCE, 0, -1)
         if count % k <= count // 50 and (steps_per_epoch or 0) % k == 0
     )  # fmt: skip
     count -= count % at_once
-    epoch = steps_per_epoch or len(offsets) * count
+    epoch = steps_per_epoch or passes * count
+    offsets = pass_offsets(seq_length, seq_step)
     made = ids, batch_size, seq_length, offsets, count, epoch, at_once
     return DocumentBatches(*made, documents=documents) if documents else Batches(*made)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,7 +56,7 @@ def samples(metadata: Metadata, weights: dict[str, Array], epoch: int) -> Iterat
     generator = Generator(Network(metadata.model, weights), tokenizer)
     rng = np.random.default_rng([metadata.training.random_seed or 0, epoch - 1])
     starts = [] if tokenizer.settings.documents else metadata.line_starts
-    seed = str(rng.choice(starts or [""]))
+    seed = tokenizer.folded(str(rng.choice(starts or [""])), tokenizer.settings)
     for temperature in TEMPERATURES:
         text = generator.generate(seed, tokenizer.live_length, temperature)
         yield Sample(epoch, temperature, seed, text)
@@ -168,7 +169,7 @@ class LiveView:
             self._log.write_row(row)
         if not self._samples:
             return
-        for sample in samples(self.metadata, weights, int(row["epoch"])):
+        for sample in samples(self.metadata, weights, math.ceil(row["epoch"])):
             if self._prints:
                 console.heading(sample.title)
                 console.show(console.paint(sample.seed, "cyan", sys.stdout) + sample.text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,14 +27,14 @@ from textgen.settings.definitions import (
     with_tokens,
 )
 from textgen.settings.fields import hashable
-from textgen.settings.request import TrainRequest
+from textgen.settings.request import TrainRequest, amount, is_more
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.text import known
 from textgen.tokens import TOKENIZERS, check_settings, tokenizer_class
 from textgen.tokens.corpus import Corpus, VocabularyRule, read_corpus
 from textgen.training import live, pretrained, sizing
-from textgen.training.snapshots import stored_progress
+from textgen.training.snapshots import Progress, stored_progress
 from textgen.training.workers import SingleProcess
 
 CHANGEABLE = frozenset([
@@ -77,7 +78,7 @@ def make_plan(request: TrainRequest) -> Plan:
     meant = {n: v for n, v in request.given.items() if (n, v) != ("tokens", AUTO_TOKENS)}
     if request.resume:
         if progress := stored_progress(request.data_dir):
-            return _resumed(dataclasses.replace(request, given=meant), progress.run)
+            return _resumed(dataclasses.replace(request, given=meant), progress)
         console.say(f"no interrupted run in {request.data_dir}: starting from the beginning")
     if request.given.get("init_from"):
         return _from_model(dataclasses.replace(request, given=meant))
@@ -169,8 +170,13 @@ def _new(request: TrainRequest) -> Plan:
         size = len(corpus.tokenizer.vocabulary)
         return sizing.measure_speed(*settings(chosen), size, on_gpu, bool(tokenizer.documents))
 
-    chosen, factor, reason = sizing.choose(training.minutes, tokens, corpus.tokenizer, speed)
+    chosen, factor, per_second, reason = sizing.choose(
+        training.minutes, tokens, corpus.tokenizer, speed
+    )
     model, training = settings(chosen)
+    if not tokenizer.documents:
+        chosen |= sizing.longer_epochs(training, tokens, per_second)
+        model, training = settings(chosen)
     values = model.to_dict() | training.to_dict()
     shown = " ".join(f"`{n}={values[n]}`" for n in chosen if n not in request.given)
     console.say(f"chosen for {console.counted(training.minutes or 0, 'minute')}: {shown}")
@@ -228,15 +234,15 @@ def _from_model(request: TrainRequest) -> Plan:
     return Plan(corpus, model, training, weights=weights)
 
 
-def _resumed(request: TrainRequest, run: dict[str, Any]) -> Plan:
+def _resumed(request: TrainRequest, progress: Progress) -> Plan:
     """The run as it was begun, but for what may change; a length that is given replaces its own."""
-    run = run | {"training": as_meant_now(run["training"])}
+    run = progress.run | {"training": as_meant_now(progress.run["training"])}
     setup = Setup.from_dict(run)
     fixed = setup.tokenizer.settings.to_dict() | run["model"] | setup.training.to_dict()
     _refuse_others(request.given, fixed, CHANGEABLE, "the interrupted run has", "resume")
     changes = {name: request.given[name] for name in CHANGEABLE & request.given.keys()}
     if LENGTHS & changes.keys():
-        changes = dict.fromkeys(LENGTHS) | changes
+        changes = dict.fromkeys(LENGTHS) | changes | _prolonged(changes, progress)
     training = TrainingSettings.from_dict(run["training"] | changes)
     corpus = read_known(request.data_dir, setup)
     for name, value in corpus.hashes.items():
@@ -246,6 +252,18 @@ def _resumed(request: TrainRequest, run: dict[str, Any]) -> Plan:
                 " Put the old text back, or start a new run without `resume`"
             )
     return Plan(corpus, setup.model, training, resume=True)
+
+
+def _prolonged(given: Mapping[str, Any], progress: Progress) -> dict[str, float]:
+    """Returns the lengths that come on top of what a run has had, as those of the whole run."""
+    more = {name: amount(given[name]) for name in LENGTHS & given.keys() if is_more(given[name])}
+    whole = dict[str, float]()
+    if "minutes" in more:
+        whole["minutes"] = round((progress.clock["seconds"] or 0) / 60 + more["minutes"], 3)
+    if "num_epochs" in more:
+        had = progress.history[-1]["epoch"] if progress.history else 0
+        whole["num_epochs"] = math.ceil(had) + more["num_epochs"]
+    return whole
 
 
 def read_known(data_dir: Path, setup: Setup) -> Corpus:

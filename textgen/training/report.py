@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Any
 
 from textgen.model.architecture import weights_per_layer
 from textgen.model.checkpoint import Metadata
-from textgen.model.history import RATIO, Row, best_of, epochs_since_best, loss_text, selection_loss
-from textgen.settings.definitions import ModelSettings, TrainingSettings
+from textgen.model.history import (
+    NATS,
+    PERPLEXITY,
+    RATIO,
+    Row,
+    best_of,
+    epochs_since_best,
+    loss_text,
+    selection_loss,
+)
+from textgen.settings.definitions import (
+    DEFAULT_TOKENS,
+    EPOCHS,
+    ModelSettings,
+    TrainingSettings,
+)
+from textgen.settings.request import MORE
 from textgen.support import console
 from textgen.tokens.tokenizer import Tokenizer
 from textgen.training import sizing
@@ -24,6 +41,14 @@ EPOCHS_TO_JUDGE = 3
 """In fewer, the training loss, a mean over its epoch, lags behind and shows nothing."""
 SMALLEST_LOSS = 1e-9
 """Nats; a loss below, which may be 0, counts as this where another one is compared with it."""
+MORE_DROPOUT = 0.2
+"""How much more is advised."""
+BY_HEART = 0.3
+"""Nats per character of the training text below which a model knows it by heart: 0.43 bits, where
+English that is not known costs a reader 0.6 at least (Shannon 1951)."""
+FEW_TIMES = 8
+"""That each word stands in a text, on average, which are too few to learn words from; in Twain's
+two novels it is 14."""
 WASTED = 3
 """Epochs after the best one that are worth a limit of patience."""
 
@@ -43,6 +68,8 @@ def print_summary(metadata: Metadata, known: float, tokens: int, documents: int 
     console.say(
         f"vocabulary: {different:,} different {tokenizer.unit}s, which are {known:.1%} of the text"
     )
+    if tokenizer.name == DEFAULT_TOKENS and not tokenizer.settings.pristine_input:
+        console.say("letters are read and written in lower case; `pristine_input` keeps capitals")
     if documents:
         labels = console.listed(tokenizer.labels)
         console.say(f"documents: {documents:,}" + (f", with the labels {labels}" if labels else ""))
@@ -81,10 +108,17 @@ def _readings(settings: TrainingSettings) -> str:
     return f", which reads the text {'twice' if passes == 2 else f'{passes} times'}"
 
 
+LONGEST_SILENCE = 60.0
+"""Seconds after which a line is printed where there is no bar."""
+LINES_APART = 1.05
+"""The time of a run by which a line comes after that of the one before, where epochs are many."""
+
+
 class Progress:
     """Shows a run while it lasts: a bar for the whole, a line for each epoch, lines for logs.
 
-    The bar stands until `close`.
+    Of more than `EPOCHS` epochs not every one has a line, and where no bar is seen, a long epoch
+    has some within. The bar stands until `close`.
 
     Args:
         clock: the run's clock, which has counted the steps.
@@ -98,11 +132,17 @@ class Progress:
         self.print_every = settings.print_every
         self._validation = ""
         self._printed = self._logs_due()
+        self._epochs = 0
+        self._said = 0.0
+        """When a line was printed, in seconds of the run."""
+        self._untold: Row = {}
         self._bar = console.bar("{percentage:3.0f}%|{bar:20}| {desc}")
         self._bar.set_description_str("compiling ...")
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Tell the last epoch, if that was not done yet, and take the bar away."""
+        if self._untold:
+            self._tell_epoch(self._untold)
         self._bar.close()
 
     def show_steps(self, epoch: int, loss: float, learning_rate: float) -> None:
@@ -113,8 +153,9 @@ class Progress:
             refresh=False,
         )
         self._bar.update(self.clock.fraction - self._bar.n)
-        if self._logs_due() > self._printed:
-            self._printed = self._logs_due()
+        silent = self.clock.seconds - self._said
+        if self._logs_due() > self._printed or (self._bar.disable and silent > LONGEST_SILENCE):
+            self._printed, self._said = self._logs_due(), self.clock.seconds
             console.say(
                 f"step {self.clock.step:,}  loss {loss:.3f}  learning rate {learning_rate:.2g}"
                 f"  {self.clock.tokens_per_second:,.0f} {self.tokenizer.unit}s/s  {left} left"
@@ -124,8 +165,16 @@ class Progress:
         """Show how an epoch went."""
         if "val_loss" in row:
             self._validation = f"  validation {row['val_loss']:.3f}"
+        self._epochs += 1
+        if self._epochs > EPOCHS and row["seconds"] < self._said * LINES_APART:
+            self._untold = row
+        else:
+            self._untold, self._said = {}, row["seconds"]
+            self._tell_epoch(row)
+
+    def _tell_epoch(self, row: Row) -> None:
         console.say(
-            f"{self._name(int(row['epoch']))}  loss {row['loss']:.3f}{self._validation}"
+            f"{self._name(row['epoch'])}  loss {row['loss']:.3f}{self._validation}"
             f"  ({loss_text(row, self.tokenizer, beside=True)}){self._speed()}"
             f"  {console.duration(row['seconds'])}"
         )
@@ -135,7 +184,7 @@ class Progress:
             f"  gradient norm {row['gradient_norm']:.3g}; updates as a share of weights: {sizes}"
         )
 
-    def _name(self, epoch: int) -> str:
+    def _name(self, epoch: float) -> str:
         return f"epoch {epoch}" + (f"/{self.most_epochs}" if self.most_epochs else "")
 
     def _speed(self) -> str:
@@ -147,28 +196,33 @@ class Progress:
         return self.clock.step // self.print_every if self.print_every else 0
 
 
-def closing_report(data_dir: Path, rows: list[Row], metadata: Metadata) -> list[str]:
+def closing_report(
+    data_dir: Path, rows: list[Row], metadata: Metadata, num_tokens: int | None = None
+) -> list[str]:
     """Returns what is said when a run has ended: how good the model is, and what to do next.
 
     Args:
         data_dir: the data directory.
         rows: the history, at least one epoch.
         metadata: what was trained, and how.
+        num_tokens: of the training text, where that is known.
     """
     best, settings = best_of(rows), metadata.training
     lines = [
-        f"best: epoch {best['epoch']:.0f} of {rows[-1]['epoch']:.0f},"
+        f"best: epoch {best['epoch']:g} of {rows[-1]['epoch']:g},"
         f" {loss_text(best, metadata.tokenizer)}"
         + ("" if "val_loss" in best else ", on the training text"),
         f"overfitting: {_overfitting(rows)}",
-        *(f"to try: {line}" for line in advice(rows, metadata)),
+        *(f"to try:     {line}" for line in advice(data_dir, rows, metadata, num_tokens)),
         f"more text:  {console.command_line('sample', data_dir=data_dir)}",
     ]
+    if rows[-1] is not best:
+        newest = console.command_line("sample", data_dir=data_dir / "latest")
+        lines.append(f"the newest, of epoch {rows[-1]['epoch']:g}: {newest}")
     out_of_patience = settings.patience and epochs_since_best(rows) >= settings.patience
-    if not (out_of_patience or is_overfitted(rows)):
-        longer = _longer(settings, rows[-1])
-        command = console.command_line("train", data_dir=data_dir, resume=True, **longer)
-        lines.append(f"go on:      {command}")
+    longer = _longer(data_dir, settings, rows[-1])
+    if not (out_of_patience or is_overfitted(rows) or any(longer in line for line in lines)):
+        lines.append(f"go on:      {longer}")
     return lines
 
 
@@ -180,15 +234,23 @@ def is_overfitted(rows: list[Row]) -> bool:
 
 
 def _overfitting(rows: list[Row]) -> str:
-    if "val_loss" not in rows[-1]:
+    last = rows[-1]
+    if "val_loss" not in last:
+        if last.get(NATS, math.inf) < BY_HEART:
+            return "the text is known by heart: what the model writes will mostly be copied from it"
         return "cannot be seen without held-out text"
-    if len(rows) == 1:
-        return "cannot be seen in one epoch"
     if is_overfitted(rows):
         best = best_of(rows)["epoch"]
-        return f"yes, the validation loss rises after epoch {best:.0f}"
+        return f"yes, the validation loss rises after epoch {best:g}"
+    if len(rows) < EPOCHS_TO_JUDGE:
+        return f"cannot be seen in {console.counted(len(rows), 'epoch')}"
     gap = _gap(rows)
-    return f"some, the validation loss is {gap:.0%} above the training loss" if gap else "none seen"
+    if not gap:
+        return "none seen"
+    told = f"the validation loss is {gap:.0%} above the training loss"
+    if last["loss"] < last["val_loss"] / 2:
+        return f"yes, {told}: the text is known by heart"
+    return f"some, {told}"
 
 
 def _gap(rows: list[Row]) -> float:
@@ -201,50 +263,96 @@ def _gap(rows: list[Row]) -> float:
     return gap if gap > GAP else 0.0
 
 
-def advice(rows: list[Row], metadata: Metadata) -> list[str]:
-    """Returns what the losses of this run call for, the most useful first."""
-    last = rows[-1]
+def advice(
+    data_dir: Path, rows: list[Row], metadata: Metadata, num_tokens: int | None = None
+) -> list[str]:
+    """Returns what the losses of this run call for, each with its command, the most useful first.
+
+    Args: see `closing_report`.
+    """
+    last, settings, tokenizer = rows[-1], metadata.training, metadata.tokenizer
     if last.get("tokens_per_second") == 0:  # which leaves compiling out
-        longer = _longer(metadata.training, last).items()
-        shown = " ".join(f"`{name}={value:g}`" for name, value in longer)
-        return [f"{shown}: this run had hardly time to compile"]
+        return [f"this run had hardly time to compile: {_longer(data_dir, settings, last)}"]
+    found = list[str]()
+    size = len(tokenizer.vocabulary)
+    if tokenizer.loss_name == PERPLEXITY and num_tokens and num_tokens < FEW_TIMES * size:
+        found.append(
+            f"{num_tokens:,} {tokenizer.unit}s are few to learn {size:,} different ones from;"
+            f" characters need less text: {_by_characters(data_dir, metadata)}"
+        )
     if "val_loss" not in last:
-        return ["`validation_split=0.1`, to see when the model learns the text by heart"]
+        share = _new_run(data_dir, validation_split=0.1)
+        return [*found, f"text held out, to see when the model learns by heart: {share}"]
     if is_overfitted(rows):
         rise = _above(last["val_loss"], selection_loss(best_of(rows)))
-        found = [_less_by_heart(metadata, f"the validation loss has risen by {rise:.0%}")]
-        if not metadata.training.patience and epochs_since_best(rows) >= WASTED:
+        found += _less_by_heart(data_dir, metadata, f"the validation loss has risen by {rise:.0%}")
+        if not settings.patience and epochs_since_best(rows) >= WASTED:
             found.append(
-                f"`patience={WASTED}`: the last {epochs_since_best(rows)} epochs were of no use"
+                f"the last {epochs_since_best(rows)} epochs were of no use, and patience ends them:"
+                f" {_new_run(data_dir, patience=WASTED)}"
             )
-        return found
-    if len(rows) < EPOCHS_TO_JUDGE:
-        return []
-    if _gap(rows):
-        return [_less_by_heart(metadata, "the model learns the text by heart")]
-    return [
-        f"a new run with a larger `rnn_size` than {metadata.model.rnn_size} and time for as many"
-        " epochs: the model does the training text hardly better than the held-out text"
-    ]
+    elif _gap(rows):
+        found += _less_by_heart(data_dir, metadata, "the model learns the text by heart")
+    elif len(rows) >= EPOCHS_TO_JUDGE:
+        found.append(
+            "the model does the training text hardly better than the held-out text, so a larger one"
+            f" may do both better: {_larger(data_dir, metadata)}"
+        )
+    return found
 
 
 def _above(loss: float, other: float) -> float:
     return loss / max(other, SMALLEST_LOSS) - 1
 
 
-def _less_by_heart(metadata: Metadata, reason: str) -> str:
+def _less_by_heart(data_dir: Path, metadata: Metadata, reason: str) -> list[str]:
     dropout = metadata.model.dropout
-    if dropout < MOST_DROPOUT:
-        return f"more `dropout` than {dropout:g}: {reason}"
-    return f"more text, or a smaller `rnn_size` than {metadata.model.rnn_size}: {reason}"
+    if dropout >= MOST_DROPOUT:
+        return [f"{reason}: more text, or a new run with a smaller `rnn_size`"]
+    more = round(min(MOST_DROPOUT, dropout + MORE_DROPOUT), 2)
+    return [f"{reason}, and dropout helps against that: {_new_run(data_dir, dropout=more)}"]
 
 
-def _longer(settings: TrainingSettings, last: Row) -> dict[str, float]:
-    """Returns limits twice as large as those of a run, or as what its last row says was done."""
-    longer = dict[str, float]()
+def _larger(data_dir: Path, metadata: Metadata) -> str:
+    """Returns a run with a larger model, and the time for it."""
+    model, settings = metadata.model, metadata.training
+    size = -(-3 * model.rnn_size // 2)
+    changes: dict[str, Any] = {"rnn_size": size}
+    if model.is_tied:
+        changes["embedding_size"] = size
+    if settings.minutes:
+        changes["minutes"] = 2 * settings.minutes
+    return _new_run(data_dir, **changes)
+
+
+def _new_run(data_dir: Path, **changes: Any) -> str:
+    """Returns how to begin a run like the one that has ended, but for some settings."""
+    if console.in_command():
+        return console.command_line("train", config=data_dir / "model.yaml", **changes)
+    shown = " ".join(f"`{name}={value}`" for name, value in changes.items())
+    return f"a new run with {shown}"
+
+
+def _by_characters(data_dir: Path, metadata: Metadata) -> str:
+    """Returns a run on the same text by characters, of the same length."""
+    settings = metadata.training
+    return console.command_line(
+        "train",
+        data_dir=data_dir,
+        pristine_input=True,
+        documents=metadata.tokenizer.settings.documents,
+        validation_split=settings.validation_split or None,
+        minutes=settings.minutes,
+        num_epochs=settings.num_epochs,
+    )
+
+
+def _longer(data_dir: Path, settings: TrainingSettings, last: Row) -> str:
+    """Returns how to go on for as long as a run was to be, or as its last row says that it was."""
+    more = dict[str, str]()
     if settings.minutes:
         done = float(f"{last['seconds'] / 60:.2g}")  # not exactly: a run of 2 minutes ends before
-        longer["minutes"] = 2 * max(settings.minutes, done)
+        more["minutes"] = f"{MORE}{max(settings.minutes, done):g}"
     if settings.most_epochs:
-        longer["num_epochs"] = 2 * max(settings.most_epochs, int(last["epoch"]))
-    return longer
+        more["num_epochs"] = f"{MORE}{max(settings.most_epochs, math.ceil(last['epoch']))}"
+    return console.command_line("train", data_dir=data_dir, resume=True, **more)

@@ -12,7 +12,7 @@ from typing import Any
 
 from textgen.model import checkpoint, history
 from textgen.model.checkpoint import Metadata
-from textgen.model.history import Row, best_of, selection_loss
+from textgen.model.history import Row, best_of, loss_text, selection_loss
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.support.files import write_atomic
@@ -94,8 +94,14 @@ def keep_previous(data_dir: Path) -> None:
         console.warn(f"the old files are put into {folder} as they are: {error}")
         _move_pair(data_dir, folder)
         return
-    if kept is None or not _is_better(kept, current):
-        checkpoint.save(previous, current, partial(shutil.copyfile, data_dir / "model.h5"))
+    if kept is not None and _is_better(kept, current):
+        console.say(
+            f"the model that was here {_described(current)} is replaced; a better one"
+            f" {_described(kept)} stays in {previous}"
+        )
+        return
+    checkpoint.save(previous, current, partial(shutil.copyfile, data_dir / "model.h5"))
+    console.say(f"the model that was here {_described(current)} is kept in {previous}")
 
 
 def better_previous(data_dir: Path) -> str | None:
@@ -106,6 +112,13 @@ def better_previous(data_dir: Path) -> str | None:
     losses = (selection_loss(one.results) for one in (kept, current))
     kind = "validation loss" if "val_loss" in current.results else "loss"
     return "{} {:.3f}, this one {:.3f}".format(kind, *losses)
+
+
+def _described(model: Metadata) -> str:
+    """Returns how good a model is, in brackets."""
+    if not model.results.get("epoch"):
+        return "(of an unfinished epoch)"
+    return f"({loss_text(model.results, model.tokenizer)}, epoch {model.results['epoch']:g})"
 
 
 def _model_in(folder: Path) -> Metadata | None:

@@ -97,7 +97,8 @@ def fit(
     if workers.count == 1 and not callbacks:  # which may have changed the model
         programs.give_back(run.programs)
     console.heading("The run is complete")
-    for line in closing_report(data_dir, run.state.history, run.metadata):
+    num_tokens = len(plan.corpus.training.ids)
+    for line in closing_report(data_dir, run.state.history, run.metadata, num_tokens):
         console.say(line, "green")
     if losses := results.better_previous(data_dir):
         command = console.command_line("sample", data_dir=data_dir / "previous")
@@ -285,6 +286,14 @@ class Run:
         """The epoch of the last step, from 1."""
         return -(-self.state.clock.step // self.batches.steps_per_epoch)
 
+    @property
+    def _epochs_done(self) -> float:
+        """The epochs so far: 2, or 1.4 where the second one has not ended."""
+        step, per_epoch = self.state.clock.step, self.batches.steps_per_epoch
+        whole, begun = divmod(step, per_epoch)
+        share = min(max(0.01, round(begun / per_epoch, 2)), 0.99)  # never that of a whole one
+        return whole + share if begun else whole
+
     def _begin_epoch(self) -> None:
         """Begin an epoch, or take up what is left of one."""
         clock = self.state.clock
@@ -325,7 +334,7 @@ class Run:
         quoted = judged.tokenizer.loss_name
         clock.tick()
         return {
-            "epoch": self.epoch,
+            "epoch": self._epochs_done,
             "step": clock.step,
             "seconds": round(clock.seconds, 2),
             **losses,
@@ -379,19 +388,21 @@ class Run:
         same_rate = before["learning_rate"] == now["learning_rate"]
         state.rate_factor = stored.rate_factor if same_rate else 1.0
         is_same = all(before[limit] == now[limit] for limit in LIMITS)
-        is_used_up = is_same or state.clock.fraction == 1
-        epochs_done = state.clock.step // self.batches.steps_per_epoch
-        has_all = epochs_done >= (self.plan.training.most_epochs or math.inf)
-        state.complete = has_all or (stored.complete and is_used_up)
+        has_all = self._epochs_done >= (self.plan.training.most_epochs or math.inf)
+        is_over = stored.complete if is_same else state.clock.fraction == 1
+        # Where no epoch has ended, the first one is ended now: nothing else tells how good it is.
+        state.complete = bool(state.history) and (has_all or is_over)
         if state.complete:
             epochs = console.counted(state.history[-1]["epoch"], "epoch")
             minutes = console.counted(round(state.clock.seconds / 60, 1), "minute")
-            console.say(
-                f"nothing is left to do after {epochs} and {minutes}. To prolong the run, give more"
-                " `num_epochs` or `minutes` than that"
-            )
+            console.say(f"nothing is left to do after {epochs} and {minutes}")
         else:
-            console.say(f"going on from epoch {epochs_done + 1}, step {state.clock.step:,}")
+            whole = self.plan.training.length
+            minutes = console.counted(float(f"{state.clock.seconds / 60:.2g}"), "minute")
+            console.say(
+                f"going on from epoch {self.epoch}, step {state.clock.step:,}, after {minutes}. The"
+                f" whole run has {whole}"
+            )
 
     def _restore(self) -> Stored:
         """Take everything but the clock's time and the learning rate from the last snapshot."""
@@ -420,6 +431,9 @@ class Run:
         self._save_on_the_way()
         command = console.command_line("train", data_dir=self.data_dir, resume=True)
         console.say(f"saved at step {self.state.clock.step:,}. To go on: {command}")
+        if self.state.history:
+            latest = console.command_line("sample", data_dir=self.data_dir / "latest")
+            console.say(f"the newest model, which may be better than the best epoch's: {latest}")
         raise RunInterruptedError if self.state.clock.step else KeyboardInterrupt
 
     def _save_on_the_way(self) -> None:

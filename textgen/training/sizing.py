@@ -14,13 +14,13 @@ import numpy as np
 
 from textgen.model import devices
 from textgen.model.architecture import weight_shapes
-from textgen.settings.definitions import AUTO_TOKENS, ModelSettings, TrainingSettings
+from textgen.settings.definitions import AUTO_TOKENS, EPOCHS, ModelSettings, TrainingSettings
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.support.parallel import cores
 from textgen.tokens import TOKENIZERS, subwords
 from textgen.tokens.tokenizer import Tokenizer
-from textgen.training.batches import MOST_AT_ONCE, tokens_needed
+from textgen.training.batches import MOST_AT_ONCE, tokens_needed, walk
 
 
 class Chosen(NamedTuple):
@@ -30,6 +30,8 @@ class Chosen(NamedTuple):
     """Fields of `ModelSettings` and `TrainingSettings`."""
     speed: float
     """Of this machine, as a multiple of the one that the tables of sizes were measured on."""
+    tokens_per_second: float
+    """Of the training, as measured."""
     reason: str
 
 
@@ -64,7 +66,7 @@ def choose(
         f" {60 * minutes * measured[size] / num_tokens:.1f} times in"
         f" {console.counted(minutes, 'minute')}"
     )
-    return Chosen(settings, speed, reason)
+    return Chosen(settings, speed, measured[size], reason)
 
 
 def compared(
@@ -191,6 +193,25 @@ def fitting_batch(settings: TrainingSettings, num_tokens: int) -> dict[str, int]
         length //= 2
         step = min(step, length)
     return {"batch_size": rows, "seq_length": length, "seq_step": step}
+
+
+def longer_epochs(
+    settings: TrainingSettings, num_tokens: int, tokens_per_second: float
+) -> dict[str, int]:
+    """Returns the steps of an epoch of a run in minutes, where one walk over the text is too short.
+
+    With several walks to an epoch there are no more than `EPOCHS` epochs, each of which is
+    validated, saved and told.
+    """
+    if settings.steps_per_epoch or settings.num_epochs or not settings.minutes:
+        return {}
+    rows, length = settings.batch_size, settings.seq_length
+    if num_tokens < tokens_needed(rows, length, settings.seq_step):
+        return {}  # of a batch that was given: the run refuses it
+    passes, count = walk(num_tokens, rows, length, settings.seq_step)
+    steps = 60 * settings.minutes * tokens_per_second / (rows * length)
+    walks = math.ceil(steps / EPOCHS / (passes * count))
+    return {"steps_per_epoch": walks * passes * count} if walks > 1 else {}
 
 
 SIZES = frozenset(["embedding_size", "rnn_size", "num_layers"])
