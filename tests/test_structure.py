@@ -34,3 +34,9 @@ def test_former_public_names_still_work() -> None:
 
     assert textgen.SamplingConfig is textgen.SamplingSettings
     assert textgen.ModelConfig is textgen.ModelSettings
+
+
+def test_only_public_names_are_listed() -> None:
+    import textgen
+
+    assert [name for name in dir(textgen) if not name.startswith("__")] == textgen.__all__

@@ -88,6 +88,10 @@ def load(directory: "str | Path") -> "Generator":
     return Generator.load(directory)
 
 
+def __dir__() -> list[str]:
+    return sorted([*__all__, *(name for name in globals() if name.startswith("__"))])
+
+
 def __getattr__(name: str) -> Any:
     name = _FORMER_NAMES.get(name, name)
     if name == "treebank":

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import run_python
 from tests.text.conftest import read, run
 from textgen.settings.request import TrainRequest
 from textgen.support.errors import TextgenError
@@ -118,3 +119,35 @@ def test_a_file_of_a_known_name_goes_first(
     assert read(tmp_path / "out" / "input.txt") == "my own text\n"
     assert "twain is a file here: reading it" in capsys.readouterr().err
     assert twain == []
+
+
+@pytest.mark.parametrize("name", ["input.txt", "validate.txt"])
+@pytest.mark.parametrize("flags", [["--overwrite"], ["--overwrite", "--validation-split", "0"]])
+def test_a_text_never_takes_its_own_place(
+    text_file: Path, tmp_path: Path, name: str, flags: list[str]
+) -> None:
+    own = text_file.rename(tmp_path / name)
+    before = own.read_bytes()
+    link = tmp_path / "link.txt"
+    link.symlink_to(own)
+    for given in (own, link):
+        with pytest.raises(TextgenError, match=r"would be replaced by a part of itself"):
+            run(given, "--out", tmp_path, *flags)
+    assert own.read_bytes() == before
+
+
+def test_a_text_may_be_piped_in(tmp_path: Path) -> None:
+    text = "A line of prose, and another one after it.\n" * 50
+    made = run_python("-m", "textgen", "corpus", "-", "--out", tmp_path / "new", input=text)
+    assert made.returncode == 0, made.stderr
+    assert "read standard input: utf-8, 2,150 characters in 50 lines" in made.stderr
+    parts = [read(tmp_path / "new" / name) for name in ("input.txt", "validate.txt")]
+    assert "".join(parts) == text
+
+
+def test_an_own_text_keeps_its_capitals(
+    text_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(text_file, "--out", tmp_path / "new")
+    flags = f"--data-dir {tmp_path / 'new'} --pristine-input --minutes 2 --live-sample"
+    assert capsys.readouterr().err.endswith(f"next: python train.py {flags}\n")

@@ -295,7 +295,10 @@ def test_prompts_in_lines_and_as_json_with_settings_of_their_own(sample, tmp_pat
     ("content", "problem"),
     [
         ("\n", "has no prompts: give one in each line"),
-        ('{"seed": "a"}\n{"seed": ', "prompts, prompt 2: "),
+        (
+            '{"seed": "a"}\n{"seed": ',
+            'prompts, prompt 2: no JSON object like {"seed": "The "}, but {"seed": ',
+        ),
         ('{"seed": 1}', "prompts, prompt 1: its seed is no text, but 1"),
         (
             '{"seed": "a", "lenght": 1}',
@@ -359,3 +362,26 @@ def test_new_texts_need_the_training_text(sample, trained_dir: Path, tmp_path: P
         shutil.copy(trained_dir / name, tmp_path)
     refused = run_here(script.main, "--data-dir", tmp_path, "--new")
     assert "--new needs the text that the model was trained on" in error_of(refused)
+
+
+def test_escapes_are_read_where_they_are_asked_for(sample) -> None:
+    flags = ("--seed", r"FERRYMAN:\nThe\\n", "--length", "0")
+    plain = sample(*flags)
+    assert plain.stdout == "FERRYMAN:\\nThe\\\\n\n"
+    assert r"--seed: \n is read as two characters; with --escapes it is a new line" in plain.stderr
+    read = sample(*flags, "--escapes")
+    assert read.stdout == "FERRYMAN:\nThe\\n\n"
+    stopped = sample("--seed", "The", "--stop", r"\n", "--escapes", "--random-seed", "1")
+    assert stopped.stdout.count("\n") == 1
+    assert stopped.stderr == ""
+    assert sample("--seed", "The", "--until-line", "--random-seed", "1").stdout == stopped.stdout
+
+
+def test_a_seed_is_shown_as_the_model_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = biased_generator({"a": 0.5, "b": 0.5}, build_tokenizer("ab", TokenizerSettings()))
+    monkeypatch.setattr(textgen, "load", lambda folder: generator)
+    for flags in (("--num-samples", "2"), ("--json",), ()):
+        shown = run_here(script.main, "--seed", "AbA", "--length", "3", *flags)
+        assert "aba" in shown.stdout
+        assert "A" not in shown.stdout
+        assert shown.stderr == ""

@@ -289,8 +289,9 @@ def test_tokens_are_drawn_as_often_as_they_are_probable(evaluate: Evaluate) -> N
 
 
 ENDINGS = [
-    {"stop": ["THE END", "."]}, {"until_paragraph": True}, {"stop_after": ["river", "s,"]},
-    {"sentences": 2}, {"sentences": 1, "stop": ["xyz"]}, {"stop": ["\n\n\n"], "sentences": 3},
+    {"stop": ["THE END", "."]}, {"until_paragraph": True}, {"until_line": True},
+    {"stop_after": ["river", "s,"]}, {"sentences": 2}, {"sentences": 1, "stop": ["xyz"]},
+    {"stop": ["\n\n\n"], "sentences": 3},
 ]  # fmt: skip
 
 

@@ -84,6 +84,8 @@ def test_the_first_of_several_stops_counts() -> None:
 def test_a_paragraph_ends_before_a_blank_line() -> None:
     assert "".join(written("\n\na.\nb\n\nab", until_paragraph=True)[0]) == "\n\na.\nb"
     assert "".join(written("a\n\nb", until_paragraph=True)[0]) == "a"
+    assert "".join(written("\na.\nb\n\nab", until_line=True)[0]) == "\na."
+    assert "".join(written("a\n\nb", until_line=True, until_paragraph=True)[0]) == "a"
 
 
 def test_words_are_held_back_by_their_decoder_and_come_in_the_end() -> None:
@@ -237,6 +239,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "stop_after": {"stop_after": (".",)},
     "sentences": {"sentences": 1},
     "new": {"new": True},
+    "until_line": {"until_line": True},
     "until_paragraph": {"until_paragraph": True},
     "ban": {"ban": ("a",)},
     "force": {"force": ("ba.b",)},

@@ -51,6 +51,9 @@ def test_find_or_make_names_the_folder_and_what_to_put_there(tmp_path: Path) -> 
         f"the data directory {tmp_path} has no input.txt: put the text to learn from in"
         f" {tmp_path / 'input.txt'}, or use data/tinyshakespeare"
     )
+    (tmp_path / "novel.txt").write_text("x")
+    with pytest.raises(TextgenError, match=r"has no input.txt, but novel.txt: rename that to inp"):
+        known.find_or_make_texts(tmp_path, 0.1)
     with pytest.raises(TextgenError, match=r"the data directory .*gone does not exist: put"):
         known.find_or_make_texts(tmp_path / "gone", 0.0)
 

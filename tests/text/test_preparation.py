@@ -37,7 +37,7 @@ def test_a_file_becomes_a_data_directory(
         "in 200 lines",
         "held out",
         "(10.",
-        f"next: python train.py --data-dir {out} --minutes 2 --live-sample\n",
+        f"next: python train.py --data-dir {out} --pristine-input --minutes 2 --live-sample\n",
     ):
         assert words in printed.err
 
@@ -72,13 +72,6 @@ def test_strip_gutenberg_warns_when_there_is_nothing_to_strip(
     run(text_file, "--out", tmp_path / "out", "--strip-gutenberg")
     assert "warning: " in (printed := capsys.readouterr().err)
     assert "no Project Gutenberg START line" in printed
-
-
-def test_input_can_be_converted_in_place(tmp_path: Path) -> None:
-    path = tmp_path / "input.txt"
-    path.write_bytes("café\r\n".encode("cp1252"))
-    run(path, "--out", tmp_path, "--overwrite", "--validation-split", 0)
-    assert path.read_bytes() == "café\n".encode()
 
 
 @pytest.mark.parametrize("data", [b"", b"  \n", b"\x89PNG\r\n\x1a\n\0\0"])

@@ -15,7 +15,15 @@ from hypothesis import strategies as st
 from tests.conftest import VERSES
 from textgen.support.errors import TextgenError
 from textgen.text import sources
-from textgen.text.sources import Source, decode, write_text, write_texts
+from textgen.text.sources import (
+    MIXED,
+    Source,
+    decode,
+    detect_encoding,
+    repaired,
+    write_text,
+    write_texts,
+)
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"], include_characters="\n\r\t"))
 same_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -294,3 +302,26 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(TextgenError, match=r"cannot write .*data \(Not a directory\): check the"):
         write_texts(tmp_path / "file" / "data", ["a"], None)
+
+
+def test_stray_zero_bytes_are_left_out_of_what_is_made_a_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So that what training refers to the corpus command, that takes."""
+    scraped = write(tmp_path, "Le café, one line of many.\n".encode() * 99 + b"a\0b\0\n")
+    with pytest.raises(TextgenError, match=r"zero bytes\), not text: .* corpus .* convert it"):
+        read(scraped)
+    assert detect_encoding(scraped.read_bytes(), "x", repair=True) == MIXED
+    with pytest.raises(TextgenError, match=r"zero bytes\), not text: save it as UTF-8"):
+        detect_encoding(scraped.read_bytes(), "x")
+    assert b"".join(repaired([scraped.read_bytes()], "x")).endswith(b".\nab\n")
+    assert capsys.readouterr().err == "x: 1 line had zero bytes, which are left out\n"
+    with pytest.raises(TextgenError, match=r"zero bytes\), not text: save it"):
+        detect_encoding(random.Random(1).randbytes(5000), "x", repair=True)
+
+
+def test_an_empty_validation_text_is_not_to_be_learned_from(tmp_path: Path) -> None:
+    path = tmp_path / "validate.txt"
+    path.write_text("\n")
+    with pytest.raises(TextgenError, match=r"validate.txt is empty: put text to measure with in"):
+        list(Source((path,)).read())

@@ -174,3 +174,13 @@ def test_a_few_control_characters_in_one_place_are_no_hindrance(tmp_path: Path) 
             for held_out in (False, True)
         ]
     assert tuple(sides) == splitting.split(text, 0.5)
+
+
+@pytest.mark.parametrize(("share", "is_told"), [(0.5, False), (0.99, True)])
+def test_a_share_that_leaves_little_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], share: float, is_told: bool
+) -> None:
+    (tmp_path / "input.txt").write_text(paragraphs(9))
+    splitting.find_texts(tmp_path, share)
+    said = "holds out 99% of the text: the model learns from the other 1% only\n"
+    assert capsys.readouterr().err.endswith(said) == is_told

@@ -11,6 +11,7 @@ from textgen.settings.definitions import CorpusSettings
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.text import known
+from textgen.text.sources import STANDARD_INPUT
 
 if TYPE_CHECKING:
     from textgen.text.preparation import Report
@@ -34,6 +35,7 @@ def main(argv: Sequence[str]) -> None:
         settings = CorpusSettings.from_given(given)
         _refuse_missing(arguments.texts, arguments.source, arguments.out)
         _refuse_existing(arguments.out, arguments.overwrite, settings.validation_split)
+        _refuse_own_text(arguments.out, arguments.texts)
         _prepare(arguments.out, arguments.texts, settings)
 
 
@@ -49,7 +51,7 @@ def parser() -> ArgumentParser:
     parser.add_argument(
         "texts", nargs="+", metavar="NAME|FILE",
         help=f"a known corpus ({', '.join(known.KNOWN)}) or text files, joined in this order;"
-        " they may be compressed (.gz, .zst), or pipes",
+        " they may be compressed (.gz, .zst), or pipes; - is standard input",
     )  # fmt: skip
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="the data directory (a known corpus: data/NAME)"
@@ -89,7 +91,7 @@ def _refuse_settings(given: Mapping[str, Any], name: str) -> None:
 def _refuse_missing(texts: list[str], source: str | None, directory: Path | None) -> None:
     """Raises TextgenError where a file, or the place for its text, is not there."""
     for text in texts:
-        if not Path(text).exists():
+        if text != STANDARD_INPUT and not Path(text).exists():
             names = ", ".join(known.KNOWN)
             raise TextgenError(f"{text} is neither a file nor a known corpus ({names})")
     if source:
@@ -113,6 +115,17 @@ def _refuse_existing(directory: Path, overwrite: bool, share: float) -> None:
         console.warn(f"{directory / 'validate.txt'} stays as it is and will be used")
 
 
+def _refuse_own_text(directory: Path, texts: list[str]) -> None:
+    """Raises TextgenError where a file to read is one to write: a part of it would be lost."""
+    own = [directory / "input.txt", directory / "validate.txt"]
+    for text in texts:
+        if any(path.exists() and Path(text).exists() and path.samefile(text) for path in own):
+            raise TextgenError(
+                f"{text} is in the folder to be made, and would be replaced by a part of itself:"
+                " give another --out"
+            )
+
+
 def _make_known(directory: Path, corpus: known.KnownCorpus, source: str | None) -> None:
     console.heading(f"Making {directory} from {corpus.summary}")
     corpus.write(directory, source)
@@ -125,7 +138,8 @@ def _prepare(directory: Path, files: list[str], settings: CorpusSettings) -> Non
     console.heading(f"Making {directory}")
     report = preparation.prepare(directory, files, settings)
     _print_report(report)
-    _print_next(directory, {"documents": report.documents} if report.documents else {})
+    documents = {"documents": report.documents} if report.documents else {}
+    _print_next(directory, {"pristine_input": True, **documents})
 
 
 def _print_report(report: Report) -> None:

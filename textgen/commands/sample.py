@@ -8,6 +8,7 @@ import json
 import math
 import os
 import random
+import re
 import secrets
 import sys
 from collections.abc import Iterator, Sequence
@@ -38,6 +39,11 @@ CONTRADICTIONS = {
     "color": ("json", "num_samples", "beam_size", "new", "prompts"),
 }
 """Flags, and others that each does not go with."""
+
+ESCAPES = {r"\n": "\n", r"\t": "\t", "\\\\": "\\"}
+ESCAPE = re.compile("|".join(map(re.escape, ESCAPES)))
+ESCAPED = ("seed", "stop", "stop_after", "ban", "force")
+"""Flags of texts in which there may be escapes."""
 
 DIVIDER = "\n" + 20 * "-" + "\n"
 """Stands between two samples, but for those that are documents of a kind that shows their end."""
@@ -82,7 +88,19 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
                 raise TextgenError(f"`{one}` does not go with `{other}`. Leave one of them away")
         if one in given and len(arguments.seed or ()) > 1:
             raise TextgenError(f"`{one}` does not go with several seeds. Give one `seed`")
+    for name in ESCAPED:
+        if texts := getattr(arguments, name, None):
+            setattr(arguments, name, [_unescaped(text, name, arguments.escapes) for text in texts])
     return arguments
+
+
+def _unescaped(text: str, name: str, asked_for: bool) -> str:
+    """Returns a text with its escapes read, if that was asked for."""
+    if asked_for:
+        return ESCAPE.sub(lambda found: ESCAPES[found[0]], text)
+    if r"\n" in text:
+        console.say(rf"`{name}`: \n is read as two characters; with --escapes it is a new line")
+    return text
 
 
 def parser() -> ArgumentParser:
@@ -94,6 +112,11 @@ def parser() -> ArgumentParser:
         ' --seed "once upon" --diversity 0.5',
     )
     _add_source_flags(parser)
+    parser.add_argument(
+        "--escapes", action="store_true",
+        help=r"read \n, \t and \\ in --seed, --stop, --stop-after, --ban and --force as a new line,"
+        " a tab and a backslash, where the shell cannot write these",
+    )  # fmt: skip
     add_settings(parser, SamplingSettings)
     _add_output_flags(parser)
     return parser
@@ -195,6 +218,10 @@ def choose_prompts(
     else:
         seeds = choose_seeds(generator, arguments, settings)
         asked = [textgen.Prompt(seed, settings) for seed in seeds]
+    tokenizer = generator.tokenizer  # which may read letters in lower case: so they are shown
+    asked = [
+        prompt._replace(seed=tokenizer.folded(prompt.seed, tokenizer.settings)) for prompt in asked
+    ]
     warn_of_unknown(generator, [prompt.seed for prompt in asked])
     each = [prompt for prompt in asked for _ in range(arguments.num_samples)]
     if settings.beam_size is not None and arguments.num_samples > 1:
@@ -248,14 +275,17 @@ def read_prompts(file: str, settings: SamplingSettings) -> list[textgen.Prompt]:
 
 def _prompt(line: str, number: int, file: str, settings: SamplingSettings) -> textgen.Prompt:
     try:
-        values = json.loads(line)
+        try:
+            values = json.loads(line)
+        except ValueError:
+            raise TextgenError(f'no JSON object like {{"seed": "The "}}, but {line[:40]}') from None
         if not isinstance(values, dict):
             raise TextgenError(f"not an object, but {line[:40]}")
         seed = values.pop("seed", "")
         if not isinstance(seed, str):
             raise TextgenError(f"its seed is no text, but {seed!r}")
         own = SamplingSettings.from_dict(settings.to_dict() | values)
-    except (ValueError, TextgenError) as error:
+    except TextgenError as error:
         raise TextgenError(f"{file}, prompt {number:,}: {error}") from error
     return textgen.Prompt(seed, own)
 

@@ -91,9 +91,8 @@ class Text:
         self.log_probability = 0.0
         self._vocabulary = tokenizer.vocabulary
         self._forced = ForcedTokens(first, settings.force, settings.length, tokenizer)
-        self._ending = Ending(
-            settings.stop, settings.until_paragraph, settings.stop_after, settings.sentences
-        )
+        gaps = ["\n"] * settings.until_line + ["\n\n"] * settings.until_paragraph
+        self._ending = Ending(settings.stop, gaps, settings.stop_after, settings.sentences)
 
     @property
     def may_end(self) -> bool:
@@ -216,7 +215,7 @@ class Ending:
 
     Args:
         stop: texts to end before.
-        until_paragraph: end before a blank line too, but not before anything is written.
+        gaps: ends of lines to end before too, but not before anything is written.
         stop_after: texts to end after.
         sentences: how many to end after.
 
@@ -229,12 +228,12 @@ class Ending:
     def __init__(
         self,
         stop: Sequence[str],
-        until_paragraph: bool = False,
+        gaps: Sequence[str] = (),
         stop_after: Sequence[str] = (),
         sentences: int | None = None,
     ) -> None:
-        self._stop, self._until_paragraph, self._stop_after = stop, until_paragraph, stop_after
-        self._held_for = [*stop, "\n\n"] if until_paragraph else stop
+        self._stop, self._gaps, self._stop_after = stop, gaps, stop_after
+        self._held_for = [*stop, *gaps]
         self._sentences = Sentences(sentences) if sentences else None
         self.is_watching = bool(self._held_for or stop_after or sentences)
         self._longest = max(map(len, stop_after), default=1)
@@ -260,8 +259,7 @@ class Ending:
         start = 0 if self._begun else len(text) - len(text.lstrip("\n"))
         self._begun |= start < len(text)
         ends = [at for stop in self._stop if (at := text.find(stop)) >= 0]
-        if self._until_paragraph and (at := text.find("\n\n", start)) >= 0:
-            ends.append(at)
+        ends += [at for gap in self._gaps if (at := text.find(gap, start)) >= 0]
         whole, shift = self._before + text, len(self._before)
         for stop in self._stop_after:
             if (at := whole.find(stop, max(0, shift - len(stop) + 1))) >= 0:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from textgen.support import console
 from textgen.support.errors import TextgenError
 
 LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}\.tmp(\.\w+)?")
@@ -124,7 +125,7 @@ def check_room(folder: Path, needed: float, work: str) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise TextgenError(
-            f"{work} needs about {needed / 1e9:,.3f} GB in {folder}, and {free / 1e9:,.3f} GB are"
+            f"{work} needs about {console.size(needed)} in {folder}, and {console.size(free)} are"
             " free. Free some space, or use a folder on a larger disk"
         )
 

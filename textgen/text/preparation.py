@@ -13,6 +13,7 @@ import hashlib
 import itertools
 import shutil
 import sqlite3
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -47,6 +48,7 @@ from textgen.text.documents import (
 from textgen.text.sources import (
     CHUNK,
     MIXED,
+    STANDARD_INPUT,
     Source,
     decode_blocks,
     detect_encoding,
@@ -78,7 +80,8 @@ def prepare(directory: Path, files: Sequence[str], settings: CorpusSettings) -> 
     """
     files = find_files(files, settings)
     with made_folder(directory), explained(directory), _work_folder(directory) as work:
-        paths = [_repeatable(Path(name), work) for name in files]
+        paths = [_repeatable(name, work) for name in files]
+        files = ["standard input" if name == STANDARD_INPUT else name for name in files]
         size = sum(path.stat().st_size for path in paths)
         check_room(directory, 2 * size, f"making {directory}")  # one of two copies is temporary
         if settings.documents or settings.is_for_tables:
@@ -224,12 +227,15 @@ def _lock(folder: Path) -> filelock.BaseFileLock:
     return filelock.FileLock(folder / "lock", blocking=False)
 
 
-def _repeatable(path: Path, work: Path) -> Path:
-    """Returns where a file can be read repeatedly: a pipe is copied."""
+def _repeatable(name: str, work: Path) -> Path:
+    """Returns where a file can be read repeatedly: a pipe, and standard input, is copied."""
+    path = Path(name)
     if path.is_file() or path.is_dir():  # opening a folder will tell that it is one
         return path
     copy = Path(tempfile.mkdtemp(dir=work)) / path.name
-    with path.open("rb") as pipe, copy.open("wb") as file:
+    piped = name == STANDARD_INPUT
+    opened = contextlib.nullcontext(sys.stdin.buffer) if piped else path.open("rb")
+    with opened as pipe, copy.open("wb") as file:
         shutil.copyfileobj(pipe, file)
     return copy
 

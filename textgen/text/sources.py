@@ -28,6 +28,8 @@ from textgen.text.cleaning import trim_newlines
 CHUNK = 1 << 20
 """Bytes read at a time."""
 ENDINGS = (".txt", ".txt.gz", ".txt.zst")
+STANDARD_INPUT = "-"
+"""Stands for what is piped into a command."""
 Advance = Callable[[int], None]
 """Called with the number of bytes of the files read since the call before."""
 
@@ -71,11 +73,13 @@ SIGNATURES = {
 }
 
 MIXED = "utf-8 with cp1252"
-"""UTF-8 in which some places are in another encoding."""
+"""UTF-8 in which some places are in another encoding, or are zero bytes."""
 
 CONTROLS = bytes(code for code in range(32) if code not in b"\t\n\v\f\r\x1a\x1b")
 MAX_CONTROL_SHARE = 0.02  # compressed and random data have about 0.1
+ZERO_BYTES = "a binary file (it has zero bytes)"
 FULL_OF_CONTROLS = "a binary file (it is full of control characters)"
+FILL = "put the text to learn from in it"
 SAVE_AS_TEXT = "save it as UTF-8 plain text (.txt) first"
 
 
@@ -117,7 +121,7 @@ def decode_blocks(
             data = text.encode("utf-8", "surrogatepass")
         found = _num_controls(data)
         if found and "\0" in text:
-            raise TextgenError(f"{name} is a binary file, not text (it has zero bytes): {mend}")
+            raise TextgenError(f"{name} is {ZERO_BYTES}, not text: {mend}")
         controls += found
         length += len(text)
         if text:
@@ -135,9 +139,9 @@ def _num_controls(data: bytes) -> int:
 
 def _refuse_binary(data: bytes, name: str) -> None:
     """Raises TextgenError for a block of a file that is a text in no encoding."""
-    if 0 in data:
-        _utf16_order(data, name)
-    elif _num_controls(data) > MAX_CONTROL_SHARE * len(data):
+    if 0 in data and _utf16_order(data) is None:
+        raise _not_text(name, ZERO_BYTES)
+    if 0 not in data and _num_controls(data) > MAX_CONTROL_SHARE * len(data):
         raise _not_text(name, FULL_OF_CONTROLS)
 
 
@@ -159,7 +163,11 @@ def detect_encoding(data: bytes, name: str, repair: bool = False) -> str:
         if data.startswith(mark):
             return encoding
     if 0 in data:
-        return _utf16_order(data, name)
+        if wide := _utf16_order(data):
+            return wide
+        if repair and _num_controls(data) <= MAX_CONTROL_SHARE * len(data):
+            return MIXED
+        raise _not_text(name, ZERO_BYTES)
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -178,21 +186,27 @@ def detect_encoding(data: bytes, name: str, repair: bool = False) -> str:
 def repaired(blocks: Iterable[bytes], name: str) -> Iterator[bytes]:
     """Yields UTF-8 of data that is so but for some places, which are read as cp1252.
 
-    It goes line by line, and says how many lines had such places.
+    Zero bytes are left out. It goes line by line, and says how many lines had such places.
     """
-    held, mended = b"", 0
+    held, mended, zeros = b"", 0, 0
     for block in itertools.chain(blocks, [b""]):
         whole, newline, held = (held + block).rpartition(b"\n") if block else (held, b"", b"")
         for line in (whole + newline).splitlines(keepends=True):
+            if 0 in line:
+                zeros += 1
+                line = line.replace(b"\0", b"")
             try:
                 line.decode("utf-8")
                 yield line
             except UnicodeDecodeError:
                 mended += 1
                 yield line.decode("utf-8", "textgen.cp1252").encode("utf-8")
-    console.say(
-        f"{name}: {console.counted(mended, 'line')} not in UTF-8 alone, read as cp1252 there"
-    )
+    if mended:
+        console.say(
+            f"{name}: {console.counted(mended, 'line')} not in UTF-8 alone, read as cp1252 there"
+        )
+    if zeros:
+        console.say(f"{name}: {console.counted(zeros, 'line')} had zero bytes, which are left out")
 
 
 def _as_cp1252(error: UnicodeError) -> tuple[str, int]:
@@ -210,12 +224,12 @@ def refuse_signature(data: bytes, name: str) -> None:
             raise _not_text(name, kind)
 
 
-def _utf16_order(data: bytes, name: str) -> str:
-    """Returns the byte order of UTF-16 without a mark, by the zero bytes of its Latin letters."""
+def _utf16_order(data: bytes) -> str | None:
+    """Returns the codec of UTF-16 without a mark, by the zero bytes of Latin letters, if it is."""
     first, second = data[::2].count(0), data[1::2].count(0)
     clear = max(first, second) > 0.02 * len(data) and min(first, second) < 0.01 * max(first, second)
     if len(data) % 2 or not clear:
-        raise _not_text(name, "a binary file (it has zero bytes)")
+        return None
     return "utf-16-le" if second > first else "utf-16-be"
 
 
@@ -262,7 +276,9 @@ class Source:
                 yield chunk
         if blank:
             shown = self.paths[0] if len(self.paths) == 1 else self.paths[0].parent
-            raise TextgenError(f"{shown} is empty: put the text to learn from in it")
+            held_out = shown.name.startswith("validate")
+            mend = "put text to measure with in it, or remove it" if held_out else FILL
+            raise TextgenError(f"{shown} is empty: {mend}")
 
 
 def read_file(path: Path, advance: Advance = lambda size: None) -> Iterator[Chunk]:

@@ -19,6 +19,7 @@ from textgen.text.sources import Advance, Source, find_source, reread
 
 SLICE_CHARACTERS = 2_000  # of one part in a row: about a page, so that few joints are odd
 MAX_SLICES = 100
+MOST_HELD_OUT = 0.5  # without a warning
 BLOCK = 1 << 16  # characters that are searched at a time
 
 
@@ -234,6 +235,11 @@ def find_texts(data_dir: Path, validation_split: float, kind: str | None = None)
         return Streams(Stream(source, between=between), Stream(held_out, between=between))
     if not validation_split:
         return Streams(Stream(source, between=between), None)
+    if validation_split > MOST_HELD_OUT:
+        console.warn(
+            f"`validation_split={validation_split}` holds out {validation_split:.0%} of the text:"
+            f" the model learns from the other {1 - validation_split:.0%} only"
+        )
     split: Split = SlicedSplit(source, validation_split)
     if kind:
         split = DocumentSplit(validation_split, kind)
@@ -247,6 +253,12 @@ def _no_text(data_dir: Path) -> TextgenError:
         return TextgenError(
             f"{data_dir} is a file, not a folder:"
             f" `{console.command_line('corpus', data_dir, out='DIR')}` makes a data directory of it"
+        )
+    others = [path for path in sorted(data_dir.glob("*.txt")) if path.name != "validate.txt"]
+    if len(others) == 1:
+        return TextgenError(
+            f"{data_dir} has no input.txt, but {others[0].name}: rename that to input.txt, or make"
+            f" a data directory of it: {console.command_line('corpus', others[0], out=data_dir)}"
         )
     missing = "has no input.txt" if data_dir.is_dir() else "does not exist"
     return TextgenError(

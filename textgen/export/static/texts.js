@@ -114,9 +114,9 @@ export class Text {
 export class Ending {
   constructor(request, tokenizer) {
     this.stop = request.stop ?? [];
-    this.untilParagraph = request.until_paragraph ?? false;
+    this.gaps = [...(request.until_line ? ["\n"] : []), ...(request.until_paragraph ? ["\n\n"] : [])];
     this.stopAfter = request.stop_after ?? [];
-    this.heldFor = this.untilParagraph ? [...this.stop, "\n\n"] : this.stop;
+    this.heldFor = [...this.stop, ...this.gaps];
     this.sentences = request.sentences ? new Sentences(request.sentences, tokenizer) : null;
     this.longest = Math.max(1, ...this.stopAfter.map((text) => text.length));
     this.before = ""; // the end of what is certain, where a text to end after may begin
@@ -142,8 +142,8 @@ export class Ending {
   ends(text, piece) {
     const start = this.hasBegun ? 0 : text.length - text.replace(/^\n+/, "").length;
     this.hasBegun ||= start < text.length;
-    const ends = this.stop.map((stop) => text.indexOf(stop)).filter((at) => at >= 0);
-    if (this.untilParagraph && text.indexOf("\n\n", start) >= 0) ends.push(text.indexOf("\n\n", start));
+    const places = [...this.stop.map((stop) => text.indexOf(stop)), ...this.gaps.map((gap) => text.indexOf(gap, start))];
+    const ends = places.filter((at) => at >= 0);
     const whole = this.before + text, shift = this.before.length;
     for (const stop of this.stopAfter) {
       const at = whole.indexOf(stop, Math.max(0, shift - stop.length + 1));
