@@ -318,7 +318,7 @@ def test_texts_end_at_the_same_place(evaluate: Evaluate) -> None:
         ENDINGS, evaluate(script, [facts(own), ENDINGS, streams]), strict=True
     ):
         for pieces, found in zip(streams, all_found, strict=True):
-            ending, told = Ending(**{"stop": (), **settings}), ""
+            ending, told = Ending.of(SamplingSettings.from_dict(settings)), ""
             for piece in pieces:
                 if not ending.reached:
                     told += ending.push(piece)

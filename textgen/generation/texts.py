@@ -5,7 +5,7 @@ import re
 import reprlib
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from textgen.generation.sampling import BannedText, Rules, filters_of
 from textgen.settings.definitions import SamplingSettings
@@ -91,8 +91,7 @@ class Text:
         self.log_probability = 0.0
         self._vocabulary = tokenizer.vocabulary
         self._forced = ForcedTokens(first, settings.force, settings.length, tokenizer)
-        gaps = ["\n"] * settings.until_line + ["\n\n"] * settings.until_paragraph
-        self._ending = Ending(settings.stop, gaps, settings.stop_after, settings.sentences)
+        self._ending = Ending.of(settings)
 
     @property
     def may_end(self) -> bool:
@@ -241,6 +240,12 @@ class Ending:
         self._begun = False
         self.held = ""
         self.reached = False
+
+    @classmethod
+    def of(cls, settings: SamplingSettings) -> Self:
+        """Returns the end that settings ask for."""
+        gaps = ["\n"] * settings.until_line + ["\n\n"] * settings.until_paragraph
+        return cls(settings.stop, gaps, settings.stop_after, settings.sentences)
 
     def push(self, new: str) -> str:
         """Takes a piece; returns what is certain now of the text that is held back and of it."""
