@@ -161,3 +161,10 @@ def test_choosing_the_end_of_a_document_ends_it_and_a_label_is_taken(
     assert "1   50.0%  '<|endoftext|>'\n  2   30.0%  '<|y|>'\n" in shown
     assert written([""], model, sample_mode="argmax") == ""
     assert "the model would end the text here" in capsys.readouterr().err
+
+
+def test_what_is_typed_in_another_encoding_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    stdin = io.TextIOWrapper(io.BytesIO(b"caf\xe9\n"), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdin", stdin)
+    with pytest.raises(TextgenError, match=r"input is not utf-8 \(byte 0xe9\)\. Set PYTHONIO"):
+        ask("> ")

@@ -153,7 +153,7 @@ def test_a_page_shows_each_token_shaded(score, tmp_path: Path) -> None:
     result = score(path, "--html", page)
     assert f"wrote {page}\n" in result.stderr
     content = page.read_text(encoding="utf-8")
-    assert content.startswith("<!DOCTYPE html>")
+    assert content.startswith("<!doctype html>")
     assert content.endswith("</html>\n")
     assert content.count("<span") == len(written) - 1
     assert "<script" not in content

@@ -10,8 +10,8 @@ from textgen.commands.flags import ArgumentParser, add_settings, given_settings
 from textgen.settings.definitions import CorpusSettings
 from textgen.support import console
 from textgen.support.errors import TextgenError
+from textgen.support.files import STANDARD_INPUT
 from textgen.text import known
-from textgen.text.sources import STANDARD_INPUT
 
 if TYPE_CHECKING:
     from textgen.text.preparation import Report

@@ -25,9 +25,20 @@ LONGEST_SENTENCE = 400
 
 
 def ask(prompt: str) -> str:
-    """Returns a line that the person types. Raises EOFError where there is no more."""
+    """Returns a line that the person types.
+
+    Raises:
+        EOFError: where there is no more.
+        TextgenError: if it is no text.
+    """
     print(prompt, end="", file=sys.stderr, flush=True)
-    line = sys.stdin.readline()
+    try:
+        line = sys.stdin.readline()
+    except UnicodeDecodeError as error:
+        raise TextgenError(
+            f"standard input is not {error.encoding} (byte 0x{error.object[error.start]:02x}). Set"
+            " PYTHONIOENCODING to its encoding"
+        ) from error
     if not line:
         print(file=sys.stderr)  # the text begins on a line of its own
         raise EOFError

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import textgen
+from textgen.commands import pages
 from textgen.commands.flags import ArgumentParser, add_settings, given_settings
 from textgen.commands.sample import choose_seeds, positive, warn_of_unknown
 from textgen.settings.definitions import DEFAULT_FOLDER, SamplingSettings
 from textgen.support import console
 from textgen.support.errors import TextgenError
-from textgen.support.files import write_atomic
+from textgen.support.files import STANDARD_INPUT, write_atomic
 from textgen.text.sources import decode, open_text
 
 if TYPE_CHECKING:
@@ -27,24 +28,6 @@ if TYPE_CHECKING:
 SHOWN = 300
 """Characters of a passage in the list of them; the text below has it whole."""
 PAGE = """\
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>Originality</title>
-<style>
-body {{ font-family: system-ui, sans-serif; line-height: 1.5 }}
-body {{ max-width: 50rem; margin: 2rem auto; padding: 0 1rem }}
-th, td {{ text-align: left; vertical-align: top; padding: 0.1rem 1rem 0.1rem 0 }}
-td, li {{ overflow-wrap: anywhere }}
-section {{ margin-top: 2rem; border-top: 1px solid; padding-top: 0.5rem }}
-h2 {{ font-size: 1.1rem }}
-</style>
-</head>
-<body>
-<h1>Originality</h1>
 <p>Compared with the training text of the model in {folder}. What is marked is copied.</p>
 <table>{figures}</table>
 {passages}
@@ -120,7 +103,7 @@ def _refuse_contradictions(arguments: argparse.Namespace, given: dict[str, objec
     unused = [*given, *(["seed"] if arguments.seed is not None else [])]
     if unused and not arguments.samples:
         raise TextgenError(f"`{unused[0]}` is for texts that are written: add `samples=20`")
-    if arguments.files.count("-") > 1:
+    if arguments.files.count(STANDARD_INPUT) > 1:
         raise TextgenError("standard input (-) can be read once. Give it once")
     if arguments.html and (arguments.html.is_dir() or not arguments.html.parent.is_dir()):
         raise TextgenError(f"{arguments.html} is no place for a page: give a file in a folder")
@@ -128,8 +111,8 @@ def _refuse_contradictions(arguments: argparse.Namespace, given: dict[str, objec
 
 def _read(file: str) -> tuple[str, str]:
     """Returns the name of a file and its text, at most one newline less. Raises TextgenError."""
-    name = "standard input" if file == "-" else file
-    if file == "-":
+    name = "standard input" if file == STANDARD_INPUT else file
+    if file == STANDARD_INPUT:
         data = sys.stdin.buffer.read()
     else:
         with open_text(Path(file)) as (opened, _):
@@ -170,7 +153,7 @@ def page(found: Originality, names: Sequence[str], folder: Path) -> str:
         f"<section><h2>{html.escape(name)}</h2>{marked}</section>"
         for name, marked in zip(names, found.marked(), strict=True)
     )
-    return PAGE.format(
+    return pages.head("Originality") + PAGE.format(
         folder=html.escape(str(folder)),
         figures=figures,
         passages="\n".join(_passages(found)),

@@ -28,7 +28,7 @@ from textgen.commands.flags import (
 from textgen.settings.definitions import DEFAULT_FOLDER, SamplingSettings, TokenizerSettings
 from textgen.support import console
 from textgen.support.errors import TextgenError
-from textgen.support.files import explained, replacing
+from textgen.support.files import STANDARD_INPUT, explained, replacing
 from textgen.text import documents
 
 if TYPE_CHECKING:
@@ -293,7 +293,8 @@ def _prompt(line: str, number: int, file: str, settings: SamplingSettings) -> te
 def read_text(file: str) -> str:
     """Returns the text of a file, or of standard input for "-", without a newline at its end."""
     try:
-        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        piped = file == STANDARD_INPUT
+        data = sys.stdin.buffer.read() if piped else Path(file).read_bytes()
         text = data.decode("utf-8-sig")
     except OSError as error:
         raise TextgenError(f"cannot read {file} ({error.strerror})") from error

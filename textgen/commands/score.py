@@ -11,12 +11,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
+from textgen.commands import pages
 from textgen.commands.flags import ArgumentParser
 from textgen.commands.sample import add_model_flags, load, open_output
 from textgen.settings.definitions import DEFAULT_FOLDER
 from textgen.support import console
 from textgen.support.errors import TextgenError
-from textgen.support.files import explained, replacing
+from textgen.support.files import STANDARD_INPUT, explained, replacing
 
 if TYPE_CHECKING:
     import argparse
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from textgen.generation.scoring import Score
     from textgen.tokens.tokenizer import Tokenizer
 
-STANDARD_INPUT = "-"
 FIGURES = {
     "nats_per_token": "nats/token",
     "nats_per_character": "nats/char",
@@ -38,28 +38,10 @@ OF_FILES = ("file", *FIGURES, "nats", *COUNTS)
 OF_LINES = ("rank", "file", "line", *list(FIGURES)[:3], "tokens", "unknown", "text")
 """The columns of CSV."""
 
-PAGE = """\
-<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>textgen score</title>
-<style>
-body { max-width: 50rem; margin: 2rem auto; padding: 0 1rem; font-family: sans-serif;
-  line-height: 1.5 }
-th { padding-right: 1rem; font-weight: normal }
-table { margin-bottom: 1rem }
-h2 { overflow-wrap: anywhere }
-</style>
-</head>
-<body>
-<h1>How well the model knows it</h1>
+LEGEND = """\
 <p>Each token is shaded by the probability that the model gave it, from red, improbable, to green;
 point at one to read it. What is not shaded was only read.</p>
 """
-"""The beginning of a page: it needs no script and no other file."""
 
 
 class Line(NamedTuple):
@@ -299,7 +281,7 @@ def open_page(path: Path) -> Iterator[TextIO]:
         replacing(path) as unfinished,
         unfinished.open("w", encoding="utf-8", errors="replace", newline="\n") as page,
     ):
-        page.write(PAGE)
+        page.write(pages.head("How well the model knows it") + LEGEND)
         yield page
         page.write("</body>\n</html>\n")
     console.say(f"wrote {path}")

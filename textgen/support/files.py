@@ -16,6 +16,8 @@ from textgen.support.errors import TextgenError
 
 LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}\.tmp(\.\w+)?")
 """The names that `replacing` gives to its temporary files."""
+STANDARD_INPUT = "-"
+"""Stands for what is piped into a command, in place of a file."""
 TOKENS = "tokens"
 """The folder of token files, in the work folder."""
 

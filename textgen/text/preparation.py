@@ -26,7 +26,7 @@ import numpy as np
 from textgen.settings.definitions import CorpusSettings
 from textgen.support import console
 from textgen.support.errors import TextgenError
-from textgen.support.files import check_room, explained, made_folder
+from textgen.support.files import STANDARD_INPUT, check_room, explained, made_folder
 from textgen.text import tables
 from textgen.text.cleaning import (
     gutenberg_books,
@@ -48,7 +48,6 @@ from textgen.text.documents import (
 from textgen.text.sources import (
     CHUNK,
     MIXED,
-    STANDARD_INPUT,
     Source,
     decode_blocks,
     detect_encoding,

@@ -28,8 +28,6 @@ from textgen.text.cleaning import trim_newlines
 CHUNK = 1 << 20
 """Bytes read at a time."""
 ENDINGS = (".txt", ".txt.gz", ".txt.zst")
-STANDARD_INPUT = "-"
-"""Stands for what is piped into a command."""
 Advance = Callable[[int], None]
 """Called with the number of bytes of the files read since the call before."""
 
