@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import TINY_MODEL, TINY_TRAINING, VERSES, train_on
+from textgen.model.backend import tf
 from textgen.settings.definitions import TokenizerSettings
 from textgen.support import console
 from textgen.support.errors import TextgenError
@@ -90,3 +91,19 @@ def test_live_samples_show_four_temperatures(
     with console.verbosity(console.Verbosity.QUIET):
         train_on(tmp_path, TINY_MODEL, TokenizerSettings(), settings)
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_full_disk_is_told_in_words_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TensorFlow says it with the name of a function, as it does where memory runs out."""
+    log = TensorBoardLog(tmp_path)
+
+    def flush() -> None:
+        raise tf.errors.ResourceExhaustedError(
+            None, None, "{{function_node __wrapped__Flush}} x.v2; No space left on device"
+        )
+
+    monkeypatch.setattr(log._writer, "flush", flush)
+    with pytest.raises(TextgenError, match=rf"cannot write {tmp_path} \(No space left on device\)"):
+        log.write_row({"step": 1, "loss": 2.0})

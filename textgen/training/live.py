@@ -5,6 +5,7 @@ The page of the service reads the newest samples from a file, without TensorFlow
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import math
@@ -111,7 +112,7 @@ class TensorBoardLog:
     def __init__(self, folder: Path) -> None:
         from textgen.model.backend import tf  # only here: the live page needs no TensorFlow
 
-        self._summary = tf.summary
+        self._folder, self._summary, self._error = folder, tf.summary, tf.errors.OpError
         self._writer = tf.summary.create_file_writer(str(folder))
 
     @classmethod
@@ -129,18 +130,34 @@ class TensorBoardLog:
         return cls(folder / str(max(last, 1) if resumed else last + 1))
 
     def write_row(self, row: Row) -> None:
-        """Write the row of an epoch."""
-        with self._writer.as_default(step=int(row["step"])):
+        """Write the row of an epoch. Raises TextgenError where the disk does not take it."""
+        with self._flushed(int(row["step"])):
             for name, value in row.items():
                 self._summary.scalar(_tag(name), value)
-        self._writer.flush()
 
     def write_sample(self, sample: Sample, step: int) -> None:
-        """Write a sample, shown as it is; those of one temperature are shown together."""
+        """Write a sample, shown as it is; those of one temperature are shown together.
+
+        Raises TextgenError where the disk does not take it.
+        """
         indented = "\n".join(f"    {line}" for line in (sample.seed + sample.text).splitlines())
-        with self._writer.as_default(step=step):
+        with self._flushed(step):
             self._summary.text(f"diversity {sample.temperature}", indented)
-        self._writer.flush()
+
+    @contextlib.contextmanager
+    def _flushed(self, step: int) -> Iterator[None]:
+        """What is written meanwhile is of this step, and on the disk at the end."""
+        try:
+            with self._writer.as_default(step=step):
+                yield
+            self._writer.flush()
+        except self._error as error:
+            full = "No space left on device"
+            reason = full if full in str(error) else "an error of TensorFlow's"
+            raise TextgenError(
+                f"cannot write {self._folder} ({reason}): check the folder, its permissions and the"
+                " free space, then go on with `resume`"
+            ) from error
 
 
 class LiveView:
