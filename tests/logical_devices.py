@@ -15,7 +15,7 @@ from textgen.model.backend import tf
 from textgen.model.keras_model import build_model
 from textgen.settings.definitions import ModelSettings, TrainingSettings
 from textgen.training.batches import tf_dataset, training_batches
-from textgen.training.snapshots import Progress, Snapshots
+from textgen.training.snapshots import Snapshots, Stored
 from textgen.training.step import TrainStep, Validation
 from textgen.training.workers import Layout, gpu_for
 
@@ -40,7 +40,7 @@ def main(folder: Path) -> None:
         assert 0 < Validation(one.model, IDS, SETTINGS).loss() < 3
         snapshots = Snapshots(folder, one.variables())
         snapshots.begin()
-        snapshots.save(Progress(run={}, clock={}))
+        snapshots.save(Stored(run={}, clock={}))
         losses = [one(batches)]
     with tf.device(devices[0].name):
         other, batches = begun(random_seed=2)

@@ -151,3 +151,17 @@ def test_an_own_text_keeps_its_capitals(
     run(text_file, "--out", tmp_path / "new")
     flags = f"--data-dir {tmp_path / 'new'} --pristine-input --minutes 2 --live-sample"
     assert capsys.readouterr().err.endswith(f"next: python train.py {flags}\n")
+
+
+@pytest.mark.parametrize("name", ["input.txt.gz", "validate.txt.gz", "input"])
+def test_a_text_in_another_form_is_not_put_beside(
+    text_file: Path, tmp_path: Path, name: str
+) -> None:
+    """Two texts of one name would be refused by every training."""
+    if name == "input":
+        (tmp_path / "input").mkdir()
+        (tmp_path / "input" / "a.txt").write_text("x")
+    else:
+        (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(TextgenError, match=rf"{name} is there already: move it away"):
+        run(text_file, "--out", tmp_path, "--overwrite")

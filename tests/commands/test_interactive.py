@@ -168,3 +168,12 @@ def test_what_is_typed_in_another_encoding_is_told(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sys, "stdin", stdin)
     with pytest.raises(TextgenError, match=r"input is not utf-8 \(byte 0xe9\)\. Set PYTHONIO"):
         ask("> ")
+
+
+def test_a_choice_may_be_what_the_text_ends_with() -> None:
+    """A model of subwords, which leaves the end of a text open: after `1`, another `1`."""
+    tokenizer = build_tokenizer("11 11 1", TokenizerSettings("subword", vocab_size=258))
+    together = Interactive(random_generator(tokenizer), "11", SamplingSettings(), 300)
+    shown = [text for text, _ in together._generator.next_tokens("11", 300)]
+    together._add(str(shown.index("1") + 1), shown)
+    assert together.written == "1"

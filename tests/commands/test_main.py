@@ -91,3 +91,10 @@ def test_closed_pipe_ends_quietly(monkeypatch: pytest.MonkeyPatch, tmp_path) -> 
     with (tmp_path / "out").open("w") as stdout:
         monkeypatch.setattr(sys, "stdout", stdout)
         assert failing(BrokenPipeError()) == 0
+
+
+def test_a_path_that_cannot_be_looked_at_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert table.run(["score", "a" * 300]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: 'aaa")
+    assert said.endswith("File name too long. Give another\n")

@@ -368,7 +368,7 @@ def test_escapes_are_read_where_they_are_asked_for(sample) -> None:
     flags = ("--seed", r"FERRYMAN:\nThe\\n", "--length", "0")
     plain = sample(*flags)
     assert plain.stdout == "FERRYMAN:\\nThe\\\\n\n"
-    assert r"--seed: \n is read as two characters; with --escapes it is a new line" in plain.stderr
+    assert r"--seed: \n is read as two characters; with --escapes as a new line" in plain.stderr
     read = sample(*flags, "--escapes")
     assert read.stdout == "FERRYMAN:\nThe\\n\n"
     stopped = sample("--seed", "The", "--stop", r"\n", "--escapes", "--random-seed", "1")

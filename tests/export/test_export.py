@@ -169,3 +169,18 @@ def test_a_tokenizer_that_the_page_lacks_is_refused(
     monkeypatch.setattr("textgen.export.page.TOKENIZERS", frozenset({"word"}))
     with pytest.raises(TextgenError, match="`tokens` character, only word"):
         write(random_model(CASES["lstm"]), "page", tmp_path / "model.html")
+
+
+def test_a_file_of_keras_has_its_ending(trained_dir: Path, tmp_path: Path) -> None:
+    with pytest.raises(TextgenError, match=r"a file of Keras ends in \.keras\. Received: model$"):
+        textgen.export_model(trained_dir, "keras", tmp_path / "model")
+
+
+def test_a_page_is_made_where_the_text_to_measure_on_is_damaged(
+    trained_dir: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(trained_dir, tmp_path / "copy")
+    (tmp_path / "copy" / "validate.txt").write_bytes(b"")
+    made = textgen.export_model(tmp_path / "copy", "page")
+    assert "what float16 costs was not measured: " in made.notes[-1]
+    assert made.path.exists()

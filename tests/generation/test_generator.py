@@ -216,7 +216,7 @@ def test_the_beam_minds_stops_bans_and_limits() -> None:
     for wrong in ({"force": ("b",)}, {"length": -1}, {"top_p": 0.9}, {"sample_mode": "argmax"}):
         with pytest.raises(TextgenError):
             "".join(model.stream("a", beam_size=2, **wrong))
-    with pytest.raises(TextgenError, match=r"`beam_size` finds one text. Leave `num_samples` away"):
+    with pytest.raises(TextgenError, match=r"`beam_size` finds one text. Ask for one, or leave"):
         next(model.samples(2, "a", SamplingSettings(beam_size=2)))
 
 
@@ -298,3 +298,13 @@ def test_a_label_is_drawn_or_given_and_is_no_part_of_the_text() -> None:
 def test_beam_search_ends_a_document() -> None:
     generator = document_generator(end=0.45)
     assert generator.generate(length=20, beam_size=3) in ("", "a", "aa")
+
+
+def test_a_text_with_its_probabilities_is_not_written_until_it_is_new(trained_dir: Path) -> None:
+    with pytest.raises(TextgenError, match="`new` is for `generate` and `samples`"):
+        textgen.load(trained_dir).sample("The ", length=5, new=True)
+
+
+def test_a_folder_that_cannot_be_looked_at_is_told() -> None:
+    with pytest.raises(TextgenError, match=r"the folder 'a+\.\.\.a+' cannot be read \(File name"):
+        textgen.load("a" * 300)

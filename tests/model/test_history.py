@@ -169,3 +169,8 @@ def test_a_run_that_ended_at_once_is_drawn_without_a_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         history.picture(rows, CHARACTERS).canvas.draw()
+
+
+def test_a_cell_too_many_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "history.csv").write_text("epoch,loss\n1,2.0,3\n")
+    assert history.read(tmp_path) == [{"epoch": 1, "loss": 2.0}]

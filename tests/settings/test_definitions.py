@@ -127,3 +127,8 @@ def test_residual_connections_need_two_layers() -> None:
 def test_a_name_that_is_no_text_is_no_setting() -> None:
     with pytest.raises(TextgenError, match="unknown setting '7'"):
         TokenizerSettings.from_dict({7: True, "lowercase": True})
+
+
+def test_an_optimizer_that_is_no_name_is_refused() -> None:
+    with pytest.raises(TextgenError, match="`optimizer` takes a value of type str"):
+        TrainingSettings.from_given({"optimizer": ["adam"]})

@@ -113,3 +113,13 @@ def test_leftovers_of_killed_writers_are_removed_and_nothing_else(tmp_path: Path
     with exclusive(tmp_path):
         assert not any(path.exists() for path in leftovers)
         assert all(path.exists() for path in others)
+
+
+def test_what_is_left_of_a_folder_that_was_being_written_is_removed(tmp_path: Path) -> None:
+    left, own = tmp_path / ".saved-model.1a2b3c4d.tmp", tmp_path / ".mine.tmp"
+    for folder in (left, own):
+        folder.mkdir()
+        (folder / "variables").touch()
+    with exclusive(tmp_path):
+        assert not left.exists()
+    assert own.exists(), "the name is not of ours"

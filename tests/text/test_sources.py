@@ -325,3 +325,11 @@ def test_an_empty_validation_text_is_not_to_be_learned_from(tmp_path: Path) -> N
     path.write_text("\n")
     with pytest.raises(TextgenError, match=r"validate.txt is empty: put text to measure with in"):
         list(Source((path,)).read())
+
+
+def test_damage_is_mended_behind_a_byte_order_mark_too() -> None:
+    data = b"\xef\xbb\xbf" + "café, and more\n".encode() * 9 + b"caf\xe9\n"
+    assert detect_encoding(data, "x", repair=True) == MIXED
+    for size in (3, 5, 100):
+        blocks = [data[at : at + size] for at in range(0, len(data), size)]
+        assert b"".join(repaired(blocks, "x")).decode() == "café, and more\n" * 9 + "café\n"

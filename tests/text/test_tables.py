@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.text.conftest import read, run
+from textgen.settings.definitions import CorpusSettings
 from textgen.support.errors import TextgenError
+from textgen.text.preparation import prepare
 from textgen.text.tables import Table, Wanted, columns_of, is_table, read_table, suffix_of
 
 TWEETS = 'id,text,topic\n1,"Taxes, rise",politics\n2,"He said ""no""",sport\n3,"two\nlines",sport\n'
@@ -226,3 +228,11 @@ def test_a_file_in_cp1252_alone_is_read_as_that(
 
 def test_a_mark_in_a_cell_would_end_its_document_and_is_taken_out() -> None:
     assert documents("a\nx <|endoftext|>y\n<|endoftext|>\nz\n", column="a") == ["x y", "z"]
+
+
+def test_json_that_goes_too_deep_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "deep.jsonl"
+    path.write_text('{"text": "a"}\n{"text": ' + "[" * 100_000 + "\n")
+    settings = CorpusSettings(column="text", validation_split=0.0)
+    with pytest.raises(TextgenError, match=r"deep.jsonl is not JSON in line 2"):
+        prepare(tmp_path / "out", [str(path)], settings)

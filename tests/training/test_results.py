@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from textgen.model import checkpoint
-from textgen.training.results import keep_previous
+from textgen.model.keras_model import build_model_to_save
+from textgen.training.results import BestCheckpoint, keep_previous
 
 
 @pytest.fixture
@@ -75,3 +76,16 @@ def test_files_that_cannot_be_read_do_not_replace_a_model(folder: Path) -> None:
 def test_a_folder_without_a_model_has_nothing_to_keep(tmp_path: Path) -> None:
     keep_previous(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_history_goes_with_its_model(folder: Path) -> None:
+    """A run over a model that ends in its first epoch has none; the old one is in `previous/`."""
+    metadata, before = checkpoint.load(folder).metadata, (folder / "history.csv").read_text()
+    (folder / "history.png").write_bytes(b"a picture")
+    keep_previous(folder)
+    model = build_model_to_save(metadata.model, len(metadata.tokenizer.vocabulary))
+    BestCheckpoint(folder, metadata, model, writes=True).keep_unfinished([], 3)
+    assert not (folder / "history.csv").exists()
+    assert not (folder / "history.png").exists()
+    assert (folder / "previous" / "history.csv").read_text() == before
+    assert (folder / "previous" / "history.png").read_bytes() == b"a picture"

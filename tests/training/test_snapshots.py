@@ -17,7 +17,7 @@ from textgen.model.keras_model import build_model
 from textgen.settings.definitions import TrainingSettings
 from textgen.support.errors import TextgenError
 from textgen.training import snapshots
-from textgen.training.snapshots import Progress, Snapshots, stored_progress
+from textgen.training.snapshots import Snapshots, Stored, stored_progress
 from textgen.training.step import TrainStep
 
 FORMAT_3 = ROOT / "tests" / "data" / "snapshot-3"
@@ -30,8 +30,8 @@ def variables(random_seed: int = 0) -> dict[str, tf.Variable]:
     return TrainStep(model, TrainingSettings(batch_size=2)).variables()
 
 
-def progress(step: int) -> Progress:
-    return Progress({"texts": {}}, {"step": step}, [{"epoch": 1, "loss": 0.1}])
+def progress(step: int) -> Stored:
+    return Stored({"texts": {}}, {"step": step}, [{"epoch": 1, "loss": 0.1}])
 
 
 def values(snapshots_: Snapshots) -> dict[str, np.ndarray]:

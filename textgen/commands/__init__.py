@@ -6,6 +6,7 @@ asked for is imported. Nothing below this package parses flags or chooses exit c
 
 import importlib
 import os
+import reprlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -71,9 +72,10 @@ def run(argv: Sequence[str], main: Main = main) -> int:
     """Calls the `main` of a command and returns the exit code for what it raises.
 
     Returns:
-        0 when done or when the reader of standard output went away, 2 after a `TextgenError`
-        (printed as one red line) or where a library is missing (which commands import within
-        `main` for that), 1 after a `WorkerLostError`, 130 after Ctrl-C. A bug keeps its traceback.
+        0 when done or when the reader of standard output went away. 2 after a `TextgenError`
+        (printed as one red line), for a path that cannot be looked at, or where a library is
+        missing (which commands import within `main` for that). 1 after a `WorkerLostError`, 130
+        after Ctrl-C. A bug keeps its traceback.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"  # this process is ours, and those that it begins
     with console.flags_for_settings(), console.verbosity(console.Verbosity.USUAL):
@@ -95,6 +97,12 @@ def run(argv: Sequence[str], main: Main = main) -> int:
         except BrokenPipeError:
             # Python flushes stdout once more at exit; give it a place to flush to.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except OSError as error:
+            if error.filename is None:
+                raise
+            # Of what is only looked at: a name that is too long, a folder of another user.
+            console.error(f"{reprlib.repr(str(error.filename))}: {error.strerror}. Give another")
+            return 2
     return 0
 
 

@@ -12,7 +12,8 @@ models have no unknown token and skip what they do not know; the converted model
 import json
 import reprlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,8 +56,9 @@ def main(argv: Sequence[str]) -> None:
     """Runs the command with the arguments `argv`. Raises TextgenError."""
     directory = parser().read(argv).directory
     metadata, weights = read(directory)
+    write_model = _built(metadata, weights)
     _keep_original(directory)
-    _write(directory, metadata, weights)
+    checkpoint.save(directory, metadata, write_model)
     more_text = console.command_line("sample", data_dir=directory)
     console.say(f"converted. More text: {more_text}", "green")
 
@@ -222,13 +224,14 @@ def _keep_original(directory: Path) -> None:
         ) from error
 
 
-def _write(directory: Path, metadata: Metadata, weights: dict[str, Array]) -> None:
+def _built(metadata: Metadata, weights: dict[str, Array]) -> Callable[[Path], None]:
+    """Returns what writes the model to a file; so what cannot be built leaves the folder alone."""
     # Here, because Keras takes seconds.
-    from textgen.model.keras_model import build_model_to_save, set_weights
+    from textgen.model.keras_model import build_model_to_save, set_weights, write_h5
 
     model = build_model_to_save(metadata.model, len(metadata.tokenizer.vocabulary))
     set_weights(model, weights)
-    checkpoint.save(directory, metadata, model.save)
+    return partial(write_h5, model)
 
 
 def _cannot(path: Path, problem: str) -> TextgenError:

@@ -104,14 +104,22 @@ def _refuse_existing(directory: Path, overwrite: bool, share: float) -> None:
     """Raises TextgenError rather than replace a text that someone may want to keep."""
     if directory.exists() and not directory.is_dir():
         raise TextgenError(f"{directory} is a file, not a folder: give another --out")
-    names = ("input.txt", "validate.txt") if share else ("input.txt",)
-    present = [name for name in names if (directory / name).exists()]
-    if present and not overwrite:
-        raise TextgenError(
-            f"{directory / present[0]} is there already: add --overwrite to replace it, or give"
-            " another --out"
-        )
-    if not share and (directory / "validate.txt").exists():
+    from textgen.text.sources import find_source  # only now: --help needs no library
+
+    written = ["input", "validate"] if share else ["input"]
+    for name in written:
+        source = find_source(directory, name)
+        if source is None:
+            continue
+        shown = source.paths[0]
+        shown = shown if shown.parent == directory else shown.parent
+        if shown.name != f"{name}.txt":
+            raise TextgenError(f"{shown} is there already: move it away, or give another --out")
+        if not overwrite:
+            raise TextgenError(
+                f"{shown} is there already: add --overwrite to replace it, or give another --out"
+            )
+    if not share and find_source(directory, "validate"):
         console.warn(f"{directory / 'validate.txt'} stays as it is and will be used")
 
 

@@ -153,8 +153,10 @@ class Interactive:
         return True
 
     def _spelled(self, token: str) -> str:
-        """Returns what a token adds to the text so far."""
-        return self._generator.tokenizer.prompt(self.text).decoder.push(token)
+        """Returns what a choice adds to the text so far."""
+        begun = self._generator.tokenizer.prompt(self.text)
+        # Where the text may end within a token, what is shown is what comes after it.
+        return token if begun.typed else begun.decoder.push(token)
 
     def _sentence(self) -> str:
         new = ""

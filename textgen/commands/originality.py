@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING
 import textgen
 from textgen.commands import pages
 from textgen.commands.flags import ArgumentParser, add_settings, given_settings
-from textgen.commands.sample import choose_seeds, positive, warn_of_unknown
+from textgen.commands.sample import (
+    add_escapes,
+    choose_seeds,
+    positive,
+    read_escapes,
+    warn_of_unknown,
+)
 from textgen.settings.definitions import DEFAULT_FOLDER, SamplingSettings
 from textgen.support import console
 from textgen.support.errors import TextgenError
@@ -40,6 +46,7 @@ PAGE = """\
 def main(argv: Sequence[str]) -> None:
     """Says how much of texts is copied, as the flags `argv` ask for. Raises TextgenError."""
     arguments = parser().read(argv)
+    read_escapes(arguments)
     given = given_settings(arguments, SamplingSettings)
     _refuse_contradictions(arguments, given)
     texts = dict(map(_read, arguments.files))
@@ -92,6 +99,7 @@ def parser() -> ArgumentParser:
         " repeat the flag for N texts of each",
     )  # fmt: skip
     parser.set_defaults(seed_file=None)
+    add_escapes(parser)
     add_settings(parser, SamplingSettings)
     return parser
 

@@ -88,19 +88,19 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
                 raise TextgenError(f"`{one}` does not go with `{other}`. Leave one of them away")
         if one in given and len(arguments.seed or ()) > 1:
             raise TextgenError(f"`{one}` does not go with several seeds. Give one `seed`")
-    for name in ESCAPED:
-        if texts := getattr(arguments, name, None):
-            setattr(arguments, name, [_unescaped(text, name, arguments.escapes) for text in texts])
+    read_escapes(arguments)
     return arguments
 
 
-def _unescaped(text: str, name: str, asked_for: bool) -> str:
-    """Returns a text with its escapes read, if that was asked for."""
-    if asked_for:
-        return ESCAPE.sub(lambda found: ESCAPES[found[0]], text)
-    if r"\n" in text:
-        console.say(rf"`{name}`: \n is read as two characters; with --escapes it is a new line")
-    return text
+def read_escapes(arguments: argparse.Namespace) -> None:
+    """Reads the escapes in the texts of `arguments`, if that was asked for; else tells of them."""
+    for name in ESCAPED:
+        texts = getattr(arguments, name, None) or []
+        if arguments.escapes and texts:
+            read = [ESCAPE.sub(lambda found: ESCAPES[found[0]], text) for text in texts]
+            setattr(arguments, name, read)
+        elif any(r"\n" in text for text in texts):
+            console.say(rf"`{name}`: \n is read as two characters; with `escapes` as a new line")
 
 
 def parser() -> ArgumentParser:
@@ -112,14 +112,19 @@ def parser() -> ArgumentParser:
         ' --seed "once upon" --diversity 0.5',
     )
     _add_source_flags(parser)
+    add_escapes(parser)
+    add_settings(parser, SamplingSettings)
+    _add_output_flags(parser)
+    return parser
+
+
+def add_escapes(parser: ArgumentParser) -> None:
+    """Adds the flag that `read_escapes` needs."""
     parser.add_argument(
         "--escapes", action="store_true",
         help=r"read \n, \t and \\ in --seed, --stop, --stop-after, --ban and --force as a new line,"
         " a tab and a backslash, where the shell cannot write these",
     )  # fmt: skip
-    add_settings(parser, SamplingSettings)
-    _add_output_flags(parser)
-    return parser
 
 
 def _add_source_flags(parser: ArgumentParser) -> None:
@@ -225,7 +230,7 @@ def choose_prompts(
     warn_of_unknown(generator, [prompt.seed for prompt in asked])
     each = [prompt for prompt in asked for _ in range(arguments.num_samples)]
     if settings.beam_size is not None and arguments.num_samples > 1:
-        raise TextgenError("`beam_size` finds one text. Leave `num_samples` away")
+        raise TextgenError("`beam_size` finds one text. Ask for one, or leave it out")
     first = settings.random_seed or 0
     return [
         prompt._replace(settings=replace(prompt.settings, random_seed=first + number))
@@ -277,7 +282,7 @@ def _prompt(line: str, number: int, file: str, settings: SamplingSettings) -> te
     try:
         try:
             values = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise TextgenError(f'no JSON object like {{"seed": "The "}}, but {line[:40]}') from None
         if not isinstance(values, dict):
             raise TextgenError(f"not an object, but {line[:40]}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from textgen.export import ExportSettings
 from textgen.model.checkpoint import Checkpoint
+from textgen.support.errors import TextgenError
 from textgen.support.files import explained, replacing
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 def write(model: Checkpoint, path: Path, settings: ExportSettings, folder: Path) -> list[str]:
     """Writes the file. Raises TextgenError where that cannot be."""
+    if path.suffix != ".keras":
+        raise TextgenError(f"a file of Keras ends in .keras. Received: {path.name}")
     made = stateless(model)
     with explained(path), replacing(path) as unfinished:
         made.save(unfinished)

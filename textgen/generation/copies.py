@@ -452,15 +452,14 @@ def common(
     return lengths
 
 
-def gathered(chunks: Iterable[str], size: int | None = None) -> Iterator[str]:
-    """Yields a text in chunks of at least `size` characters (`PIECE`), but for the last."""
-    size = size or PIECE
+def gathered(chunks: Iterable[str]) -> Iterator[str]:
+    """Yields a text in chunks of at least `PIECE` characters, but for the last."""
     held: list[str] = []
     length = 0
     for chunk in chunks:
         held.append(chunk)
         length += len(chunk)
-        if length >= size:
+        if length >= PIECE:
             yield "".join(held)
             held, length = [], 0
     if length:

@@ -247,9 +247,7 @@ class Generator:
             raise TextgenError(f"{folder} has a model already. Give another folder")
         metadata = checkpoint.load(self.data_dir).metadata
         checkpoint.save(folder, metadata, partial(shutil.copyfile, self.data_dir / "model.h5"))
-        for name in ("history.csv", "history.png"):
-            if (self.data_dir / name).exists():
-                shutil.copyfile(self.data_dir / name, folder / name)
+        history.copy(self.data_dir, folder)
 
     def __repr__(self) -> str:
         facts = "; ".join(f"{name} {fact}" for name, fact in self._facts().items())
@@ -353,6 +351,10 @@ class Generator:
         """
         sampling = _with_random_seed(_sampling(settings, length, temperature, random_seed))
         _refuse_endless(sampling)
+        if sampling.new:
+            raise TextgenError(
+                "`new` is for `generate` and `samples`, which write again what is not. Leave it out"
+            )
         text = Text(seed, sampling, self.tokenizer, scored=True)
         written = [(piece.text, piece.log_probability) for piece in self._written(text)]
         sample = Sample.of(text, "".join(part for part, _ in written))
@@ -374,8 +376,9 @@ class Generator:
         if settings.new:
             samples = self.write([Prompt(seed, settings)], scored)
             return (
-                Piece(sample.text, sample.mean_log_probability or math.nan, [])
+                Piece(sample.text, math.nan if mean is None else mean * sample.tokens, [])
                 for sample in samples
+                for mean in [sample.mean_log_probability]
             )
         return self._written(Text(seed, settings, self.tokenizer, scored))
 
@@ -431,7 +434,7 @@ class Generator:
         settings = SamplingSettings.from_dict((settings.to_dict() if settings else {}) | more)
         _refuse_endless(settings)
         if settings.beam_size is not None and count > 1:
-            raise TextgenError("`beam_size` finds one text. Leave `num_samples` away")
+            raise TextgenError("`beam_size` finds one text. Ask for one, or leave it out")
         first = _with_random_seed(settings).random_seed or 0
         seeds = [seed] if isinstance(seed, str) else seed
         each = itertools.chain.from_iterable(itertools.repeat(one, count) for one in seeds)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from textgen.settings.definitions import SamplingSettings
 from textgen.support.errors import TextgenError
+from textgen.support.files import LATEST, PREVIOUS
 from textgen.text.documents import LINES, Document, read_documents
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ TRIES = 100
 STRIDE = 1 << 20
 """Between the random seeds of two tries, so that they are those of no other text."""
 Digests = npt.NDArray[np.uint64]
-LATEST = "latest"
-"""The folder within a data directory that has the model of the newest epoch."""
 
 
 class KnownTexts:
@@ -79,11 +78,14 @@ class KnownTexts:
 
 
 def text_folder(folder: Path) -> Path:
-    """Returns where the training text of a model is: in its folder, or above that of the latest."""
+    """Returns where the training text of a model is: in its folder, or above that.
+
+    Above are those of the latest model, and of the one before.
+    """
     from textgen.text.sources import find_source  # here, for the start of `sample.py`
 
-    is_latest = folder.name == LATEST and find_source(folder, "input") is None
-    return folder.parent if is_latest else folder
+    is_beside = folder.name in (LATEST, PREVIOUS) and find_source(folder, "input") is None
+    return folder.parent if is_beside else folder
 
 
 def ending_in_line(settings: SamplingSettings, documents: str | None) -> SamplingSettings:

@@ -76,8 +76,8 @@ FILTERS: dict[str, Callable[[Logits, Any], Logits]] = {
 """The filters of logits (B, V) after temperature, in this order, by the name of the setting.
 
 A filter is given the logits and the value of its field of `SamplingSettings`, whose default is
-None: off. It leaves every row a token that can be drawn. The field and a line here are all that a
-new filter needs: flag, Python keyword, HTTP field and page control are made from the field.
+None: off. It leaves every row a token that can be drawn. Flag, Python keyword, HTTP field and page
+control are made from the field; exported pages need the filter in `export/static/sampling.js` too.
 """
 
 

@@ -6,9 +6,9 @@
 `textgen.model.keras_model` builds it in Keras, to train; `textgen.model.network` in NumPy, to
 generate. Arrays go by their paths in the Keras model, such as `lstm_1/lstm_cell/kernel`.
 
-A cell has three places, which a test holds together: its name in `CELL_NAMES` of
-`textgen.settings.definitions`, its NumPy step and entry in `CELLS` here, and its Keras layers in
-`LAYERS` of `textgen.model.recurrent`, so that nothing here imports TensorFlow.
+A cell has its NumPy step and entry in `CELLS` here, and its Keras layers in `LAYERS` of
+`textgen.model.recurrent`, so that nothing here imports TensorFlow; its other places are listed in
+docs/architecture.md.
 
 A step takes what all gates receive in one array, (gates, B, H), where each gate's numbers lie
 together, so that no operation skips through memory. One tanh serves all gates of an LSTM, because

@@ -8,6 +8,7 @@ Both files carry the same `model_id`. While a pair is replaced there is a moment
 `model.pkl` beside the old `model.h5`; for that moment it describes both models.
 """
 
+import reprlib
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -150,9 +151,16 @@ def load(directory: Path) -> Checkpoint:
     Raises:
         TextgenError: if a file is missing, broken, of a newer format, or not of one pair.
     """
-    if directory.is_file():
+    try:
+        is_file = directory.is_file()
+        missing = [name for name in PAIR if not (directory / name).is_file()]
+    except OSError as error:  # a name that is too long, a folder that is another user's
+        shown = reprlib.repr(str(directory))
+        raise TextgenError(
+            f"the folder {shown} cannot be read ({error.strerror}). Give another"
+        ) from error
+    if is_file:
         raise TextgenError(f"{directory} is a file: give its folder, {directory.parent}")
-    missing = [name for name in PAIR if not (directory / name).is_file()]
     if len(missing) == 2:
         raise TextgenError(
             f"no model in {directory}. Train one:"

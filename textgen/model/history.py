@@ -7,13 +7,14 @@ import functools
 import io
 import math
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textgen.support import console
 from textgen.support.errors import TextgenError
-from textgen.support.files import replacing
+from textgen.support.files import explained, replacing
 from textgen.tokens.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ LARGEST_EXPONENT = 700.0
 SMALLEST_RATIO = 1e-4
 """Of the largest update ratio in the picture: smaller ones fall out of it."""
 INSTALL_MATPLOTLIB = "pip install matplotlib"
+
+FILES = ("history.csv", "history.png")
 
 Row = dict[str, float]
 
@@ -114,11 +117,31 @@ def read(directory: Path) -> list[Row]:
     try:
         with (directory / "history.csv").open(encoding="utf-8", newline="") as file:
             return [
-                {name: _number(text) for name, text in row.items() if text}
+                {name: _number(text) for name, text in row.items() if name and text}
                 for row in csv.DictReader(file)
             ]
     except (OSError, ValueError, TypeError, csv.Error):  # not written by a training, or not yet
         return []
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copies the history of one folder, with its picture, in place of that of another.
+
+    Raises TextgenError if the disk does not take it.
+    """
+    remove(target)
+    for name in FILES:
+        with explained(target / name):
+            if (source / name).exists():
+                with replacing(target / name) as path:
+                    shutil.copyfile(source / name, path)
+
+
+def remove(folder: Path) -> None:
+    """Takes the history out of a folder. Raises TextgenError where that cannot be."""
+    for name in FILES:
+        with explained(folder / name):
+            (folder / name).unlink(missing_ok=True)
 
 
 def _number(text: str) -> float:

@@ -466,7 +466,6 @@ LAYERS = {
 }
 """By `ModelSettings.cell`; the other half of `textgen.model.architecture.CELLS`.
 
-A cell that Keras lacks is one class for both, written with `keras.ops` and registered with
-`@keras.saving.register_keras_serializable("textgen")`. Then whoever opens its `model.h5` with plain
-Keras imports this module first; textgen itself reads arrays only, and needs nothing of the kind.
+How a cell is added that Keras lacks says docs/architecture.md. Whoever opens its `model.h5` with
+plain Keras imports this module first; textgen itself reads arrays only, and needs no such thing.
 """

@@ -16,7 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent, format_sse_event
 from fastapi.staticfiles import StaticFiles
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Histogram, generate_latest
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
@@ -260,10 +260,11 @@ class Writing:
         self.start = Start(model=served.name, random_seed=text.settings.random_seed or 0)
         self.outcome: Outcome | None = None
         self._text_of = generator.tokenizer.text_of
-        self._first_piece = service.metrics.first_piece
+        self._first_piece: Histogram | None = service.metrics.first_piece
         self._chunks: asyncio.Queue[Chunk] = asyncio.Queue()  # holds no more than the text
         self._texts, self._generator, self._known = texts, generator, known
         self._served, self._service = served, service
+        self._begun = time.monotonic()
         self._deadline = time.monotonic() + service.settings.max_seconds
         self._job = self._submitted(text)
 
@@ -288,9 +289,18 @@ class Writing:
         """
         if self._known is None:
             async for chunk in self._written():
+                self._observe_first()
                 yield chunk
         else:
-            yield await self._new(self._known)
+            chunk = await self._new(self._known)
+            self._observe_first()
+            yield chunk
+
+    def _observe_first(self) -> None:
+        """Counts how long the first piece took."""
+        if self._first_piece:
+            self._first_piece.observe(time.monotonic() - self._begun)
+        self._first_piece = None
 
     async def _new(self, known: KnownTexts) -> Chunk:
         """Returns the first text that is new, whole."""
@@ -310,7 +320,6 @@ class Writing:
         """Yields what the job writes."""
         chunk = await self._next()
         self._refuse(chunk)
-        self._first_piece.observe(time.monotonic() - self._job.begun)
         while not chunk.finished:
             yield chunk
             chunk = await self._next()
@@ -318,7 +327,7 @@ class Writing:
         self.outcome = Outcome(
             tokens=self._job.made,
             finish_reason=cast(FinishReason, chunk.finished),
-            seconds=round(time.monotonic() - self._job.begun, 4),
+            seconds=round(time.monotonic() - self._begun, 4),
         )
         yield chunk
 

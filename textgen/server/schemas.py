@@ -21,7 +21,7 @@ LARGEST_INTEGER = 2**53 - 1
 """The largest whole number that JavaScript has exactly."""
 MOST_ALTERNATIVES = 20
 IN_WORDS = {
-    "length": "tokens (characters or words) to write",
+    "length": "tokens (characters, subwords or words) to write",
     "temperature": "lower is safer, higher wilder, 0 always the likeliest; several take turns",
 }
 """Where the words of the settings speak of what the command line alone can do."""

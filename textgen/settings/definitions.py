@@ -426,7 +426,8 @@ class TrainingSettings(Settings):
     @classmethod
     def implied_by(cls, given: Mapping[str, Any]) -> dict[str, Any]:
         """Returns what an optimizer that was asked for sets besides."""
-        return dict(OPTIMIZERS.get(given.get("optimizer", ""), {}))
+        optimizer = given.get("optimizer")
+        return dict(OPTIMIZERS.get(optimizer, {})) if isinstance(optimizer, str) else {}
 
     @property
     def most_epochs(self) -> int | None:

@@ -1,1 +1,1 @@
-"""The things that any program needs: errors, console output, atomic files, array types, threads."""
+"""The things that any program needs: errors, console output, atomic files, threads."""

@@ -5,7 +5,7 @@ class TextgenError(ValueError):
     """A mistake the user can mend: a value, a file or a folder that will not do.
 
     The message is one line that names the value received and says what to do about it.
-    Library code raises it; only the entry points print it and exit with code 2.
+    Library code raises it; only the entry points print it and exit, with this code.
     """
 
     exit_code = 2

@@ -20,6 +20,8 @@ STANDARD_INPUT = "-"
 """Stands for what is piped into a command, in place of a file."""
 TOKENS = "tokens"
 """The folder of token files, in the work folder."""
+LATEST, PREVIOUS = "latest", "previous"
+"""The folders of other models in a data directory: the newest, and that of the run before."""
 
 
 @contextmanager
@@ -92,8 +94,12 @@ def made_folder(folder: Path) -> Iterator[None]:
 def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files of writers in `folder` that were killed; none may be at work."""
     for path in folder.glob(".*.tmp*"):
-        if LEFTOVER.fullmatch(path.name):
-            path.unlink()
+        if not LEFTOVER.fullmatch(path.name):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def sync_file(path: Path) -> None:
@@ -149,7 +155,7 @@ def exclusive(data_dir: Path) -> Iterator[None]:
     folder = work_folder(data_dir)
     with locked(folder, f"training in {data_dir}"):
         write_atomic(folder / ".gitignore", b"*\n")
-        for used in (data_dir, data_dir / "latest", data_dir / "previous", folder, folder / TOKENS):
+        for used in (data_dir, data_dir / LATEST, data_dir / PREVIOUS, folder, folder / TOKENS):
             remove_leftovers(used)
         yield
 

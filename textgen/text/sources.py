@@ -159,7 +159,8 @@ def detect_encoding(data: bytes, name: str, repair: bool = False) -> str:
     refuse_signature(data, name)
     for mark, encoding in BYTE_ORDER_MARKS:
         if data.startswith(mark):
-            return encoding
+            damaged = encoding == "utf-8-sig" and repair and not _is_utf8(data)
+            return MIXED if damaged else encoding
     if 0 in data:
         if wide := _utf16_order(data):
             return wide
@@ -181,15 +182,30 @@ def detect_encoding(data: bytes, name: str, repair: bool = False) -> str:
     return "utf-8"
 
 
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def repaired(blocks: Iterable[bytes], name: str) -> Iterator[bytes]:
     """Yields UTF-8 of data that is so but for some places, which are read as cp1252.
 
-    Zero bytes are left out. It goes line by line, and says how many lines had such places.
+    Zero bytes are left out, and a byte order mark. It goes line by line where that is needed, and
+    says how many lines had such places.
     """
     held, mended, zeros = b"", 0, 0
-    for block in itertools.chain(blocks, [b""]):
+    rest = iter(blocks)
+    first = next(rest, b"").removeprefix(codecs.BOM_UTF8)
+    for block in itertools.chain([first], rest, [b""]):
         whole, newline, held = (held + block).rpartition(b"\n") if block else (held, b"", b"")
-        for line in (whole + newline).splitlines(keepends=True):
+        whole += newline
+        if 0 not in whole and _is_utf8(whole):
+            yield whole
+            continue
+        for line in whole.splitlines(keepends=True):
             if 0 in line:
                 zeros += 1
                 line = line.replace(b"\0", b"")

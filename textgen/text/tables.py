@@ -228,7 +228,7 @@ class Table:
                 continue
             try:
                 values = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise TextgenError(
                     f"{self._name} is not JSON in line {number:,} ({error}): mend that line"
                 ) from error
@@ -286,7 +286,7 @@ def _json_columns(head: str) -> list[str]:
     for line in head.split("\n")[:100]:
         try:
             values = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(values, dict):
             found |= dict.fromkeys(values)

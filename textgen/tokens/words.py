@@ -126,7 +126,7 @@ class WordTokenizer(Tokenizer):
         return text if knows_lines else text.replace("\n", " ")
 
     def unknown(self, text: str) -> list[str]:
-        """See `Tokenizer.unknown`; a space at the end of `text` is none, see `prompt`."""
+        """See `Tokenizer.unknown`; a space at the end of `text` is none, see `go_on`."""
         return super().unknown(self._without_lines(text).rstrip(SPACES))
 
     def go_on(self, text: str, whole: bool) -> Beginning:

@@ -25,7 +25,7 @@ from textgen.model.keras_model import (
 )
 from textgen.settings.definitions import TrainingSettings
 from textgen.support.errors import TextgenError
-from textgen.support.files import exclusive
+from textgen.support.files import exclusive, explained
 from textgen.tokens.tokenizer import Ids, Tokenizer
 from textgen.training import batches
 from textgen.training.results import keep_previous
@@ -123,7 +123,7 @@ def save(model: keras.Model, tokenizer: Tokenizer, directory: str | Path) -> Non
     """
     folder = folder_of(directory)
     settings, weights = read_model(model, len(tokenizer.vocabulary))
-    with exclusive(folder):
+    with explained(folder), exclusive(folder):
         keep_previous(folder)
         to_save = build_model_to_save(settings, len(tokenizer.vocabulary))
         set_weights(to_save, weights)

@@ -179,6 +179,8 @@ class LiveView:
         self._log = TensorBoardLog.open(data_dir, resumed) if settings.tensorboard else None
         self._samples = bool(keep_samples or settings.live_sample or self._log)
         self._file = SampleFile(data_dir)
+        if not resumed:
+            sample_file(data_dir).unlink(missing_ok=True)  # of the run before
 
     def show(self, row: Row, weights: dict[str, Array]) -> None:
         """Show an epoch: its row, and what the model writes with its weights, by path."""

@@ -34,7 +34,7 @@ from textgen.text import known
 from textgen.tokens import TOKENIZERS, check_settings, tokenizer_class
 from textgen.tokens.corpus import Corpus, VocabularyRule, read_corpus
 from textgen.training import live, pretrained, sizing
-from textgen.training.snapshots import Progress, stored_progress
+from textgen.training.snapshots import Stored, stored_progress
 from textgen.training.workers import SingleProcess
 
 CHANGEABLE = frozenset([
@@ -152,7 +152,8 @@ def _new(request: TrainRequest) -> Plan:
     defaults = tokenizer_class(tokenizer).defaults
     training = request.settings(TrainingSettings, defaults)
     if training.word2vec:
-        pretrained.check_vectors(Path(training.word2vec))  # now, not after reading a long text
+        # Now, not after reading a long text.
+        pretrained.check_vectors(Path(training.word2vec).expanduser())
     corpus = read_corpus(request.data_dir, VocabularyRule(tokenizer), training.validation_split)
     tokens = len(corpus.training.ids)
     if not training.minutes or sizing.SIZES & request.given.keys():
@@ -206,7 +207,7 @@ def _with_vectors(plan: Plan) -> Plan:
     if not plan.training.word2vec:
         return plan
     training, vocabulary = with_random_seed(plan.training), plan.corpus.tokenizer.vocabulary
-    path, size = Path(plan.training.word2vec), plan.model.embedding_size
+    path, size = Path(plan.training.word2vec).expanduser(), plan.model.embedding_size
     rows, found = pretrained.load_vectors(path, vocabulary, size, training.random_seed)
     console.say(
         f"{path} has vectors for {found:,} of the {len(vocabulary):,} tokens"
@@ -217,7 +218,7 @@ def _with_vectors(plan: Plan) -> Plan:
 
 def _from_model(request: TrainRequest) -> Plan:
     """A new run that starts from the model in the folder `init_from`."""
-    folder = Path(request.given["init_from"])
+    folder = Path(request.given["init_from"]).expanduser()
     origin, old_weights = checkpoint.load(folder)
     tokenizer = origin.tokenizer
     sizes = origin.model.to_dict() | {"tie_weights": origin.model.is_tied}
@@ -234,7 +235,7 @@ def _from_model(request: TrainRequest) -> Plan:
     return Plan(corpus, model, training, weights=weights)
 
 
-def _resumed(request: TrainRequest, progress: Progress) -> Plan:
+def _resumed(request: TrainRequest, progress: Stored) -> Plan:
     """The run as it was begun, but for what may change; a length that is given replaces its own."""
     run = progress.run | {"training": as_meant_now(progress.run["training"])}
     setup = Setup.from_dict(run)
@@ -254,7 +255,7 @@ def _resumed(request: TrainRequest, progress: Progress) -> Plan:
     return Plan(corpus, setup.model, training, resume=True)
 
 
-def _prolonged(given: Mapping[str, Any], progress: Progress) -> dict[str, float]:
+def _prolonged(given: Mapping[str, Any], progress: Stored) -> dict[str, float]:
     """Returns the lengths that come on top of what a run has had, as those of the whole run."""
     more = {name: amount(given[name]) for name in LENGTHS & given.keys() if is_more(given[name])}
     whole = dict[str, float]()

@@ -19,13 +19,13 @@ from textgen.model.history import (
     selection_loss,
 )
 from textgen.settings.definitions import (
-    DEFAULT_TOKENS,
     EPOCHS,
     ModelSettings,
     TrainingSettings,
 )
 from textgen.settings.request import MORE
 from textgen.support import console
+from textgen.support.files import LATEST
 from textgen.tokens.tokenizer import Tokenizer
 from textgen.training import sizing
 from textgen.training.batches import pass_offsets
@@ -68,7 +68,8 @@ def print_summary(metadata: Metadata, known: float, tokens: int, documents: int 
     console.say(
         f"vocabulary: {different:,} different {tokenizer.unit}s, which are {known:.1%} of the text"
     )
-    if tokenizer.name == DEFAULT_TOKENS and not tokenizer.settings.pristine_input:
+    folds = tokenizer.folded("A", tokenizer.settings) != "A"
+    if folds and not tokenizer.settings.lowercase:  # which was asked for
         console.say("letters are read and written in lower case; `pristine_input` keeps capitals")
     if documents:
         labels = console.listed(tokenizer.labels)
@@ -217,7 +218,7 @@ def closing_report(
         f"more text:  {console.command_line('sample', data_dir=data_dir)}",
     ]
     if rows[-1] is not best:
-        newest = console.command_line("sample", data_dir=data_dir / "latest")
+        newest = console.command_line("sample", data_dir=data_dir / LATEST)
         lines.append(f"the newest, of epoch {rows[-1]['epoch']:g}: {newest}")
     out_of_patience = settings.patience and epochs_since_best(rows) >= settings.patience
     longer = _longer(data_dir, settings, rows[-1])

@@ -15,7 +15,7 @@ from textgen.model.checkpoint import Metadata
 from textgen.model.history import Row, best_of, loss_text, selection_loss
 from textgen.support import console
 from textgen.support.errors import TextgenError
-from textgen.support.files import write_atomic
+from textgen.support.files import LATEST, PREVIOUS, write_atomic
 
 SECONDS_BETWEEN_PICTURES = 60.0
 """Drawing one takes half a second."""
@@ -50,7 +50,7 @@ class BestCheckpoint:
             self.draw(rows)
         if rows[-1] is best_of(rows):
             self._save(self.directory, rows[-1])
-        self._save(self.directory / "latest", rows[-1])
+        self._save(self.directory / LATEST, rows[-1])
 
     def keep_unfinished(self, rows: Sequence[Row], step: int) -> None:
         """Write what an unfinished epoch has learned, as the best model if there is no other."""
@@ -58,7 +58,8 @@ class BestCheckpoint:
             return
         if not rows:
             self._save(self.directory, {"epoch": 0, "step": step})
-        self._save(self.directory / "latest", rows[-1] if rows else {"epoch": 0, "step": step})
+            history.remove(self.directory)  # that of the model before
+        self._save(self.directory / LATEST, rows[-1] if rows else {"epoch": 0, "step": step})
 
     def draw(self, rows: list[Row]) -> None:
         """Draw the history."""
@@ -85,7 +86,7 @@ def keep_previous(data_dir: Path) -> None:
     """
     if not any((data_dir / name).exists() for name in checkpoint.PAIR):
         return
-    previous = data_dir / "previous"
+    previous = data_dir / PREVIOUS
     kept = _model_in(previous)
     try:
         current = checkpoint.load(data_dir).metadata
@@ -101,12 +102,13 @@ def keep_previous(data_dir: Path) -> None:
         )
         return
     checkpoint.save(previous, current, partial(shutil.copyfile, data_dir / "model.h5"))
+    history.copy(data_dir, previous)
     console.say(f"the model that was here {_described(current)} is kept in {previous}")
 
 
 def better_previous(data_dir: Path) -> str | None:
     """Returns by how much the model in `previous/` is better than the one that a run has left."""
-    kept, current = _model_in(data_dir / "previous"), _model_in(data_dir)
+    kept, current = _model_in(data_dir / PREVIOUS), _model_in(data_dir)
     if kept is None or current is None or not _is_better(kept, current):
         return None
     losses = (selection_loss(one.results) for one in (kept, current))

@@ -26,7 +26,7 @@ from textgen.model.keras_model import get_weights, is_finite, set_weights
 from textgen.settings.definitions import LENGTHS
 from textgen.support import console
 from textgen.support.errors import TextgenError
-from textgen.support.files import exclusive, explained
+from textgen.support.files import LATEST, PREVIOUS, exclusive, explained
 from textgen.support.parallel import StopSignals
 from textgen.training import pretrained, programs, results, sizing
 from textgen.training.batches import ShuffledDocuments, tf_dataset, training_batches
@@ -35,8 +35,7 @@ from textgen.training.plan import Plan, with_random_seed
 from textgen.training.report import Progress, closing_report, print_summary
 from textgen.training.results import BestCheckpoint
 from textgen.training.schedule import RunClock, SaveTimer, clock_for, learning_rate
-from textgen.training.snapshots import Progress as Stored
-from textgen.training.snapshots import Snapshots
+from textgen.training.snapshots import Snapshots, Stored
 from textgen.training.workers import SingleProcess
 
 LINE_STARTS = 100
@@ -101,7 +100,7 @@ def fit(
     for line in closing_report(data_dir, run.state.history, run.metadata, num_tokens):
         console.say(line, "green")
     if losses := results.better_previous(data_dir):
-        command = console.command_line("sample", data_dir=data_dir / "previous")
+        command = console.command_line("sample", data_dir=data_dir / PREVIOUS)
         console.warn(f"the model that was here before is better ({losses}). To use it: {command}")
     return run.state.best
 
@@ -432,7 +431,7 @@ class Run:
         command = console.command_line("train", data_dir=self.data_dir, resume=True)
         console.say(f"saved at step {self.state.clock.step:,}. To go on: {command}")
         if self.state.history:
-            latest = console.command_line("sample", data_dir=self.data_dir / "latest")
+            latest = console.command_line("sample", data_dir=self.data_dir / LATEST)
             console.say(f"the newest model, which may be better than the best epoch's: {latest}")
         raise RunInterruptedError if self.state.clock.step else KeyboardInterrupt
 
@@ -451,4 +450,4 @@ class Run:
             raise DivergenceError(f"training diverged at step {state.clock.step:,} (weights)")
         run = self.plan.setup.to_dict() | {"texts": self.plan.corpus.hashes}
         rows, clock = state.history, state.clock.state()
-        self.snapshots.save(Stored(run, clock, rows, state.best, state.rate_factor, state.complete))
+        self.snapshots.save(Stored(run, clock, rows, state.rate_factor, state.complete))

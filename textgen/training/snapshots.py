@@ -1,7 +1,7 @@
 """The full state of a training run on disk, so that it can go on exactly where it was.
 
 A snapshot is one file of NumPy's, `state-N.npz`: every variable of model, optimizer and running
-loss, and beside them, as JSON, the run's plain facts (`Progress`). Being one file, the two cannot
+loss, and beside them, as JSON, the run's plain facts (`Stored`). Being one file, the two cannot
 get out of step, whenever a crash comes, and a zip file has a checksum of each of its parts. The
 newest two snapshots are kept: the older one was on the disk before the newer was begun.
 """
@@ -28,10 +28,10 @@ from textgen.support.files import replacing, work_folder
 from textgen.training.workers import SingleProcess
 
 Values = dict[str, npt.NDArray[Any]]
-"""By name of the variable; "progress" is the JSON of `Progress` in UTF-8."""
+"""By name of the variable; "progress" is the JSON of `Stored` in UTF-8."""
 
 FORMAT_VERSION = 3
-"""Of `Progress`."""
+"""Of `Stored`."""
 KEPT = 2
 NAME = re.compile(r"state-(\d+)\.(npz|index)")
 """Of a snapshot; ".index" belongs to a `tf.train.Checkpoint`, which textgen wrote before."""
@@ -45,7 +45,7 @@ DAMAGED = (
 
 
 @dataclass(frozen=True)
-class Progress:
+class Stored:
     """Where a run stands, in built-in values."""
 
     run: dict[str, Any]
@@ -53,7 +53,6 @@ class Progress:
     clock: dict[str, float | None]
     """See `schedule.RunClock.state`."""
     history: list[dict[str, float]] = field(default_factory=list)
-    best: dict[str, float] = field(default_factory=dict)
     rate_factor: float = 1.0
     """Factor of the learning rate: 0.5 once training has diverged."""
     complete: bool = False
@@ -62,24 +61,25 @@ class Progress:
         return json.dumps({"format_version": FORMAT_VERSION, **dataclasses.asdict(self)})
 
     @classmethod
-    def from_json(cls, text: str) -> Progress:
+    def from_json(cls, text: str) -> Stored:
         values = json.loads(text)
         if values.pop("format_version") != FORMAT_VERSION:
             raise TextgenError(
                 "the interrupted run is of another version of textgen. Resume it with that one,"
                 " or start again without `resume`"
             )
+        values.pop("best", None)  # which snapshots of before had
         return cls(**values)
 
 
-def stored_progress(data_dir: Path) -> Progress | None:
+def stored_progress(data_dir: Path) -> Stored | None:
     """Returns how far the run in `data_dir` has come, or None where there is none to go on with."""
     for path in _snapshots(_folder(data_dir)):
         try:
             text = _text(_read(path))
         except DAMAGED:
             continue
-        return Progress.from_json(text)
+        return Stored.from_json(text)
     return None
 
 
@@ -111,7 +111,7 @@ class Snapshots:
             self.folder.mkdir(parents=True, exist_ok=True)
         self._assign(self._values())
 
-    def restore(self) -> Progress:
+    def restore(self) -> Stored:
         """Gives the variables, on all workers, the values of the newest snapshot that is whole.
 
         Raises:
@@ -120,7 +120,7 @@ class Snapshots:
         values = self._values()  # what the chief reads takes their place
         text = self.workers.by_chief(lambda: self._read_newest(values))
         self._assign(values)
-        return Progress.from_json(text)
+        return Stored.from_json(text)
 
     def _read_newest(self, values: Values) -> str:
         """Fills `values` from a snapshot, and removes all others but the one before it."""
@@ -139,7 +139,7 @@ class Snapshots:
             f" {self.folder.parent.parent} are not affected"
         )
 
-    def save(self, progress: Progress) -> None:
+    def save(self, progress: Stored) -> None:
         """Writes a snapshot and removes the oldest beyond two.
 
         Raises:

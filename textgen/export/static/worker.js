@@ -99,10 +99,10 @@ async function write(asked, number) {
 }
 
 // Reads a seed before anybody asks to go on with it.
-async function readAhead({ seed, label }) {
+async function readAhead({ seed }) {
   const mine = (turn += 1);
   try {
-    await readAll(tokenizer.prompt(seed, label).ids, mine);
+    await readAll(tokenizer.prompt(seed).ids, mine);
   } catch { /* it is said when it is to be written on */ }
 }
 

@@ -73,7 +73,14 @@ let models = []; // that are served
 const chosenModel = () => models.find(({ name }) => name === $("model").value);
 
 function chooseModel({ model }) {
-  if (model && [...$("model").options].some((option) => option.value === model)) $("model").value = model;
+  if (!model || model === $("model").value || !models.some(({ name }) => name === model)) return;
+  $("model").value = model;
+  modelChosen();
+}
+
+function modelChosen() {
+  offerLabels(chosenModel()?.labels);
+  if (!$("training").hidden) watch($("model").value);
 }
 
 async function start() {
@@ -98,10 +105,7 @@ async function start() {
   if (wanted && wanted.random_seed !== undefined) write(wanted);
 }
 
-$("model").addEventListener("change", () => {
-  offerLabels(chosenModel()?.labels);
-  if (!$("training").hidden) watch($("model").value);
-});
+$("model").addEventListener("change", modelChosen);
 $("key").addEventListener("change", () => { setKey($("key").value); start(); });
 openPage({
   events: written,
