@@ -178,3 +178,10 @@ def test_a_folder_or_a_file_without_its_flag_is_told_how_to_be_given(tmp_path: P
     assert "--out 'data/my book' (see program --help)" in str(no.value)
     with pytest.raises(TextgenError, match=r"arguments: gone \(see program --help\)"):
         parser.read(["gone"])
+
+
+def test_a_folder_that_is_given_twice_is_refused() -> None:
+    parser = ArgumentParser(prog="program")
+    add_common(parser)
+    with pytest.raises(TextgenError, match=r"--data-dir is given twice: a and b\. Give one \(see"):
+        parser.read(["--data-dir", "a", "--data-dir", "b"])

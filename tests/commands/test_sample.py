@@ -385,3 +385,40 @@ def test_a_seed_is_shown_as_the_model_reads_it(monkeypatch: pytest.MonkeyPatch) 
         assert "aba" in shown.stdout
         assert "A" not in shown.stdout
         assert shown.stderr == ""
+
+
+def test_words_without_a_flag_may_be_a_seed(sample) -> None:
+    assert "arguments: once upon. A seed is given as --seed 'once upon' (see" in error_of(
+        sample("once upon")
+    )
+
+
+@pytest.mark.parametrize("name", ["input.txt", "validate.txt", "model.h5", "model.pkl"])
+def test_a_text_never_takes_the_place_of_what_is_needed(
+    trained_dir: Path, tmp_path: Path, name: str
+) -> None:
+    """Nor that of a seed; other files it may replace."""
+    folder = tmp_path / "copy"
+    shutil.copytree(trained_dir, folder)
+    before, seed = (folder / name).read_bytes(), tmp_path / "seed.txt"
+    seed.write_text("The ")
+    command = ("--data-dir", folder, "--length", 9, "--seed-file", seed, "--output")
+    for output in (folder / name, seed):
+        refused = run_here(script.main, *command, output)
+        assert f"{output} is what is read here, or belongs to the model" in error_of(refused)
+    assert (folder / name).read_bytes() == before
+    (tmp_path / "old.txt").write_text("old")
+    assert run_here(script.main, *command, tmp_path / "old.txt").returncode == 0
+
+
+def test_models_of_other_kinds_do_not_mix(sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = {
+        "c": build_tokenizer("ab", TokenizerSettings()),
+        "s": build_tokenizer("ab", TokenizerSettings("subword", vocab_size=258)),
+    }
+    monkeypatch.setattr(textgen, "load", lambda folder: random_generator(kinds[folder.name]))
+    for pair in ("cs", "sc"):
+        flags = [word for name in pair for word in ("--data-dir", name)]
+        told = error_of(run_here(script.main, *flags, "--seed", "a"))
+        assert "fit together: trained with different" in told
+        assert "--subword-tokens" in told

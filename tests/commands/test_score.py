@@ -16,6 +16,7 @@ import pytest
 import textgen
 from tests.conftest import VERSES, run_here, run_python
 from tests.networks import random_generator
+from textgen.commands import originality
 from textgen.commands import score as script
 from textgen.generation import scoring
 from textgen.settings.definitions import TokenizerSettings
@@ -209,3 +210,13 @@ def test_mistakes_are_told_in_a_line(score, text: Path, tmp_path: Path) -> None:
     assert "the following arguments are required: FILE" in error_of(score())
     assert "not allowed with argument --json" in error_of(score(text, "--json", "--csv"))
     assert "no model in" in error_of(run_here(script.main, text, "--data-dir", tmp_path))
+
+
+def test_a_page_never_takes_the_place_of_the_text(trained_dir: Path, tmp_path: Path) -> None:
+    text = tmp_path / "a.txt"
+    text.write_text("The river\n")
+    for main in (script.main, originality.main):
+        done = run_here(main, text, "--data-dir", trained_dir, "--html", text)
+        assert done.returncode == 2
+        assert "a.txt is what is read here, or belongs to the model" in done.stderr
+    assert text.read_text() == "The river\n"

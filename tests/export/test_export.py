@@ -184,3 +184,15 @@ def test_a_page_is_made_where_the_text_to_measure_on_is_damaged(
     made = textgen.export_model(tmp_path / "copy", "page")
     assert "what float16 costs was not measured: " in made.notes[-1]
     assert made.path.exists()
+
+
+@pytest.mark.parametrize("name", ["input.txt", "model.h5"])
+def test_an_export_never_takes_the_place_of_the_model(
+    trained_dir: Path, tmp_path: Path, name: str
+) -> None:
+    shutil.copytree(trained_dir, tmp_path / "copy")
+    path = tmp_path / "copy" / name
+    before = path.read_bytes()
+    with pytest.raises(TextgenError, match=rf"{name} is what is read here, or belongs to the mod"):
+        textgen.export_model(tmp_path / "copy", "page", path)
+    assert path.read_bytes() == before

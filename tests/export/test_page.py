@@ -164,7 +164,7 @@ def test_labels_are_offered_and_a_document_ends(browser: Browser, tmp_path: Path
         page.get_by_label("Label").fill("sea")
         text = have_written(page, "", length=2000, random_seed=1)
         assert len(text) < 2000
-        expect(page.locator("#status")).to_contain_text("It came to its stop text")
+        expect(page.locator("#status")).to_contain_text("It came to its end")
         assert "<|" not in text
 
 

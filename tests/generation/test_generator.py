@@ -1,6 +1,7 @@
 import itertools
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -308,3 +309,22 @@ def test_a_text_with_its_probabilities_is_not_written_until_it_is_new(trained_di
 def test_a_folder_that_cannot_be_looked_at_is_told() -> None:
     with pytest.raises(TextgenError, match=r"the folder 'a+\.\.\.a+' cannot be read \(File name"):
         textgen.load("a" * 300)
+
+
+def test_mistakes_in_calls_name_what_was_wrong(trained_dir: Path) -> None:
+    model: Any = textgen.load(trained_dir)
+    for call, name in (
+        (lambda: model.generate(3), "seed"),
+        (lambda: model.generate(None), "seed"),
+        (lambda: model.generate(["a"]), "seed"),
+        (lambda: list(model.samples("x")), "count"),
+        (lambda: list(model.samples(-1)), "count"),
+        (lambda: list(model.samples(1.5)), "count"),
+        (lambda: list(model.samples(1, 7)), "seed"),
+        (lambda: model.next_tokens("a", "x"), "count"),
+        (lambda: model.next_tokens("a", 0), "count"),
+    ):
+        with pytest.raises(TextgenError, match=f"`{name}` is "):
+            call()
+    with pytest.raises(TextgenError, match=r"`tokens` takes a value of type str"):
+        textgen.train(trained_dir, tokens=["word"])

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from collections import Counter
 
 import numpy as np
@@ -12,6 +13,7 @@ from textgen.generation.generator import Generator
 from textgen.generation.openings import log_probabilities
 from textgen.model.network import Network
 from textgen.settings.definitions import SamplingSettings, TokenizerSettings
+from textgen.support.errors import TextgenError
 from textgen.tokens import build_tokenizer
 from textgen.tokens.subwords import SubwordTokenizer
 
@@ -156,7 +158,7 @@ def test_forced_texts_are_words_of_their_own(model: Generator) -> None:
 
 
 def test_forced_texts_that_do_not_fit_are_refused(model: Generator) -> None:
-    needed = len(model.tokenizer.encode(" dragon"))
+    needed = 1 + len(model.tokenizer.encode(" dragon"))  # after what goes on from "the"
     assert "dragon" in model.generate("the", length=needed + 8, force=["dragon"])
     with pytest.raises(Exception, match=f"must be at least {needed}"):
         model.generate("the", length=needed - 1, force=["dragon"])
@@ -192,3 +194,23 @@ def test_scores_count_every_character(model: Generator) -> None:
     (line,) = model.scores([text])
     assert line.characters == len(text)
     assert line.unknown == 0
+
+
+@pytest.mark.parametrize("seed", ["T", "The sl", "The ", "小", "no such token"])
+@pytest.mark.parametrize("beam_size", [None, 2])
+def test_a_length_is_of_what_comes_after_what_was_typed(
+    model: Generator, seed: str, beam_size: int | None
+) -> None:
+    for length in range(1, 9):
+        samples = model.samples(1, seed, length=length, random_seed=length, beam_size=beam_size)
+        assert next(samples).tokens == length
+
+
+@pytest.mark.parametrize("seed", ["T", "The sl", "The ", ""])
+def test_a_forced_text_fits_into_the_length_that_is_told(model: Generator, seed: str) -> None:
+    forced = "a b c d e f"
+    with pytest.raises(TextgenError, match=r"at least (\d+) to hold") as caught:
+        model.generate(seed, 1, force=[forced])
+    needed = int(re.findall(r"at least (\d+)", str(caught.value))[0])
+    for length in (needed, needed + 1, needed + 5):
+        assert forced in model.generate(seed, length, random_seed=1, force=[forced])

@@ -390,7 +390,7 @@ def test_limits_are_kept(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "problem"),
     [
-        (["--data-dir", "/nonexistent/x"], "the data directory /nonexistent/x does not exist"),
+        (["--data-dir", "/nonexistent/x"], "--data-dir is given twice"),
         (["--storage", "postgresql+psycopg://127.0.0.1:9/x"], "cannot be used (connection"),
         (["--apply", "70"], "--apply 70 is no complete trial of the search"),
         (["--max-parameters", "5"], "30 trials in a row left out, the last one so: "),

@@ -132,3 +132,8 @@ def test_a_name_that_is_no_text_is_no_setting() -> None:
 def test_an_optimizer_that_is_no_name_is_refused() -> None:
     with pytest.raises(TextgenError, match="`optimizer` takes a value of type str"):
         TrainingSettings.from_given({"optimizer": ["adam"]})
+
+
+def test_what_is_forced_must_not_be_banned() -> None:
+    with pytest.raises(TextgenError, match="`ban` 'rag' contradicts `force` 'dragon', which has"):
+        SamplingSettings(ban=("x", "rag"), force=("a", "dragon"))

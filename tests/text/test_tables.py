@@ -236,3 +236,8 @@ def test_json_that_goes_too_deep_is_damaged(tmp_path: Path) -> None:
     settings = CorpusSettings(column="text", validation_split=0.0)
     with pytest.raises(TextgenError, match=r"deep.jsonl is not JSON in line 2"):
         prepare(tmp_path / "out", [str(path)], settings)
+
+
+def test_a_brace_around_no_column_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    Wanted.of(None, r"{title\n{text}", None)
+    assert "has a { that is around no column: it stands in every text" in capsys.readouterr().err

@@ -187,3 +187,14 @@ def test_more_of_nothing_is_so_much(folder: Path) -> None:
 def test_more_must_be_a_length(folder: Path, given: dict[str, Any], message: str) -> None:
     with pytest.raises(TextgenError, match=message):
         TrainRequest(folder, given)
+
+
+def test_marks_that_are_taken_for_text_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "input.txt").write_text("a\nb\n<|endoftext|>\nc\n" * 20)
+    planned(tmp_path, documents="lines", num_epochs=1)
+    told = "the text has the mark <|endoftext|>, and `documents` lines takes it for text"
+    assert told in capsys.readouterr().err
+    planned(tmp_path, documents="<|endoftext|>", num_epochs=1)
+    assert "takes it for text" not in capsys.readouterr().err

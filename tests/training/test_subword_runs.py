@@ -91,7 +91,7 @@ def test_tokens_that_are_to_be_chosen_are_those_of_the_model(folder: Path, tmp_p
     [
         ({"minutes": 1.0}, "subword", "only 1.0 times in 1 minute"),
         ({"minutes": 20.0}, "character", "they read the text"),
-        ({}, "character", "is read often"),
+        ({}, "character", "is taken to be read often"),
     ],
 )
 def test_auto_takes_subwords_where_the_text_is_read_seldom(

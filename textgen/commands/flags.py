@@ -23,7 +23,7 @@ METAVARS = {int: "N", float: "X", str: "TEXT"}
 def add_common(parser: argparse.ArgumentParser) -> None:
     """Adds the flags that the commands share that train."""
     parser.add_argument(
-        "--data-dir", metavar="FOLDER", type=Path,
+        "--data-dir", metavar="FOLDER", type=Path, action=_Once,
         help="folder with input.txt, and validate.txt if there is held-out text (default:"
         f" {DEFAULT_FOLDER})",
     )  # fmt: skip
@@ -34,6 +34,19 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     loudness.add_argument(
         "--verbose", action="store_true", help="say all settings, and more about each epoch"
     )
+
+
+class _Once(argparse.Action):
+    """Keeps the value of a flag that may be given once."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace,
+        values: Any, option_string: str | None = None,
+    ) -> None:  # fmt: skip
+        before = getattr(namespace, self.dest)
+        if before != self.default:
+            parser.error(f"{option_string} is given twice: {before} and {values}. Give one")
+        setattr(namespace, self.dest, values)
 
 
 def verbosity(arguments: argparse.Namespace) -> contextlib.AbstractContextManager[None]:
@@ -174,7 +187,8 @@ class ArgumentParser(argparse.ArgumentParser):
             return f". Nearest: {flags[meant]}" if meant else ""
         path = Path(unknown)
         if "data_dir" not in self.actions or not path.exists():
-            return ""
+            seed = f". A seed is given as --seed {shlex.quote(unknown)}"
+            return seed if "seed" in self.actions else ""
         if path.is_dir():
             return f". A folder is given as --data-dir {shlex.quote(unknown)}"
         made = console.command_line("corpus", path, out=Path("data") / path.stem)

@@ -20,6 +20,7 @@ from textgen.commands.sample import (
     choose_seeds,
     positive,
     read_escapes,
+    refuse_output,
     warn_of_unknown,
 )
 from textgen.settings.definitions import DEFAULT_FOLDER, SamplingSettings
@@ -49,6 +50,9 @@ def main(argv: Sequence[str]) -> None:
     read_escapes(arguments)
     given = given_settings(arguments, SamplingSettings)
     _refuse_contradictions(arguments, given)
+    if arguments.html:
+        read = [*map(Path, arguments.files), arguments.training_text or arguments.data_dir]
+        refuse_output(arguments.html, [arguments.data_dir], read)
     texts = dict(map(_read, arguments.files))
     generator = textgen.load(arguments.data_dir)
     if arguments.samples:

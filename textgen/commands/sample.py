@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import math
 import os
@@ -28,7 +29,7 @@ from textgen.commands.flags import (
 from textgen.settings.definitions import DEFAULT_FOLDER, SamplingSettings, TokenizerSettings
 from textgen.support import console
 from textgen.support.errors import TextgenError
-from textgen.support.files import STANDARD_INPUT, explained, replacing
+from textgen.support.files import STANDARD_INPUT, explained, refuse_needed, replacing
 from textgen.text import documents
 
 if TYPE_CHECKING:
@@ -61,7 +62,11 @@ def main(argv: Sequence[str]) -> None:
     settings = SamplingSettings.from_given(given_settings(arguments, SamplingSettings))
     if settings.random_seed is None:
         settings = replace(settings, random_seed=secrets.randbits(32))
-    generator = load(arguments.data_dir or [DEFAULT_FOLDER], arguments.weights)
+    folders = arguments.data_dir or [DEFAULT_FOLDER]
+    generator = load(folders, arguments.weights)
+    if arguments.output is not None:
+        read = [Path(file) for file in (arguments.seed_file, arguments.prompts) if file]
+        refuse_output(arguments.output, folders, read)
     prompts = choose_prompts(generator, arguments, settings)
     with open_output(arguments.output) as stream, single_threaded_blas():
         seed = prompts[0].seed
@@ -204,11 +209,19 @@ def positive(text: str) -> int:
 def load(folders: Sequence[Path], weights: float | tuple[float, ...] | None) -> textgen.Generator:
     """Returns the model of the folder, or the mixture of several. Raises TextgenError."""
     # What is wrong with a mixture is told in the flags that its models were trained with.
-    console.add_flags({field.name: flags_of(field)[0] for field in flag_fields(TokenizerSettings)})
+    trained = {field.name: flags_of(field)[0] for field in flag_fields(TokenizerSettings)}
+    console.add_flags(trained | {"init_from": "--init-from"})
     generators = [textgen.load(folder) for folder in folders]
     if len(generators) == 1 and weights is None:
         return generators[0]
     return textgen.Generator.mix(generators, (weights,) if isinstance(weights, float) else weights)
+
+
+def refuse_output(path: Path, folders: Sequence[Path], read: Sequence[Path] = ()) -> None:
+    """Raises TextgenError if a file to be written would replace one of a model, or one to read."""
+    from textgen.model.checkpoint import files_of  # only now: --help needs no library
+
+    refuse_needed(path, [*itertools.chain(*map(files_of, folders)), *read])
 
 
 def choose_prompts(
@@ -312,7 +325,7 @@ def write_one(pieces: Iterator[Piece], color: bool, echo: str, stream: TextIO) -
     """Writes one text while it is made."""
     stream.write(echo)
     for text, log_probability, _ in pieces:
-        stream.write(shaded(text, log_probability) if color else text)
+        stream.write(shaded(text, log_probability) if color and text else text)
         if stream.isatty():
             stream.flush()
     stream.write("\n")

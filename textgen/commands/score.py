@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from textgen.commands import pages
 from textgen.commands.flags import ArgumentParser
-from textgen.commands.sample import add_model_flags, load, open_output
+from textgen.commands.sample import add_model_flags, load, open_output, refuse_output
 from textgen.settings.definitions import DEFAULT_FOLDER
 from textgen.support import console
 from textgen.support.errors import TextgenError
@@ -58,7 +58,10 @@ def main(argv: Sequence[str]) -> None:
     if arguments.per_line and arguments.html:
         raise TextgenError("`per_line` does not go with `html`. Leave one of them away")
     _refuse_missing(arguments.files)
-    generator = load(arguments.data_dir or [DEFAULT_FOLDER], arguments.weights)
+    folders = arguments.data_dir or [DEFAULT_FOLDER]
+    if arguments.html:
+        refuse_output(arguments.html, folders, list(map(Path, arguments.files)))
+    generator = load(folders, arguments.weights)
     with contextlib.ExitStack() as stack:
         page = stack.enter_context(open_page(arguments.html)) if arguments.html else None
         stream = stack.enter_context(open_output(None))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from textgen.settings.fields import Settings, setting
 from textgen.support.errors import TextgenError
+from textgen.support.files import refuse_needed
 
 if TYPE_CHECKING:
     from textgen.generation.generator import Generator
@@ -128,6 +129,7 @@ def export_model(
         )
     found = checkpoint.load(folder)
     path = Path(output).expanduser() if output else folder / form.file
+    refuse_needed(path, checkpoint.files_of(folder))
     module = importlib.import_module(f"textgen.export.{form.module}")
     notes: list[str] = module.write(found, path, chosen, folder)
     tokenizer = None

@@ -9,7 +9,7 @@ import numpy as np
 
 from textgen.export import ExportSettings
 from textgen.model.checkpoint import Checkpoint
-from textgen.support.files import explained, replacing
+from textgen.support.files import write_atomic
 
 
 def write(model: Checkpoint, path: Path, settings: ExportSettings, folder: Path) -> list[str]:
@@ -18,10 +18,9 @@ def write(model: Checkpoint, path: Path, settings: ExportSettings, folder: Path)
     Raises:
         TextgenError: where that cannot be.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     arrays = {name: np.ascontiguousarray(array) for name, array in model.weights.items()}
     sizes = json.dumps(model.metadata.model.to_dict())
-    with explained(path), replacing(path) as unfinished:
-        save_file(arrays, unfinished, metadata={"format": "textgen", "model": sizes})
+    write_atomic(path, save(arrays, metadata={"format": "textgen", "model": sizes}))
     return []

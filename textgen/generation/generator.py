@@ -104,7 +104,7 @@ class Sample:
         number, total = len(text.ids), text.log_probability
         mean = total / number if number and not math.isnan(total) else None
         seed = text.settings.random_seed or 0
-        return cls(text.seed, written, number, seed, mean, text.settings, text.label)
+        return cls(text.seed, written, text.made, seed, mean, text.settings, text.label)
 
 
 class Generator:
@@ -304,6 +304,7 @@ class Generator:
             0
         """
         sampling = _sampling(settings, length, temperature, random_seed)
+        _refuse_no_text("seed", seed)
         for sample in self.samples(1, seed, sampling):
             return sample.text
         raise TextgenError(
@@ -431,12 +432,14 @@ class Generator:
             raise TextgenError(
                 f"`settings` are textgen.SamplingSettings. Received: {reprlib.repr(settings)}"
             )
+        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+            raise TextgenError(f"`count` is how many texts. Received: {reprlib.repr(count)}")
         settings = SamplingSettings.from_dict((settings.to_dict() if settings else {}) | more)
         _refuse_endless(settings)
         if settings.beam_size is not None and count > 1:
             raise TextgenError("`beam_size` finds one text. Ask for one, or leave it out")
         first = _with_random_seed(settings).random_seed or 0
-        seeds = [seed] if isinstance(seed, str) else seed
+        seeds = [seed] if isinstance(seed, str) or not isinstance(seed, Sequence) else seed
         each = itertools.chain.from_iterable(itertools.repeat(one, count) for one in seeds)
         prompts = (
             Prompt(one, replace(settings, random_seed=first + number))
@@ -558,12 +561,12 @@ class Generator:
         for _, alike in itertools.groupby(together, key=lambda text: text.prompt.tobytes()):
             batch.add(list(alike))
         while batch.texts and not given_up.is_set():
-            made = sum(len(text.ids) for text in together)
-            left = min(text.settings.length - len(text.ids) for text in batch.texts)
+            made = sum(text.made for text in together)
+            left = min(text.left for text in batch.texts)
             steps = min(BLOCK, left)
             for text, piece in batch.advance(steps):
                 pieces[text].append(piece.text)
-            progress(sum(len(text.ids) for text in together) - made)
+            progress(sum(text.made for text in together) - made)
         return ["".join(pieces[text]) for text in together]
 
     def _search(self, text: Text) -> Piece:
@@ -582,6 +585,7 @@ class Generator:
         if text.typed:
             stepper = self.network.stepper(text.prompt[np.newaxis])
             opening = list(Openings.of(text, stepper).draw(text))
+            text.begin(opening)
 
         def is_over(ids: list[int]) -> bool:
             if not text.may_end:
@@ -591,7 +595,7 @@ class Generator:
             return trial.finished
 
         prompt = np.concatenate([text.prompt, opening]).astype(np.int32)
-        length = max(1, settings.length - len(opening))
+        length = max(1, settings.length + text.retyped - len(opening))
         found = beam_search(
             self.network, prompt, text.rules, length, settings.beam_size or 1, is_over
         )
@@ -669,6 +673,8 @@ class Generator:
             >>> likeliest[1] >= second[1]
             True
         """
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise TextgenError(f"`count` is how many tokens. Received: {reprlib.repr(count)}")
         text = Text(seed, settings or SamplingSettings(), self.tokenizer)
         if text.typed:
             return self._next_pieces(text)[:count]
@@ -773,6 +779,11 @@ def folder_of(directory: str | Path) -> Path:
             " as `text`: textgen.train(text=...)"
         )
     return Path(directory).expanduser()
+
+
+def _refuse_no_text(name: str, value: Any) -> None:
+    if not isinstance(value, str):
+        raise TextgenError(f"`{name}` is a text. Received: {reprlib.repr(value)}")
 
 
 def _refuse_endless(settings: SamplingSettings) -> None:

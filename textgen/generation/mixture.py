@@ -22,7 +22,8 @@ def common_tokenizer(parts: Sequence[Tokenizer]) -> Tokenizer:
     for other in parts[1:]:
         if other.settings != first.settings:
             one, another = first.settings.to_dict(), other.settings.to_dict()
-            names = [f"`{name}`" for name in one if one[name] != another[name]]
+            both = dict.fromkeys([*one, *another])
+            names = [f"`{name}`" for name in both if one.get(name) != another.get(name)]
             raise TextgenError(
                 f"the models do not fit together: trained with different {', '.join(names)}. Mix"
                 " models that were trained with the same"

@@ -60,6 +60,7 @@ class Text:
         typed: the end of the seed that they leave to the first tokens, see `openings`.
         rules: how its tokens are drawn.
         ids: the tokens so far.
+        retyped: how many of them only spell what was typed, which are none of the length.
         finished: whether the text is complete; no more tokens may be taken.
         log_probability: the sum over all tokens, in nats, before all filters; nan unless scored.
 
@@ -87,16 +88,28 @@ class Text:
         self._marks = frozenset(tokenizer.marks.values())
         self.rules = rules_of(settings, tokenizer)
         self.ids: list[int] = []
+        self.retyped = 0
         self.finished = settings.length == 0
         self.log_probability = 0.0
         self._vocabulary = tokenizer.vocabulary
-        self._forced = ForcedTokens(first, settings.force, settings.length, tokenizer)
+        before = 1 if self.typed else 0  # the token that goes on from what was typed
+        self._forced = ForcedTokens(first, settings.force, settings.length, tokenizer, before)
         self._ending = Ending.of(settings)
 
     @property
     def may_end(self) -> bool:
         """Whether it may end before its length."""
         return self._ending.is_watching or bool(self._marks)
+
+    @property
+    def made(self) -> int:
+        """How many tokens of its length there are."""
+        return len(self.ids) - self.retyped
+
+    @property
+    def left(self) -> int:
+        """How many tokens may come until its length is reached."""
+        return self.settings.length - self.made
 
     @property
     def has_forced(self) -> bool:
@@ -117,12 +130,16 @@ class Text:
         return kept or found
 
     def begin(self, ids: Sequence[int]) -> None:
-        """Lets these be the first tokens."""
+        """Lets these be the first tokens, which begin with what was typed."""
+        spelled, left = self._tokenizer.spelled_bytes() or (), len(self.typed)
+        for token_id in ids:
+            left -= len(spelled[token_id])
+            self.retyped += left >= 0
         self._forced.begin(ids)
 
     def forced_id(self) -> int | None:
         """The id that must be the next one, or None: it is drawn."""
-        return self._forced.next(len(self.ids), self._last)
+        return self._forced.next(self.made, self._last)
 
     def instead_of(self, token_id: int) -> int | None:
         """The id that must come instead of a drawn one, or None: the drawn one may come.
@@ -133,7 +150,7 @@ class Text:
         is_end = token_id == END_ID and bool(self._marks)
         if token_id in self._marks and not is_end:
             return None
-        return self._forced.next(len(self.ids), self._last, token_id, at_once=is_end)
+        return self._forced.next(self.made, self._last, token_id, at_once=is_end)
 
     def take(
         self,
@@ -167,7 +184,7 @@ class Text:
         """Takes tokens, up to the end of the text; returns the text that is certain now."""
         length = self.settings.length
         if length >= 0:
-            ids = ids[: length - len(self.ids)]
+            ids = ids[: self.left]
         is_over = END_ID in ids if self._marks else False
         if is_over:
             ids = ids[: ids.index(END_ID)]
@@ -176,7 +193,7 @@ class Text:
         else:
             self.ids += ids
             text = self._spelled(ids)
-        return text + self.end() if is_over or len(self.ids) == length else text
+        return text + self.end() if is_over or self.made == length else text
 
     def _spelled(self, ids: list[int]) -> str:
         """Returns the text that tokens add: of a label, none."""
@@ -342,13 +359,19 @@ class ForcedTokens:
         texts: the texts that it must contain, in order.
         length: tokens of the whole text.
         tokenizer: makes tokens of the texts.
+        before: how many of the tokens must come before the first text.
 
     Raises:
         TextgenError: if a text has a token that the vocabulary lacks, or they do not fit in.
     """
 
     def __init__(
-        self, first: Sequence[int], texts: Sequence[str], length: int, tokenizer: Tokenizer
+        self,
+        first: Sequence[int],
+        texts: Sequence[str],
+        length: int,
+        tokenizer: Tokenizer,
+        before: int = 0,
     ) -> None:
         for text in texts:
             if UNKNOWN_ID in _ids("force", text, tokenizer):
@@ -359,10 +382,9 @@ class ForcedTokens:
         self._tokenizer, self._length, self._number = tokenizer, length, len(texts)
         self._waiting = deque(Waiting.of(text, tokenizer) for text in texts)
         self._begun = deque(first)
-        if texts and length < self._needed:
+        if texts and length < (needed := self._needed + before):
             raise TextgenError(
-                f"`length` must be at least {self._needed} to hold the forced texts. Received:"
-                f" {length}"
+                f"`length` must be at least {needed} to hold the forced texts. Received: {length}"
             )
 
     @property

@@ -145,6 +145,12 @@ def save(directory: Path, metadata: Metadata, write_model: Callable[[Path], obje
     write_atomic(directory / "model.yaml", _readable(new).encode())
 
 
+def files_of(directory: Path) -> list[Path]:
+    """Returns the files in a data directory that nothing else may replace: model and texts."""
+    texts = [path for name in ("input", "validate") for path in directory.glob(f"{name}.txt*")]
+    return [*(directory / name for name in (*PAIR, "model.yaml", "history.csv")), *texts]
+
+
 def load(directory: Path) -> Checkpoint:
     """Read the pair in `directory`.
 

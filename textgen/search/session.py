@@ -22,7 +22,7 @@ from textgen.model.history import Row
 from textgen.search import BEST, KEPT, SearchRequest, SearchSettings, space, study
 from textgen.search.report import Reporter, Results, described
 from textgen.search.trial import ChildError, Children, StoppedError, needs
-from textgen.settings.definitions import TrainingSettings
+from textgen.settings.definitions import AUTO_TOKENS, NAMED, TrainingSettings
 from textgen.settings.request import TrainRequest
 from textgen.support import console
 from textgen.support.errors import TextgenError
@@ -63,6 +63,14 @@ def space_text(request: SearchRequest) -> str:
     known.find_or_make_texts(data_dir, 0.0)
     plan = make_plan(data_dir, scope.fixed_with_length, Children())
     return space.as_text(scope.full_space(plan["settings"]))
+
+
+def _decided(fixed: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+    """Returns what is fixed with the tokens that were chosen, where they were to be chosen."""
+    if fixed.get("tokens") != AUTO_TOKENS:
+        return fixed
+    chosen = {n: v for n, v in base.items() if n.endswith(NAMED) or n == "pristine_input"}
+    return {name: value for name, value in fixed.items() if name != "tokens"} | chosen
 
 
 def make_plan(data_dir: Path, fixed: dict[str, Any], children: Children) -> dict[str, Any]:
@@ -270,7 +278,7 @@ class Session:
         if not facts:
             base = plan["settings"]
             facts = {
-                "fixed": fixed | {"validation_split": base["validation_split"]},
+                "fixed": _decided(fixed, base) | {"validation_split": base["validation_split"]},
                 "file": self.scope.space,
                 "objective": self.settings.objective,
                 "base": base,
@@ -294,6 +302,8 @@ class Session:
             return None
         before = facts["fixed"] | {"space": facts["file"], "objective": facts["objective"]}
         now = self.scope.fixed | ({"space": self.scope.space} if self.scope.space else {})
+        if now.get("tokens") == AUTO_TOKENS:
+            del now["tokens"]  # which was decided when the search was begun
         if "objective" in self.request.given:
             now |= {"objective": self.settings.objective}
         for name, value in now.items():

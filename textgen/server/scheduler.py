@@ -86,7 +86,7 @@ class Job:
     @property
     def made(self) -> int:
         """Tokens so far."""
-        return len(self.text.ids)
+        return self.text.made
 
     def read(self) -> Stepper | None:
         """Read some more of the prompt; the stream that goes on from it when all is read."""
@@ -301,7 +301,7 @@ class Scheduler:
         """
         if any(job.text.settings.ban for job in jobs):
             return 1
-        return min(self._steps, max(job.text.settings.length - job.made for job in jobs))
+        return min(self._steps, max(job.text.left for job in jobs))
 
 
 def _steps_for(steps: int, seconds: float) -> int:

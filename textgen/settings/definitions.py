@@ -129,7 +129,7 @@ def with_tokens(values: Mapping[str, Any]) -> dict[str, Any]:
     others = {name: value for name, value in values.items() if name not in flags}
     meant = [name.removesuffix(NAMED) for name, value in flags.items() if value]
     meant += [others["tokens"]] if "tokens" in others else []
-    if len(set(meant)) > 1:
+    if len(set(map(str, meant))) > 1:
         raise TextgenError(
             f"the tokens of a model are of one kind. Received: {', '.join(map(str, meant))}"
         )
@@ -523,6 +523,15 @@ class SamplingSettings(Settings):
         None, "search for the likeliest text, keeping N candidates, instead of drawing", minimum=1
     )
     random_seed: int | None = setting(None, "number that makes the text repeatable", minimum=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for ban in self.ban:
+            if texts := [text for text in self.force if ban in text]:
+                raise TextgenError(
+                    f"`ban` {ban!r} contradicts `force` {texts[0]!r}, which has it. Leave one of"
+                    " them out"
+                )
 
 
 def as_meant_now(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -178,8 +178,9 @@ def program(command: str = "") -> str:
     """Returns how a command is begun: `python train.py` in a clone, else `textgen train`."""
     if not (CLONE / "train.py").is_file():
         return f"textgen {command}".rstrip()
-    if command and (CLONE / f"{command}.py").is_file():
-        return f"python {command}.py"
+    script = CLONE / f"{command}.py"
+    if command and script.is_file():
+        return f"python {script.name if Path.cwd() == CLONE else shlex.quote(str(script))}"
     return f"python -m textgen {command}".rstrip()
 
 
@@ -283,11 +284,14 @@ def readable_output() -> Iterator[None]:
         yield
     finally:
         if lost:
-            warn(
-                f"standard output is {stream.encoding}, which cannot show"
-                f" {listed(list(map(repr, lost)))}: shown as ?. Set PYTHONIOENCODING=utf-8, or give"
-                " `output` a file"
-            )
+            shown = f"{listed(list(map(repr, lost)))}: shown as ?"
+            if stream.encoding.lower().replace("-", "") == "utf8":
+                warn(f"no text has halves of characters such as {shown}")
+            else:
+                warn(
+                    f"standard output is {stream.encoding}, which cannot show {shown}. Set"
+                    " PYTHONIOENCODING=utf-8, or give `output` a file"
+                )
 
 
 def _write(line: str, stream: TextIO) -> None:

@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -59,6 +59,16 @@ def explained(path: Path | str) -> Iterator[None]:
             f"cannot write {path} ({error.strerror or error}): check the folder, its permissions"
             " and the free space"
         ) from error
+
+
+def refuse_needed(path: Path, needed: Iterable[Path]) -> None:
+    """Raises TextgenError if a file to be written would replace one that is needed."""
+    for other in needed:
+        if path.exists() and other.exists() and path.samefile(other):
+            raise TextgenError(
+                f"{path} is what is read here, or belongs to the model, and would be replaced: give"
+                " another file"
+            )
 
 
 def write_atomic(path: Path, data: bytes) -> None:

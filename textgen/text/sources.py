@@ -70,7 +70,7 @@ SIGNATURES = {
     b"\x7fELF": "a program",
 }
 
-MIXED = "utf-8 with cp1252"
+MIXED = "utf-8, mended where it is not"
 """UTF-8 in which some places are in another encoding, or are zero bytes."""
 
 CONTROLS = bytes(code for code in range(32) if code not in b"\t\n\v\f\r\x1a\x1b")
@@ -119,7 +119,10 @@ def decode_blocks(
             data = text.encode("utf-8", "surrogatepass")
         found = _num_controls(data)
         if found and "\0" in text:
-            raise TextgenError(f"{name} is {ZERO_BYTES}, not text: {mend}")
+            # Few are left out by the corpus command, and of UTF-16 it makes UTF-8.
+            helps = found <= MAX_CONTROL_SHARE * len(text) or _utf16_order(data)
+            shown = mend if helps else SAVE_AS_TEXT
+            raise TextgenError(f"{name} is {ZERO_BYTES}, not text: {shown}")
         controls += found
         length += len(text)
         if text:

@@ -55,6 +55,11 @@ class Wanted(NamedTuple):
             raise TextgenError(
                 f"`label` {label} goes with `column` or `template`, which say what follows it"
             )
+        if template is not None and (left := set("{}") & set(PLACE.sub("", template))):
+            console.warn(
+                f"`template` {template!r} has a {min(left)} that is around no column: it stands in"
+                " every text"
+            )
         text = f"{{{column}}}" if template is None else template.replace("\\n", "\n")
         return cls(text, label)
 

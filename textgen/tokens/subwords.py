@@ -329,7 +329,8 @@ class SubwordTokenizer(Tokenizer):
         return _decoded(b"".join([self._spelled[i] for i in ids.tolist()]))[0]
 
     def text_of(self, token_id: int) -> str:
-        return self._spelled[token_id].decode("utf-8", "replace")
+        token = self.vocabulary[token_id]
+        return token if token in self.marks else self._spelled[token_id].decode("utf-8", "replace")
 
     def begins_word(self, token: str) -> bool:
         return token[:1].isspace()

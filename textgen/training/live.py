@@ -35,8 +35,8 @@ KEPT = 12
 class Sample(NamedTuple):
     """A text that the model wrote after an epoch."""
 
-    epoch: int
-    """From 1."""
+    epoch: float
+    """From 1; a share where the epoch has not ended."""
     temperature: float
     seed: str
     text: str
@@ -45,17 +45,17 @@ class Sample(NamedTuple):
     @property
     def title(self) -> str:
         """Its heading."""
-        return f"epoch {self.epoch}, diversity {self.temperature}"
+        return f"epoch {self.epoch:g}, diversity {self.temperature}"
 
 
-def samples(metadata: Metadata, weights: dict[str, Array], epoch: int) -> Iterator[Sample]:
+def samples(metadata: Metadata, weights: dict[str, Array], epoch: float) -> Iterator[Sample]:
     """Yields what the model writes after an epoch, at several temperatures.
 
     Each epoch has its seed, so that a resumed run goes on with those of an uninterrupted one.
     """
     tokenizer = metadata.tokenizer
     generator = Generator(Network(metadata.model, weights), tokenizer)
-    rng = np.random.default_rng([metadata.training.random_seed or 0, epoch - 1])
+    rng = np.random.default_rng([metadata.training.random_seed or 0, math.ceil(epoch) - 1])
     starts = [] if tokenizer.settings.documents else metadata.line_starts
     seed = tokenizer.folded(str(rng.choice(starts or [""])), tokenizer.settings)
     for temperature in TEMPERATURES:
@@ -188,7 +188,7 @@ class LiveView:
             self._log.write_row(row)
         if not self._samples:
             return
-        for sample in samples(self.metadata, weights, math.ceil(row["epoch"])):
+        for sample in samples(self.metadata, weights, row["epoch"]):
             if self._prints:
                 console.heading(sample.title)
                 console.show(console.paint(sample.seed, "cyan", sys.stdout) + sample.text)

@@ -31,6 +31,7 @@ from textgen.settings.request import TrainRequest, amount, is_more
 from textgen.support import console
 from textgen.support.errors import TextgenError
 from textgen.text import known
+from textgen.text.documents import END, LINES, PARAGRAPHS
 from textgen.tokens import TOKENIZERS, check_settings, tokenizer_class
 from textgen.tokens.corpus import Corpus, VocabularyRule, read_corpus
 from textgen.training import live, pretrained, sizing
@@ -151,6 +152,8 @@ def _new(request: TrainRequest) -> Plan:
     check_settings(tokenizer)
     defaults = tokenizer_class(tokenizer).defaults
     training = request.settings(TrainingSettings, defaults)
+    if tokenizer.documents in (LINES, PARAGRAPHS):
+        _warn_of_marks(request.data_dir, tokenizer.documents)
     if training.word2vec:
         # Now, not after reading a long text.
         pretrained.check_vectors(Path(training.word2vec).expanduser())
@@ -186,6 +189,16 @@ def _new(request: TrainRequest) -> Plan:
     characters = corpus.training.num_characters
     console.say(sizing.compared(characters, training.minutes or 0, factor, in_utf8))
     return _with_vectors(Plan(corpus, model, training))
+
+
+def _warn_of_marks(data_dir: Path, kind: str) -> None:
+    """Warns where documents are told apart by marks, and another way was asked for."""
+    text = known.find_or_make_texts(data_dir, 0.0, kind).training
+    if END in next(iter(text.chunks()), ""):
+        console.warn(
+            f"the text has the mark {END}, and `documents` {kind} takes it for text. To part the"
+            f" documents by it: `documents={END}`"
+        )
 
 
 def _fitting(training: TrainingSettings, request: TrainRequest, tokens: int) -> TrainingSettings:
@@ -290,6 +303,14 @@ def _refuse_others(
         [(setting, meant)] = with_tokens({name: value}).items()  # `tokens` for `word_tokens`
         if setting in fixed.keys() - free and hashable(meant) != hashable(fixed[setting]):
             raise TextgenError(
-                f"`{name}={value}` does not fit: {who} {fixed[setting]}. Leave `{name}` out, or"
-                f" start a new run without `{by}`"
+                f"`{name}={value}` does not fit: {who} {_told(setting, fixed[setting])}. Leave"
+                f" `{name}` out, or start a new run without `{by}`"
             )
+
+
+def _told(setting: str, value: Any) -> str:
+    """Returns the value of a setting for people."""
+    if setting == "tokens":
+        return f"{TOKENIZERS[value].unit}s"
+    words = {None: f"`{setting}` by default", False: f"no `{setting}`", True: f"`{setting}`"}
+    return words[value] if value is None or isinstance(value, bool) else str(value)

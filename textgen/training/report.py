@@ -69,7 +69,8 @@ def print_summary(metadata: Metadata, known: float, tokens: int, documents: int 
         f"vocabulary: {different:,} different {tokenizer.unit}s, which are {known:.1%} of the text"
     )
     folds = tokenizer.folded("A", tokenizer.settings) != "A"
-    if folds and not tokenizer.settings.lowercase:  # which was asked for
+    has_letters = any(token.upper() != token for token in tokenizer.vocabulary)  # of two cases
+    if folds and has_letters and not tokenizer.settings.lowercase:  # which was asked for
         console.say("letters are read and written in lower case; `pristine_input` keeps capitals")
     if documents:
         labels = console.listed(tokenizer.labels)
@@ -148,10 +149,11 @@ class Progress:
 
     def show_steps(self, epoch: int, loss: float, learning_rate: float) -> None:
         """Show how a call of steps of an epoch, counted from 1, went."""
-        left = console.duration(self.clock.seconds_left)
+        speed = self._speed()
+        if speed:
+            speed += f"  {console.duration(self.clock.seconds_left)} left"
         self._bar.set_description_str(
-            f"{self._name(epoch)}  loss {loss:.3f}{self._validation}{self._speed()}  {left} left",
-            refresh=False,
+            f"{self._name(epoch)}  loss {loss:.3f}{self._validation}{speed}", refresh=False
         )
         self._bar.update(self.clock.fraction - self._bar.n)
         silent = self.clock.seconds - self._said
@@ -159,7 +161,7 @@ class Progress:
             self._printed, self._said = self._logs_due(), self.clock.seconds
             console.say(
                 f"step {self.clock.step:,}  loss {loss:.3f}  learning rate {learning_rate:.2g}"
-                f"  {self.clock.tokens_per_second:,.0f} {self.tokenizer.unit}s/s  {left} left"
+                f"{speed}"
             )
 
     def show_epoch(self, row: Row) -> None:
@@ -244,7 +246,7 @@ def _overfitting(rows: list[Row]) -> str:
         best = best_of(rows)["epoch"]
         return f"yes, the validation loss rises after epoch {best:g}"
     if len(rows) < EPOCHS_TO_JUDGE:
-        return f"cannot be seen in {console.counted(len(rows), 'epoch')}"
+        return "cannot be seen yet"
     gap = _gap(rows)
     if not gap:
         return "none seen"
@@ -272,13 +274,14 @@ def advice(
     Args: see `closing_report`.
     """
     last, settings, tokenizer = rows[-1], metadata.training, metadata.tokenizer
-    if last.get("tokens_per_second") == 0:  # which leaves compiling out
-        return [f"this run had hardly time to compile: {_longer(data_dir, settings, last)}"]
+    if settings.minutes and len(rows) == 1 and last.get("tokens_per_second") == 0:
+        return [f"this run had hardly time to compile: {_longer(data_dir, settings, last, 1.0)}"]
     found = list[str]()
-    size = len(tokenizer.vocabulary)
-    if tokenizer.loss_name == PERPLEXITY and num_tokens and num_tokens < FEW_TIMES * size:
+    size = len(tokenizer.vocabulary) - 1 - len(tokenizer.marks)
+    is_few = num_tokens is not None and num_tokens < FEW_TIMES * size
+    if is_few and tokenizer.loss_name == PERPLEXITY and not settings.init_from:
         found.append(
-            f"{num_tokens:,} {tokenizer.unit}s are few to learn {size:,} different ones from;"
+            f"{num_tokens or 0:,} {tokenizer.unit}s are few to learn {size:,} different ones from;"
             f" characters need less text: {_by_characters(data_dir, metadata)}"
         )
     if "val_loss" not in last:
@@ -288,8 +291,9 @@ def advice(
         rise = _above(last["val_loss"], selection_loss(best_of(rows)))
         found += _less_by_heart(data_dir, metadata, f"the validation loss has risen by {rise:.0%}")
         if not settings.patience and epochs_since_best(rows) >= WASTED:
+            since = last["epoch"] - best_of(rows)["epoch"]
             found.append(
-                f"the last {epochs_since_best(rows)} epochs were of no use, and patience ends them:"
+                f"the last {since:.3g} epochs were of no use, and patience ends them:"
                 f" {_new_run(data_dir, patience=WASTED)}"
             )
     elif _gap(rows):
@@ -348,12 +352,15 @@ def _by_characters(data_dir: Path, metadata: Metadata) -> str:
     )
 
 
-def _longer(data_dir: Path, settings: TrainingSettings, last: Row) -> str:
-    """Returns how to go on for as long as a run was to be, or as its last row says that it was."""
+def _longer(data_dir: Path, settings: TrainingSettings, last: Row, least: float = 0.0) -> str:
+    """Returns how to go on for as long as a run was to be, or as its last row says that it was.
+
+    That is for at least so many minutes, if minutes end it.
+    """
     more = dict[str, str]()
     if settings.minutes:
         done = float(f"{last['seconds'] / 60:.2g}")  # not exactly: a run of 2 minutes ends before
-        more["minutes"] = f"{MORE}{max(settings.minutes, done):g}"
+        more["minutes"] = f"{MORE}{max(settings.minutes, done, least):g}"
     if settings.most_epochs:
         more["num_epochs"] = f"{MORE}{max(settings.most_epochs, math.ceil(last['epoch']))}"
     return console.command_line("train", data_dir=data_dir, resume=True, **more)

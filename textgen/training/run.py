@@ -393,8 +393,11 @@ class Run:
         state.complete = bool(state.history) and (has_all or is_over)
         if state.complete:
             epochs = console.counted(state.history[-1]["epoch"], "epoch")
-            minutes = console.counted(round(state.clock.seconds / 60, 1), "minute")
-            console.say(f"nothing is left to do after {epochs} and {minutes}")
+            minutes = console.counted(float(f"{state.clock.seconds / 60:.2g}"), "minute")
+            whole = self.plan.training.length
+            console.say(
+                f"nothing is left to do after {epochs} and {minutes}: the whole run has {whole}"
+            )
         else:
             whole = self.plan.training.length
             minutes = console.counted(float(f"{state.clock.seconds / 60:.2g}"), "minute")

@@ -127,7 +127,7 @@ def choose_tokens(
     if bytes_per_character > MANY_BYTES:
         return "character", "each character of its script says much"
     if minutes is None:
-        return "character", f"the text, about {size}, is read often"
+        return "character", f"without minutes the text, about {size}, is taken to be read often"
     readings = 60 * minutes * CHARACTERS_PER_SECOND / characters
     if readings > FEW_READINGS:
         return "character", f"they read the text, about {size}, {readings:.1f} times"

@@ -156,10 +156,11 @@ class Snapshots:
                 np.savez(temporary, **values)  # type: ignore[arg-type]
             self._keep([path, *paths][:KEPT])
         except OSError as error:
+            is_kept = bool(_snapshots(self.folder))
+            mend = "go on with `resume`; nothing up to the last snapshot is lost"
             raise TextgenError(
                 f"cannot write the training state to {self.folder} ({error.strerror or error})."
-                " Free some space, then go on with `resume`; nothing up to the last snapshot is"
-                " lost"
+                f" Free some space, then {mend if is_kept else 'begin again'}"
             ) from error
 
     def _values(self) -> Values:

@@ -9,13 +9,13 @@ const DAMAGED = "This page is damaged: the file was cut or changed on its way. G
 // The text of a part of the file, which ends where its mark says.
 function part(id) {
   const found = $(id);
-  if (!found || found.textContent.length !== Number(found.dataset.length)) throw new Error(DAMAGED);
+  if (!found || found.textContent.length !== Number(found.dataset.length)) throw new Error("a part is not whole");
   return found.textContent;
 }
 
 function checkedPart(id) {
   const text = part(id);
-  if (checkOf(new TextEncoder().encode(text)) !== $(id).dataset.check) throw new Error(DAMAGED);
+  if (checkOf(new TextEncoder().encode(text)) !== $(id).dataset.check) throw new Error("a part was changed");
   return text;
 }
 
@@ -81,9 +81,14 @@ function send(worker, facts, isAll) {
   }
 }
 
-// Does what a damaged page cannot do, and says so then.
+// Does what a damaged page cannot do, and says so then, if it has a place to.
 function attempt(work) {
-  try { return work(); } catch (error) { fail(error.message); return null; }
+  try {
+    return work();
+  } catch {
+    if ($("error")) fail(DAMAGED);
+    return null;
+  }
 }
 
 const facts = attempt(() => JSON.parse(checkedPart("facts")));

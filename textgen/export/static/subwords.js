@@ -165,7 +165,7 @@ export class Subwords extends Tokenizer {
     } };
   }
 
-  textOf(id) { return textOfBytes(this.spelled[id]); }
+  textOf(id) { return this.marks.has(id) ? this.vocabulary[id] : textOfBytes(this.spelled[id]); }
 
   endsPhrase(token) { return endsSentence(token); }
 }

@@ -68,6 +68,7 @@ export class Text {
     this.rules = rulesOf(request, tokenizer);
     this.random = randomNumbers(request.random_seed);
     this.ids = []; // the tokens so far
+    this.retyped = 0; // those of them that only spell what was typed, which are none of the length
     this.recent = [...ids]; // and those of the prompt before them
     this.ending = new Ending(request, tokenizer);
     this.finished = null; // or the reason
@@ -75,8 +76,18 @@ export class Text {
     if (this.forced[0] === UNKNOWN_ID) throw new Error("the model does not know the token to begin with");
   }
 
-  // Lets these be the first tokens.
-  begin(ids) { this.forced.push(...ids); }
+  // Lets these be the first tokens, which begin with what was typed.
+  begin(ids) {
+    let left = this.typed.length;
+    for (const id of ids) {
+      left -= this.tokenizer.spelled[id].length;
+      if (left >= 0) this.retyped += 1;
+    }
+    this.forced.push(...ids);
+  }
+
+  // How many tokens of its length there are.
+  get made() { return this.ids.length - this.retyped; }
 
   // Draws the next token from logits (V); returns its id, and what it adds to the page.
   next(logits) {
@@ -98,7 +109,7 @@ export class Text {
     const spelled = marks.has(id) ? "" : this.decoder.push(vocabulary[id]);
     const text = this.ending.push(spelled);
     if (this.ending.reached) this.finished = "stop";
-    return this.ids.length === this.request.length ? text + this.end("length") : text;
+    return this.made === this.request.length ? text + this.end("length") : text;
   }
 
   // Ends the text where it is; returns what was held back.

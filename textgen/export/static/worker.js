@@ -92,7 +92,7 @@ async function write(asked, number) {
       if (await isOver(mine)) return;
       begun = performance.now();
     }
-    send("done", { tokens: text.ids.length, finish_reason: text.finished, seconds: (performance.now() - start) / 1000 });
+    send("done", { tokens: text.made, finish_reason: text.finished, seconds: (performance.now() - start) / 1000 });
   } catch (error) {
     send("error", { error: error.message });
   }

@@ -136,7 +136,7 @@ function tokenElement(token, number) {
   return made;
 }
 
-const REASONS = { length: "", stop: "It came to its stop text. ", seconds: "The time that a request may take is over. ", shutdown: "The service is closing, so it ends here. " };
+const REASONS = { length: "", stop: "It came to its end. ", seconds: "The time that a request may take is over. ", shutdown: "The service is closing, so it ends here. " };
 
 function finish() {
   running = null;
