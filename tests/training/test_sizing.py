@@ -170,3 +170,18 @@ def test_an_epoch_of_a_short_text_is_many_readings(
     """32 x 50 tokens a step, from two offsets, 100,000 tokens/s."""
     chosen = sizing.longer_epochs(TrainingSettings(**settings), tokens + 25, 100_000.0)
     assert chosen == ({} if steps is None else {"steps_per_epoch": steps})
+
+
+@pytest.mark.parametrize(
+    ("readings", "rate", "dropout"), [(3.9, 0.015, 0.0), (7.9, 0.015, 0.2), (8.1, 0.003, 0.5)]
+)
+def test_what_is_read_often_changes_a_model_slowly(
+    readings: float, rate: float, dropout: float
+) -> None:
+    """Characters for a minute: 50,000 a second in the table, and here."""
+    tokenizer = build_tokenizer(LETTERS, TokenizerSettings())
+    tokens = round(60 * 50_000 / readings)
+    assert sizing.choose_further(1.0, tokens, tokenizer, 50_000.0) == {
+        "learning_rate": rate,
+        "dropout": dropout,
+    }

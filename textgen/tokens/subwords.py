@@ -119,7 +119,7 @@ class SubwordTokenizer(Tokenizer):
         Size(6.0, 512, 1, 0.01, 13_000),
     )
     dropouts = (
-        (1.5, 0.0), (4, 0.1), (8, 0.2), (14, 0.3), (25, 0.4), (math.inf, 0.5),
+        (4, 0.0), (6, 0.1), (8, 0.2), (14, 0.3), (25, 0.4), (math.inf, 0.5),
     )  # fmt: skip
 
     def __init__(

@@ -241,11 +241,36 @@ def _from_model(request: TrainRequest) -> Plan:
     training = with_random_seed(request.settings(TrainingSettings, tokenizer.defaults))
     rule = VocabularyRule(tokenizer.settings, tokenizer, grows=True)
     corpus = read_corpus(request.data_dir, rule, training.validation_split)
+    training = _fitting(training, request, len(corpus.training.ids))
+    if training.minutes:
+        model, training = _further(request, corpus, model, training)
     added = len(corpus.tokenizer.vocabulary) - len(tokenizer.vocabulary)
     rng = np.random.default_rng(training.random_seed)
     weights = pretrained.with_new_tokens(old_weights, added, model, rng)
     console.say(f"starting from the model in {folder}; {added:,} new tokens")
     return Plan(corpus, model, training, weights=weights)
+
+
+def _further(
+    request: TrainRequest, corpus: Corpus, model: ModelSettings, training: TrainingSettings
+) -> tuple[ModelSettings, TrainingSettings]:
+    """Returns settings with what is chosen for the minutes that a model is trained further."""
+    tokenizer, tokens = corpus.tokenizer, len(corpus.training.ids)
+    on_gpu = training.device != "cpu" and bool(gpu_names())
+    documents = bool(tokenizer.settings.documents)
+    speed = sizing.measure_speed(model, training, len(tokenizer.vocabulary), on_gpu, documents)
+    minutes = training.minutes or 0
+    chosen = sizing.choose_further(minutes, tokens, tokenizer, speed)
+    if not documents:
+        chosen |= sizing.longer_epochs(training, tokens, speed)
+    chosen = {name: value for name, value in chosen.items() if name not in request.given}
+    shown = " ".join(f"`{name}={value}`" for name, value in chosen.items())
+    if shown:
+        readings = f"{60 * minutes * speed / tokens:.1f}"
+        console.say(f"chosen for {readings} readings of the text: {shown}")
+    dropout = {name: value for name, value in chosen.items() if name in DROPOUTS}
+    others = {name: value for name, value in chosen.items() if name not in DROPOUTS}
+    return dataclasses.replace(model, **dropout), dataclasses.replace(training, **others)
 
 
 def _resumed(request: TrainRequest, progress: Stored) -> Plan:

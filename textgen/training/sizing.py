@@ -69,6 +69,35 @@ def choose(
     return Chosen(settings, speed, measured[size], reason)
 
 
+OFTEN_READ = 8
+"""Readings of a text from which on a model that goes on from another one is to change slowly."""
+SLOW = 0.2
+"""The share of the learning rate of a new model that it then has."""
+MOST_DROPOUT = 0.5
+"""What it then drops."""
+
+
+def choose_further(
+    minutes: float, num_tokens: int, tokenizer: Tokenizer, tokens_per_second: float
+) -> dict[str, Any]:
+    """Chooses learning rate and dropout for a model that is trained further, on another text.
+
+    A short text is soon known by heart: with a small rate and much dropout, less is lost of what
+    the model knows. docs/benchmarks.md has the measurements.
+
+    Args:
+        minutes: wall time of the training.
+        num_tokens: tokens of the text.
+        tokenizer: of the model.
+        tokens_per_second: of its training here.
+    """
+    usual = tokenizer.choose_size(minutes, num_tokens, 1.0).settings
+    rate, dropout = usual["learning_rate"], usual["dropout"]
+    if 60 * minutes * tokens_per_second > OFTEN_READ * num_tokens:
+        rate, dropout = float(f"{SLOW * rate:.2g}"), MOST_DROPOUT
+    return {"learning_rate": rate, "dropout": dropout}
+
+
 def compared(
     characters: int, minutes: float, speed: float, bytes_per_character: float = 1.0
 ) -> str:
