@@ -204,14 +204,14 @@ def test_minutes_choose_how_a_model_is_trained_further(
     trained_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    """900 characters, which are read 333 times; what was given stays, and a short text fits."""
-    (tmp_path / "input.txt").write_text(VERSES[:900])
+    """535 characters, which are read 561 times; what was given stays, and a short text fits."""
+    (tmp_path / "input.txt").write_text(VERSES)
     monkeypatch.setattr(sizing, "measure_speed", lambda *given: 5_000.0)
     plan = planned(tmp_path, init_from=str(trained_dir), minutes=1.0)
     assert (plan.training.learning_rate, plan.model.dropout) == (0.003, 0.5)
     assert (plan.training.batch_size, plan.model.rnn_size) == (8, 16)
     said = capsys.readouterr().err
-    assert "chosen for 333.3 readings of the text: `learning_rate=0.003` `dropout=0.5`" in said
+    assert "chosen for 560.7 readings of the text: `learning_rate=0.003` `dropout=0.5`" in said
     assert plan.training.steps_per_epoch, "so that epochs are no flood"
     own = planned(tmp_path, init_from=str(trained_dir), minutes=1.0, dropout=0.1)
     assert (own.training.learning_rate, own.model.dropout) == (0.003, 0.1)
