@@ -598,7 +598,7 @@ def our_speed(
     from textgen.model.devices import computation
     from textgen.model.keras_model import build_model
     from textgen.settings.definitions import ModelSettings, TrainingSettings
-    from textgen.training.batches import tf_dataset, training_batches
+    from textgen.training.batches import cut_batches, tf_dataset
     from textgen.training.step import TrainStep
 
     os.environ[GPU_SWITCH] = candidates
@@ -613,7 +613,7 @@ def our_speed(
     vocabulary, ids = np.unique(codes, return_inverse=True)
     number = 10 * LOSS_STEPS
     ids = np.resize(ids.astype(np.uint16), batch_size * length * number + 1)
-    batches = training_batches(ids, batch_size, length, length, number)
+    batches = cut_batches(ids, batch_size, length, length, number)
     if "more-steps" in candidates:
         batches = batches.with_more_at_once()
     with on_device(on_gpu):

@@ -14,7 +14,7 @@ import numpy as np
 from textgen.model.backend import tf
 from textgen.model.keras_model import build_model
 from textgen.settings.definitions import ModelSettings, TrainingSettings
-from textgen.training.batches import tf_dataset, training_batches
+from textgen.training.batches import cut_batches, tf_dataset
 from textgen.training.snapshots import Snapshots, Stored
 from textgen.training.step import TrainStep, Validation
 from textgen.training.workers import Layout, gpu_for
@@ -27,7 +27,7 @@ def begun(random_seed: int) -> tuple[TrainStep, Iterator[Any]]:
     """A training with its batches, on the device of the block that this is called in."""
     model = ModelSettings(embedding_size=3, rnn_size=4, dropout=0.1)
     step = TrainStep(build_model(model, 5, 2, random_seed, carries_state=False), SETTINGS)
-    return step, iter(tf_dataset(training_batches(IDS, 2, 4, 4, None), 0))
+    return step, iter(tf_dataset(cut_batches(IDS, 2, 4, 4, None), 0))
 
 
 def main(folder: Path) -> None:

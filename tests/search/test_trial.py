@@ -209,11 +209,11 @@ def test_what_a_training_takes() -> None:
 def test_the_text_that_a_batch_needs_is_what_training_asks_for() -> None:
     import numpy as np
 
-    from textgen.training.batches import training_batches
+    from textgen.training.batches import cut_batches
 
-    training_batches(np.zeros(14, np.uint8), 2, 5, 3, None)
+    cut_batches(np.zeros(14, np.uint8), 2, 5, 3, None)
     with pytest.raises(TextgenError, match="needs at least 14 tokens"):
-        training_batches(np.zeros(13, np.uint8), 2, 5, 3, None)
+        cut_batches(np.zeros(13, np.uint8), 2, 5, 3, None)
 
 
 def test_settings_that_contradict_each_other_are_told() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from textgen.support.errors import TextgenError
 from textgen.training import batches as module
-from textgen.training.batches import Batches, evaluation_batches, tf_dataset, training_batches
+from textgen.training.batches import Batches, cut_batches, evaluation_batches, tf_dataset
 
 
 def ids(count: int) -> np.ndarray:
@@ -42,7 +42,7 @@ def in_memory(
 
 
 def test_a_batch_by_hand() -> None:
-    batches = training_batches(ids(14), 2, 3, 3, None)
+    batches = cut_batches(ids(14), 2, 3, 3, None)
     # 13 predictable tokens hold two batches of 2 x 3; row 1 starts where row 0 ends.
     inputs, targets = read(batches)
     assert inputs.tolist() == [[[0, 1, 2], [6, 7, 8]], [[3, 4, 5], [9, 10, 11]]]
@@ -51,14 +51,14 @@ def test_a_batch_by_hand() -> None:
 
 
 def test_a_short_step_adds_a_pass_at_that_offset() -> None:
-    batches = training_batches(ids(14), 2, 3, 2, None)
+    batches = cut_batches(ids(14), 2, 3, 2, None)
     # From offset 2 there are 11 predictable tokens: one batch per pass.
     assert batches.batches_per_pass == 1
     assert read(batches)[0].tolist() == [[[0, 1, 2], [3, 4, 5]], [[2, 3, 4], [5, 6, 7]]]
 
 
 def test_a_machine_reads_its_rows_alone() -> None:
-    batches = dataclasses.replace(training_batches(ids(14), 2, 3, 3, None), rows=slice(1, 2))
+    batches = dataclasses.replace(cut_batches(ids(14), 2, 3, 3, None), rows=slice(1, 2))
     inputs, targets = read(batches)
     assert inputs.tolist() == [[[6, 7, 8]], [[9, 10, 11]]]
     assert targets.tolist() == [[[7, 8, 9]], [[10, 11, 12]]]
@@ -69,7 +69,7 @@ def test_so_many_tokens_are_read_at_once(
     block_tokens: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "BLOCK_TOKENS", block_tokens)
-    made = training_batches(ids(51), 2, 5, 5, None)
+    made = cut_batches(ids(51), 2, 5, 5, None)
     assert [len(inputs) for inputs, _ in made.blocks(0, 5)] == sizes
 
 
@@ -81,7 +81,7 @@ def test_batches_are_those_of_a_run_in_memory(
     size, batch_size, seq_length, seq_step, block_tokens
 ) -> None:
     assume(size > batch_size * seq_length + seq_length)
-    batches = training_batches(ids(size), batch_size, seq_length, seq_step, None)
+    batches = cut_batches(ids(size), batch_size, seq_length, seq_step, None)
     inputs, targets, per_pass = in_memory(ids(size), batch_size, seq_length, seq_step)
     with mock.patch.object(module, "BLOCK_TOKENS", block_tokens):
         read_inputs, read_targets = read(batches)
@@ -95,7 +95,7 @@ def test_batches_are_those_of_a_run_in_memory(
 def test_any_part_of_the_training_can_be_read(size, batch_size, seq_length, seq_step, data) -> None:
     """Also over the ends of passes, and of the text, from whose start it goes on."""
     assume(size > batch_size * seq_length + seq_length)
-    batches = training_batches(ids(size), batch_size, seq_length, seq_step, None)
+    batches = cut_batches(ids(size), batch_size, seq_length, seq_step, None)
     whole = np.concatenate(2 * [read(batches)[0]])
     start = data.draw(st.integers(0, len(batches)))
     end = data.draw(st.integers(start + 1, 2 * len(batches)))
@@ -105,7 +105,7 @@ def test_any_part_of_the_training_can_be_read(size, batch_size, seq_length, seq_
 def test_epochs_of_so_many_steps_have_just_as_many() -> None:
     # 100 batches a pass: 7 steps at once leave out 2 of them, 8 would leave out too many.
     for steps, at_once in ((None, 7), (40, 5), (50, 5), (7, 7), (11, 1)):
-        batches = training_batches(ids(2001), 2, 10, 10, steps)
+        batches = cut_batches(ids(2001), 2, 10, 10, steps)
         assert batches.steps_at_once == at_once
         assert batches.steps_per_epoch == (steps or batches.batches_per_pass)
         assert batches.steps_per_epoch % at_once == batches.batches_per_pass % at_once == 0
@@ -113,25 +113,25 @@ def test_epochs_of_so_many_steps_have_just_as_many() -> None:
 
 @pytest.mark.parametrize(("count", "at_once"), [(1, 1), (7, 7), (9, 3), (49, 7), (50, 7), (96, 8)])
 def test_one_batch_in_50_may_be_left_out_to_take_more_at_once(count: int, at_once: int) -> None:
-    batches = training_batches(ids(count + 1), 1, 1, 1, None)
+    batches = cut_batches(ids(count + 1), 1, 1, 1, None)
     assert batches.steps_at_once == at_once
     assert batches.batches_per_pass == count - count % at_once
 
 
 def test_too_little_text_says_the_numbers() -> None:
     with pytest.raises(TextgenError) as error:
-        training_batches(ids(212), 32, 50, 50, None)
+        cut_batches(ids(212), 32, 50, 50, None)
     assert str(error.value) == (
         "`seq_length` 50 x `batch_size` 32 needs at least 1,601 tokens; the training text has 212."
         " Lower one of them or add text"
     )
-    assert len(training_batches(ids(1601), 32, 50, 50, None)) == 1
+    assert len(cut_batches(ids(1601), 32, 50, 50, None)) == 1
 
 
 def test_every_pass_needs_a_batch() -> None:
     with pytest.raises(TextgenError, match=r"needs at least 1,641 tokens; .* has 1,640"):
-        training_batches(ids(1640), 32, 50, 20, None)
-    assert len(training_batches(ids(1641), 32, 50, 20, None)) == 3
+        cut_batches(ids(1640), 32, 50, 20, None)
+    assert len(cut_batches(ids(1641), 32, 50, 20, None)) == 3
 
 
 @pytest.mark.parametrize("rows", [slice(None), slice(1, 2)])
@@ -170,13 +170,13 @@ def test_evaluation_needs_two_tokens() -> None:
 
 def test_nothing_of_tensorflow_tunes_the_reading_of_batches() -> None:
     """Its thread would now and then hold up the end of a run for as long as the run took."""
-    batches = training_batches(ids(81), 2, 10, 10, None)
+    batches = cut_batches(ids(81), 2, 10, 10, None)
     dataset = tf_dataset(batches, 1)
     assert dataset.options().autotune.enabled is False
 
 
 def test_the_dataset_has_the_batches_from_a_step_on_without_end() -> None:
-    batches = training_batches(ids(81), 2, 10, 10, None)
+    batches = cut_batches(ids(81), 2, 10, 10, None)
     inputs, targets = read(batches, 1, 3 * len(batches))
     found = list(tf_dataset(batches, 1).take(len(inputs)))
     assert [pair[0].numpy().tolist() for pair in found] == inputs.tolist()
@@ -187,7 +187,7 @@ def test_the_dataset_has_the_batches_from_a_step_on_without_end() -> None:
 def test_more_steps_in_a_call_are_the_same_batches(
     size: int, epoch: int | None, expected: int
 ) -> None:
-    batches = training_batches(ids(size), 2, 10, 10, epoch)
+    batches = cut_batches(ids(size), 2, 10, 10, epoch)
     more = batches.with_more_at_once()
     assert more.steps_at_once == expected
     assert more.batches_per_pass % more.steps_at_once == 0
@@ -203,7 +203,7 @@ LISTED = np.array([1, 5, 1, 6, 6, 1, 7, 7, 7, 1, 8, 8, 8, 8, 1], np.uint8)
 
 def document_batches(ids: np.ndarray = LISTED, rows: int = 2, length: int = 3, seed: int = 3):
     documents = module.ShuffledDocuments(ids, seed)
-    return training_batches(ids, rows, length, length, None, documents)
+    return cut_batches(ids, rows, length, length, None, documents)
 
 
 def many_documents(count: int) -> np.ndarray:

@@ -19,7 +19,7 @@ from textgen.model.keras_model import build_model, get_weights, reset_state
 from textgen.settings.definitions import ModelSettings, TokenizerSettings, TrainingSettings
 from textgen.tokens import tokenizer_class
 from textgen.tokens.corpus import VocabularyRule, read_corpus
-from textgen.training.batches import training_batches
+from textgen.training.batches import cut_batches
 
 SEED = 1
 EPOCHS = 2
@@ -70,7 +70,7 @@ def by_plain_keras(
     network.get_layer("logits").bias.assign(np.log(counts / counts.sum()))
     before = {path: array.copy() for path, array in get_weights(network).items()}
     offsets = range(0, length, training.seq_step)
-    count = training_batches(ids, size, length, training.seq_step, None).batches_per_pass
+    count = cut_batches(ids, size, length, training.seq_step, None).batches_per_pass
     steps, step = EPOCHS * len(offsets) * count, 0
     for start in list(offsets) * EPOCHS:
         reset_state(network)

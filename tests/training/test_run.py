@@ -36,7 +36,7 @@ from textgen.support.errors import TextgenError
 from textgen.tokens.corpus import VocabularyRule, read_corpus
 from textgen.training import run as running
 from textgen.training import snapshots
-from textgen.training.batches import Batches, training_batches
+from textgen.training.batches import Batches, cut_batches
 from textgen.training.plan import Plan
 from textgen.training.step import Validation
 
@@ -152,7 +152,7 @@ def calls_per_epoch(folder: Path) -> int:
 def batches_of(folder: Path, steps_per_epoch: int | None) -> Batches:
     corpus = read_corpus(folder, VocabularyRule(TokenizerSettings()), 0.0)
     sizes = CONFIG.batch_size, CONFIG.seq_length, CONFIG.seq_step
-    return training_batches(corpus.training.ids, *sizes, steps_per_epoch)
+    return cut_batches(corpus.training.ids, *sizes, steps_per_epoch)
 
 
 def test_an_interruption_in_the_first_epoch_keeps_a_model_and_says_how_to_go_on(

@@ -213,7 +213,7 @@ def walk(num_tokens: int, batch_size: int, seq_length: int, seq_step: int) -> tu
     return len(offsets), count
 
 
-def training_batches(
+def cut_batches(
     ids: StoredIds,
     batch_size: int,
     seq_length: int,

@@ -65,7 +65,7 @@ def training_batches(
             "`ids` are whole numbers, (N,), as `tokenizer.encode` gives them. Received: an array of"
             f" {ids.dtype}, {ids.shape}"
         )
-    cut = batches.training_batches(ids, batch_size, seq_length, seq_length, steps_per_epoch=None)
+    cut = batches.cut_batches(ids, batch_size, seq_length, seq_length, steps_per_epoch=None)
 
     def read() -> Iterator[tuple[Ids, Ids]]:
         for inputs, targets in cut.blocks(0, len(cut)):

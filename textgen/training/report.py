@@ -188,7 +188,7 @@ class Progress:
         )
 
     def _name(self, epoch: float) -> str:
-        return f"epoch {epoch}" + (f"/{self.most_epochs}" if self.most_epochs else "")
+        return f"epoch {epoch:g}" + (f"/{self.most_epochs}" if self.most_epochs else "")
 
     def _speed(self) -> str:
         """Returns nothing while compiling, when it is not known yet."""

@@ -29,7 +29,7 @@ from textgen.support.errors import TextgenError
 from textgen.support.files import LATEST, PREVIOUS, exclusive, explained
 from textgen.support.parallel import StopSignals
 from textgen.training import pretrained, programs, results, sizing
-from textgen.training.batches import ShuffledDocuments, tf_dataset, training_batches
+from textgen.training.batches import ShuffledDocuments, cut_batches, tf_dataset
 from textgen.training.live import LiveView
 from textgen.training.plan import Plan, with_random_seed
 from textgen.training.report import Progress, closing_report, print_summary
@@ -177,7 +177,7 @@ class Run:
                 )
         self.num_documents = len(documents) if documents else 0
         self.batches = dataclasses.replace(
-            training_batches(
+            cut_batches(
                 text.ids, settings.batch_size, settings.seq_length, settings.seq_step,
                 settings.steps_per_epoch, documents,
             ),
@@ -291,7 +291,7 @@ class Run:
         step, per_epoch = self.state.clock.step, self.batches.steps_per_epoch
         whole, begun = divmod(step, per_epoch)
         share = min(max(0.01, round(begun / per_epoch, 2)), 0.99)  # never that of a whole one
-        return whole + share if begun else whole
+        return round(whole + share, 2) if begun else whole
 
     def _begin_epoch(self) -> None:
         """Begin an epoch, or take up what is left of one."""

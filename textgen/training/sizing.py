@@ -124,7 +124,7 @@ def compared(
 
 CHARACTERS_PER_SECOND = 35_000
 """That a model of characters reads in training, about, where tokens are chosen by the time."""
-FEW_READINGS = 2.5
+FEW_READINGS = 4.5
 """Of a text by characters, up to which subwords learn no less from it: see docs/tokens.md."""
 MANY_BYTES = 2.5
 """Of a character in UTF-8, on average: in Chinese and Japanese a character is a word, or nearly."""

@@ -3,7 +3,7 @@
 import { $, element } from "./dom.js";
 
 const box = $("choices");
-const SIGNS = { " ": "␣ space", "\n": "⏎ new line", "\t": "⇥ tab" };
+const SIGNS = { " ": "␣ space", "\n": "⏎ new line", "\t": "⇥ tab", "<|endoftext|>": "⏹ end of the text" };
 
 let opened = null;
 

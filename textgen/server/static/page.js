@@ -131,7 +131,8 @@ function take(name, data) {
 function tokenElement(token, number) {
   const shade = Math.min(9, Math.floor(Math.sqrt(token.probability) * 10));
   const chosen = sample.request.first && number === 0 ? " chosen" : "";
-  const made = element("span", { className: `token p${shade}${chosen}` }, token.text);
+  const line = token.text === "\n" ? " line" : ""; // which is given a place to point at
+  const made = element("span", { className: `token p${shade}${chosen}${line}` }, token.text);
   made.dataset.number = number;
   return made;
 }
@@ -146,7 +147,7 @@ function finish() {
   $("copy").disabled = $("link").disabled = !sample.tokens.length;
   speak("", true);
   const done = sample.done;
-  if (done && done.finish_reason) say(`${REASONS[done.finish_reason] ?? ""}${done.tokens} tokens in ${done.seconds.toFixed(2)} s. Seed number ${sample.request.random_seed}. Point at a token to see what else was likely.`);
+  if (done && done.finish_reason) say(`${REASONS[done.finish_reason] ?? ""}${done.tokens === 1 ? "1 token" : `${done.tokens} tokens`} in ${done.seconds.toFixed(2)} s. Seed number ${sample.request.random_seed}. Point at a token to see what else was likely.`);
   if (sample.text) remember({ request: sample.request, text: sample.text }, sample);
   render();
 }
