@@ -131,7 +131,7 @@ function take(name, data) {
 function tokenElement(token, number) {
   const shade = Math.min(9, Math.floor(Math.sqrt(token.probability) * 10));
   const chosen = sample.request.first && number === 0 ? " chosen" : "";
-  const line = token.text === "\n" ? " line" : ""; // which is given a place to point at
+  const line = token.text === "\n" ? " newline" : ""; // which is given a place to point at
   const made = element("span", { className: `token p${shade}${chosen}${line}` }, token.text);
   made.dataset.number = number;
   return made;
