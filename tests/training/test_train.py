@@ -253,7 +253,7 @@ def test_hints_are_python(data_dir: Path, capsys: pytest.CaptureFixture[str]) ->
     textgen.train(data_dir, **TINY)
     said = capsys.readouterr().err
     assert f"more text:  textgen.load('{data_dir}').generate()" in said
-    assert f"go on:      textgen.train('{data_dir}', resume=True, num_epochs=4)" in said
+    assert f"go on:      textgen.train('{data_dir}', resume=True, num_epochs='+2')" in said
     assert "--" not in said
 
 
