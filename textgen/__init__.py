@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from textgen.training.custom import ResetState, save, training_batches
     from textgen.training.train import train
 
-__version__ = "2.0.0"
+__version__ = "1.0.0"
 
 _HOMES = {
     "Generator": "generation.generator",
