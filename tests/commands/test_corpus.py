@@ -56,7 +56,10 @@ def test_a_validation_text_that_stays_is_mentioned(
         (["FILE", "--out", "new", "--validation-split", "1"], "`validation_split` must be below 1"),
         (["FILE", "--out", "new", "--random-seed", "-1"], "`random_seed` must be at least 0"),
         (["FILE", "--out", "new", "--dedupe", "words"], "`dedupe` must be one of lines, para"),
-        (["FILE", "--out", "new", "--validation-split", "x"], "invalid float value: 'x'"),
+        (
+            ["FILE", "--out", "new", "--validation-split", "x"],
+            "--validation-split: must be a number",
+        ),
         ([".", "--out", "new"], r"\. is a folder: add `recursive` to read the text files"),
         (["twain", "tinyshakespeare"], "twain is a known corpus: name it alone, received 2"),
         (["twain", "--unwrap"], "`unwrap` is for files: the corpus twain"),

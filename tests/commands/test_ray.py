@@ -19,7 +19,7 @@ def test_ray_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(TextgenError, match=r"pip install 'ray\[train\]'"):
         ray.main(["--num-workers", "2"])
-    with pytest.raises(TextgenError, match="--num-workers must be at least 1"):
+    with pytest.raises(TextgenError, match="--num-workers: must be at least 1"):
         ray.main(["--num-workers", "0"])
 
 

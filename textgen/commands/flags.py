@@ -3,19 +3,22 @@
 import argparse
 import contextlib
 import dataclasses
+import reprlib
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from textgen.settings.definitions import DEFAULT_FOLDER, DEFAULT_TOKENS, LENGTHS
-from textgen.settings.fields import Settings, fields_of, kind_of, nearest, setting
+from textgen.settings.fields import Kind, Settings, fields_of, kind_of, nearest, setting
 from textgen.settings.request import TRAIN_SETTINGS, is_more
 from textgen.support import console
 from textgen.support.errors import TextgenError
 
 if TYPE_CHECKING:
     from textgen.tokens.tokenizer import Tokenizer
+
+Value = TypeVar("Value")
 
 METAVARS = {int: "N", float: "X", str: "TEXT"}
 
@@ -128,30 +131,59 @@ def _reading(field: "dataclasses.Field[Any]", others: "list[type[Tokenizer]]") -
     choices, alone = "|".join(field.metadata["choices"]), field.metadata["alone"]
     return {
         **({} if alone is None else {"nargs": "?", "const": alone}),
-        "type": numbers if kind.several else _reader(field.name, kind.item),
+        "type": _reader(field.name, kind),
         "metavar": field.metadata["metavar"] or choices or METAVARS[kind.item],
     }
 
 
-def _reader(name: str, kind: type) -> Callable[[str], Any]:
+def _reader(name: str, kind: Kind) -> Callable[[str], Any]:
     """Returns what makes a value of the text of a flag; lengths such as +5 stay texts."""
+    if kind.several:
+        return numbers
+    read = READERS[kind.item]
     if name not in LENGTHS:
-        return kind
+        return read
+    return lambda text: text if read(text) and is_more(text) else read(text)
 
-    def length(text: str) -> Any:
-        return text if kind(text) and is_more(text) else kind(text)
 
-    length.__name__ = kind.__name__  # which argparse tells where it fails
-    return length
+def whole(text: str) -> int:
+    """Returns a whole number. Raises ArgumentTypeError."""
+    return _read(int, text, "a whole number")
+
+
+def positive(text: str) -> int:
+    """Returns a whole number above 0. Raises ArgumentTypeError."""
+    number = whole(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1. Received: {number}")
+    return number
 
 
 def numbers(text: str) -> float | tuple[float, ...]:
     """Returns one number, or several that have commas between them. Raises ArgumentTypeError."""
+    values = _read(_floats, text, "a number, or several as in 0.5,0.8")
+    return values if len(values) > 1 else values[0]
+
+
+def _number(text: str) -> float:
+    return _read(float, text, "a number")
+
+
+def _floats(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.split(","))
+
+
+def _read(kind: Callable[[str], Value], text: str, what: str) -> Value:
+    """Returns the value of a text. Raises ArgumentTypeError, which names both."""
     try:
-        numbers = tuple(float(part) for part in text.split(","))
+        return kind(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"invalid number value: {text!r}") from None
-    return numbers if len(numbers) > 1 else numbers[0]
+        raise argparse.ArgumentTypeError(
+            f"must be {what}. Received: {reprlib.repr(text)}"
+        ) from None
+
+
+READERS: dict[type, Callable[[str], Any]] = {int: whole, float: _number, str: str}
 
 
 class ArgumentParser(argparse.ArgumentParser):

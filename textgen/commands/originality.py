@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING
 
 import textgen
 from textgen.commands import pages
-from textgen.commands.flags import ArgumentParser, add_settings, given_settings
+from textgen.commands.flags import ArgumentParser, add_settings, given_settings, positive
 from textgen.commands.sample import (
     add_escapes,
     choose_seeds,
-    positive,
     read_escapes,
     refuse_output,
     warn_of_unknown,

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from textgen.commands.flags import ArgumentParser
+from textgen.commands.flags import ArgumentParser, positive
 from textgen.support import console
 from textgen.support.errors import TextgenError
 
@@ -21,8 +21,6 @@ from textgen.support.errors import TextgenError
 def main(argv: Sequence[str]) -> None:
     """Run the command with the arguments `argv`. Raises TextgenError."""
     options = parser().read(argv)
-    if options.num_workers < 1:
-        raise TextgenError(f"--num-workers must be at least 1. Received: {options.num_workers}")
     if importlib.util.find_spec("ray") is None:
         raise TextgenError("train-on-ray needs Ray. Install it: pip install 'ray[train]'")
     console.say(f"training on {options.num_workers} workers of Ray")
@@ -41,7 +39,7 @@ def parser() -> ArgumentParser:
         "--address",
         help="the cluster, such as 10.0.0.1:6379, or auto (default: Ray on this machine alone)",
     )
-    parser.add_argument("--num-workers", type=int, required=True, metavar="K", help="workers")
+    parser.add_argument("--num-workers", type=positive, required=True, metavar="K", help="workers")
     parser.add_argument("--use-gpu", action="store_true", help="give each worker a GPU")
     parser.add_argument("flags", nargs="*", metavar="-- FLAGS", help="flags of train.py")
     return parser

@@ -25,6 +25,7 @@ from textgen.commands.flags import (
     flags_of,
     given_settings,
     numbers,
+    positive,
 )
 from textgen.settings.definitions import DEFAULT_FOLDER, SamplingSettings, TokenizerSettings
 from textgen.support import console
@@ -196,14 +197,6 @@ def _add_output_flags(parser: ArgumentParser) -> None:
         "--interactive", metavar="N", type=positive, nargs="?", const=10,
         help="show the N likeliest next tokens (10) and choose, type, go back or let it write",
     )  # fmt: skip
-
-
-def positive(text: str) -> int:
-    """Returns a whole number above 0. Raises ValueError or ArgumentTypeError."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1. Received: {number}")
-    return number
 
 
 def load(folders: Sequence[Path], weights: float | tuple[float, ...] | None) -> textgen.Generator:

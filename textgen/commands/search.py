@@ -12,6 +12,7 @@ from textgen.commands.flags import (
     add_settings,
     given_settings,
     verbosity,
+    whole,
 )
 from textgen.search import BEST, MINUTES, UNUSED, SearchRequest, SearchSettings
 from textgen.settings.definitions import DEFAULT_FOLDER
@@ -61,7 +62,7 @@ def parser() -> ArgumentParser:
         help="print what would be tried, as a file for --space, and do no more",
     )  # fmt: skip
     add(
-        "--apply", metavar="TRIAL", type=int, nargs="?", const=BEST,
+        "--apply", metavar="TRIAL", type=whole, nargs="?", const=BEST,
         help="at the end train FOLDER's model with the best settings, or with those of a trial",
     )  # fmt: skip
     add_settings(parser, SearchSettings)

@@ -13,6 +13,7 @@ from textgen.commands.flags import (
     add_settings,
     given_settings,
     verbosity,
+    whole,
 )
 from textgen.server import ServerSettings
 from textgen.settings.definitions import (
@@ -83,7 +84,7 @@ def parser() -> ArgumentParser:
         " repeats its run",
     )  # fmt: skip
     parser.add_argument(
-        "--serve", metavar="PORT", type=int, nargs="?", const=ServerSettings.port,
+        "--serve", metavar="PORT", type=whole, nargs="?", const=ServerSettings.port,
         help="show the run on a page of this machine while it lasts (port"
         f" {ServerSettings.port}); see also {console.program('serve')}",
     )  # fmt: skip
@@ -104,7 +105,9 @@ def _add_worker_flags(parser: ArgumentParser) -> None:
         help="instead of TF_CONFIG: the machines, in the same order on all; the first one is the"
         " chief, which writes the model",
     )  # fmt: skip
-    add("--worker-index", metavar="I", type=int, help="which of --workers this machine is, from 0")
+    add(
+        "--worker-index", metavar="I", type=whole, help="which of --workers this machine is, from 0"
+    )
 
 
 def shown_live(arguments: argparse.Namespace) -> contextlib.AbstractContextManager[None]:
@@ -168,9 +171,8 @@ def _value(parser: ArgumentParser, path: Path, name: str, value: Any) -> Any:
     read = action.type if callable(action.type) else str
     try:
         return read(str(value))  # YAML may take it for something else: 1e-3 for a text
-    except ValueError as error:
-        kind = "a whole number" if read is int else "a number"
-        raise TextgenError(f"{path}: {name} is {kind}. Received: {reprlib.repr(value)}") from error
+    except argparse.ArgumentTypeError as error:
+        raise TextgenError(f"{path}: {name} {error}") from None
 
 
 def _home(folder: Path) -> Path:
