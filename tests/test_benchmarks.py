@@ -48,6 +48,7 @@ def test_made_texts_have_as_many_different_tokens_as_they_say() -> None:
     assert len(set(words(300, 3_000).split())) == 300
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="benchmarks are run on Linux and macOS")
 def test_a_cell_is_trained_as_train_py_trains_it_in_a_process_of_its_own() -> None:
     with process_of(("ours", Cell(16, 1, 4, 8))) as (train,):

@@ -181,6 +181,13 @@ def test_a_folder_or_a_file_without_its_flag_is_told_how_to_be_given(tmp_path: P
         parser.read(["gone"])
 
 
+def test_a_value_of_a_switch_is_told_to_be_none() -> None:
+    parser = ArgumentParser(prog="program")
+    add_common(parser)
+    with pytest.raises(TextgenError, match=r"arguments: True\. A switch has no value: give the"):
+        parser.read(["--quiet", "True"])
+
+
 def test_a_folder_that_is_given_twice_is_refused() -> None:
     parser = ArgumentParser(prog="program")
     add_common(parser)

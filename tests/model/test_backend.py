@@ -49,7 +49,13 @@ print(faults(), faults())
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no mallopt")
-@pytest.mark.parametrize("before", [IMPORT, TRAIN], ids=["import", "training"])
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param(IMPORT, id="import"),
+        pytest.param(TRAIN, id="training", marks=pytest.mark.slow),
+    ],
+)
 def test_freed_memory_is_kept_for_the_next_step(before: str) -> None:
     """Also in a run, where TensorFlow would end that."""
     environment = os.environ | {XLA_SWITCH: "0"}

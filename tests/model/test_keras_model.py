@@ -86,9 +86,10 @@ def test_the_forget_gate_starts_open(layer: str) -> None:
 @pytest.mark.parametrize(("tied", "most"), [(False, 0.5), (True, 0.05)])
 def test_token_vectors_begin_small_where_they_make_the_logits_too(tied: bool, most: float) -> None:
     settings = ModelSettings(embedding_size=16, rnn_size=16, num_layers=1, tie_weights=tied)
-    vectors = get_weights(build_model(settings, 200, batch_size=1))["embedding/embeddings"]
+    model = build_model(settings, 200, batch_size=1, random_seed=1)
+    vectors = get_weights(model)["embedding/embeddings"]
     assert 0.98 * most < np.abs(vectors).max() <= most
-    assert abs(vectors.mean()) < 0.02 * most
+    assert abs(vectors.mean()) < 0.05 * most  # five deviations of the mean of 3,200 such numbers
 
 
 def test_weights_move_to_a_model_of_another_batch_size() -> None:

@@ -346,6 +346,7 @@ def check_memory(
     assert sizes[-1] < (1 + growth) * sizes[first - 1], sizes
 
 
+@pytest.mark.slow
 def test_the_memory_of_the_parent_stays_flat(folder: Path) -> None:
     check_memory(folder, first=12, trials=22, growth=0.0125)
 

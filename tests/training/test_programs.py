@@ -48,7 +48,10 @@ def test_other_programs_are_compiled_anew(settings: dict[str, Any]) -> None:
     assert take(**settings) is not first
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "rmsprop", "adagrad"])
+@pytest.mark.parametrize(
+    "optimizer",
+    ["adamw", *(pytest.param(o, marks=pytest.mark.slow) for o in ("sgd", "rmsprop", "adagrad"))],
+)
 def test_what_was_trained_before_leaves_no_trace(optimizer: str) -> None:
     """Neither in weights, nor in the optimizer, in dropout, or in recurrent states."""
 

@@ -237,7 +237,7 @@ def test_rows_that_share_keras_recurrent_dropout_are_not_cut_into_parts() -> Non
     assert choose_parts(plain, settings, computation(plain, on_gpu=True)) == 1
 
 
-@pytest.mark.parametrize("parts", [2, 3])
+@pytest.mark.parametrize("parts", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_parts_side_by_side_train_as_one_does(parts: int) -> None:
     """Five rows, so that parts are uneven; dropout leaves out the same units in any case."""
     rng = np.random.default_rng(0)
@@ -269,6 +269,7 @@ def test_a_step_is_on_the_device_that_was_chosen_and_goes_on_upon_another(
     assert done.stdout == "{'CPU:1'}\n{'CPU:0'}\n", done.stderr
 
 
+@pytest.mark.slow
 def test_products_in_bfloat16_learn_like_those_in_float32(compiled: None) -> None:
     """Sixty steps on the same batch, from the same weights."""
     settings = ModelSettings(embedding_size=8, rnn_size=32, num_layers=1)

@@ -310,6 +310,7 @@ print(sizes[2], max(sizes[3:]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="tells memory as Linux does")
 def test_trainings_one_after_another_leave_no_memory_behind() -> None:
     done = run_python("-c", MEMORY, VERSES)

@@ -213,6 +213,8 @@ class ArgumentParser(argparse.ArgumentParser):
 
     def _meant(self, unknown: str) -> str:
         """Returns what may have been meant by a word of the command line that is no flag."""
+        if unknown.lower() in ("true", "false"):
+            return ". A switch has no value: give the flag alone, or leave it out"
         if unknown.startswith("-"):
             flags = {_plain(flag): flag for flag in self._option_string_actions}
             meant = nearest(_plain(unknown.partition("=")[0]), flags)
